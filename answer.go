@@ -1,0 +1,203 @@
+package riposte
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bounds of a response document's parts (PROTOCOL.md section 4).
+const (
+	MaxCommentLength = 1024 // characters
+	MaxReassignees   = 32
+)
+
+// Answer is a response document that has passed the rules for its source.
+type Answer struct {
+	Kind     OutcomeKind
+	Comment  string
+	Document []byte // exactly as it came
+}
+
+// ErrBadDocument is what every error of ParseAnswer matches.
+var ErrBadDocument = &Error{Code: CodeInvalidArgument, Reason: "BAD_DOCUMENT", Message: "the response document is not one that the source takes"}
+
+// choice is one of the members of which a source takes exactly one.
+type choice struct {
+	member string
+	kind   OutcomeKind
+	check  func(map[string]json.RawMessage) error // of what the member needs besides comment
+}
+
+var choices = map[SourceKind][]choice{
+	SourceApprovalStep: {
+		{"approve", OutcomeApproved, nil},
+		{"deny", OutcomeDenied, nil},
+		{"reassign", OutcomeReassigned, checkReassign},
+		{"replacePolicy", OutcomePolicyReplaced, checkReplacePolicy},
+	},
+	SourceProvisionStep: {
+		{"complete", OutcomeCompleted, nil},
+		{"errored", OutcomeErrored, nil},
+	},
+}
+
+// ParseAnswer reads a response document for a source by the rules of
+// PROTOCOL.md section 4. Names may be camelCase or snake_case, and null counts
+// as absent, as in all proto3 JSON. Its error is an ErrBadDocument that says
+// what is wrong and where.
+func ParseAnswer(source SourceKind, document []byte) (Answer, error) {
+	a := Answer{Document: document}
+	var err error
+	if a.Kind, a.Comment, err = parseAnswer(source, document); err != nil {
+		return Answer{}, &Error{Code: ErrBadDocument.Code, Reason: ErrBadDocument.Reason,
+			Message: "bad response document: " + err.Error(), Violations: []Violation{{Field: "document", Description: err.Error()}}}
+	}
+	return a, nil
+}
+
+func parseAnswer(source SourceKind, document []byte) (OutcomeKind, string, error) {
+	switch {
+	case len(bytes.TrimSpace(document)) == 0:
+		return "", "", errors.New("it is empty")
+	case len(document) > MaxDocumentSize:
+		return "", "", fmt.Errorf("it is larger than %d bytes", MaxDocumentSize)
+	}
+	if err := CheckJSON(document); err != nil {
+		return "", "", err
+	}
+	top, err := members(document, "the document")
+	if err != nil {
+		return "", "", err
+	}
+	if version, err := stringMember(top, "version", "version"); err != nil {
+		return "", "", err
+	} else if version != "v1" {
+		return "", "", errors.New(`version must be "v1"`)
+	}
+
+	switch source {
+	case SourceTest, SourcePolicyPostAction:
+		return OutcomeDelivered, "", nil
+	case SourceWorkflowStep:
+		raw, ok := top["context"]
+		if !ok {
+			return "", "", errors.New("context must be set to an object")
+		}
+		_, err := members(raw, "context")
+		return OutcomeContext, "", err
+	}
+	return parseChoice(choices[source], top)
+}
+
+// parseChoice finds the one member that is present and checks it.
+func parseChoice(of []choice, top map[string]json.RawMessage) (OutcomeKind, string, error) {
+	var chosen []choice
+	var names []string
+	for _, c := range of {
+		names = append(names, c.member)
+		if _, ok := top[c.member]; ok {
+			chosen = append(chosen, c)
+		}
+	}
+	if len(chosen) != 1 {
+		return "", "", fmt.Errorf("it must have exactly one of %s, has %d", strings.Join(names, ", "), len(chosen))
+	}
+	c := chosen[0]
+	body, err := members(top[c.member], c.member)
+	if err != nil {
+		return "", "", err
+	}
+	comment, err := stringMember(body, "comment", c.member+".comment")
+	if err != nil {
+		return "", "", err
+	}
+	if n := utf8.RuneCountInString(comment); n > MaxCommentLength {
+		return "", "", fmt.Errorf("%s.comment must have at most %d characters, has %d", c.member, MaxCommentLength, n)
+	}
+	if c.check != nil {
+		err = c.check(body)
+	}
+	return c.kind, comment, err
+}
+
+func checkReassign(body map[string]json.RawMessage) error {
+	var ids []string
+	if raw, ok := body["newStepUserIds"]; ok {
+		if err := json.Unmarshal(raw, &ids); err != nil {
+			return errors.New("reassign.newStepUserIds must be an array of strings")
+		}
+	}
+	if len(ids) < 1 || len(ids) > MaxReassignees {
+		return fmt.Errorf("reassign.newStepUserIds must have 1 to %d ids, has %d", MaxReassignees, len(ids))
+	}
+	for i, id := range ids {
+		if id == "" {
+			return fmt.Errorf("reassign.newStepUserIds[%d] must not be empty", i)
+		}
+	}
+	return nil
+}
+
+func checkReplacePolicy(body map[string]json.RawMessage) error {
+	var steps []json.RawMessage
+	if raw, ok := body["policySteps"]; ok {
+		if err := json.Unmarshal(raw, &steps); err != nil {
+			return errors.New("replacePolicy.policySteps must be an array")
+		}
+	}
+	if len(steps) == 0 {
+		return errors.New("replacePolicy.policySteps must have at least one step")
+	}
+	for i, step := range steps {
+		if _, err := members(step, fmt.Sprintf("replacePolicy.policySteps[%d]", i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// members reads an object's members by their exact camelCase names, nulls left
+// out. Decoding into a map, not a struct, keeps Go from matching STATE to state.
+func members(raw []byte, where string) (map[string]json.RawMessage, error) {
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &m); err != nil || m == nil {
+		return nil, fmt.Errorf("%s must be an object", where)
+	}
+	for name, value := range m {
+		if string(value) == "null" {
+			delete(m, name)
+		}
+	}
+	for snake, camel := range map[string]string{
+		"replace_policy":    "replacePolicy",
+		"policy_steps":      "policySteps",
+		"new_step_user_ids": "newStepUserIds",
+	} {
+		value, ok := m[snake]
+		if !ok {
+			continue
+		}
+		if _, both := m[camel]; both {
+			return nil, fmt.Errorf("%s has both %s and %s", where, camel, snake)
+		}
+		m[camel] = value
+	}
+	return m, nil
+}
+
+// stringMember returns "" for a member that is absent.
+func stringMember(m map[string]json.RawMessage, name, where string) (string, error) {
+	raw, ok := m[name]
+	if !ok {
+		return "", nil
+	}
+	var s string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return "", fmt.Errorf("%s must be a string", where)
+	}
+	return s, nil
+}

@@ -1,0 +1,117 @@
+package riposte
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Code says what kind of error an Error is. The API maps each to its gRPC
+// code and HTTP status at its border (PROTOCOL.md section 1, Rules).
+type Code int
+
+const (
+	CodeInternal           Code = iota // a fault of ours
+	CodeInvalidArgument                // the request is wrong whatever the state
+	CodeNotFound                       // there is no such thing, or it has been deleted
+	CodeAlreadyExists                  // a name is taken by something else
+	CodeFailedPrecondition             // the request is right but the state refuses it
+	CodeAborted                        // somebody else was faster; read again and retry
+	CodeUnauthenticated                // the caller is not known
+	CodePermissionDenied               // the caller is known and may not
+	CodeResourceExhausted              // too much at once, or too large
+	CodeUnavailable                    // the store can't take it now; nothing was committed
+)
+
+// Error is the only error type that crosses from the domain and the stores to
+// the API. Reason is UPPER_SNAKE and stable: programs branch on it.
+type Error struct {
+	Code       Code
+	Reason     string
+	Message    string
+	Violations []Violation       // for CodeInvalidArgument: which fields and why
+	Metadata   map[string]string // further facts for programs
+}
+
+// Violation names one field and the rule that its value breaks.
+type Violation struct {
+	Field       string // the JSON name, with a path where it is nested: "source.approvalStep.ticketId"
+	Description string // the rule, in a sentence without the field's name
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Is makes errors.Is compare by reason, so that an Error that carries metadata
+// still matches the sentinel it was made from.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Reason == e.Reason
+}
+
+// With returns a copy of e with one more metadata entry.
+func (e *Error) With(key, value string) *Error {
+	c := *e
+	c.Metadata = map[string]string{key: value}
+	for k, v := range e.Metadata {
+		c.Metadata[k] = v
+	}
+	return &c
+}
+
+// The errors that callers test for with errors.Is.
+var (
+	ErrWebhookNotFound  = &Error{Code: CodeNotFound, Reason: "WEBHOOK_NOT_FOUND", Message: "there is no webhook with this id"}
+	ErrInstanceNotFound = &Error{Code: CodeNotFound, Reason: "INSTANCE_NOT_FOUND", Message: "there is no instance with this id"}
+	ErrKeyNotFound      = &Error{Code: CodeNotFound, Reason: "KEY_NOT_FOUND", Message: "there is no such API key"}
+
+	// ErrConflict is what Save answers when the row is no longer the one that
+	// was read: a callback, another node or an operator was faster.
+	ErrConflict = &Error{Code: CodeAborted, Reason: "CONFLICT", Message: "it was changed by somebody else in the meantime: read it again"}
+
+	ErrRequestIDReused = &Error{Code: CodeAlreadyExists, Reason: "REQUEST_ID_REUSED", Message: "this requestId was used for a different instance"}
+
+	// ErrUnavailable is a store's answer when it can't commit now and nothing
+	// was committed.
+	ErrUnavailable = &Error{Code: CodeUnavailable, Reason: "STORE_UNAVAILABLE", Message: "the store can't take this now: try again"}
+
+	ErrAnswerExpired     = &Error{Code: CodeFailedPrecondition, Reason: "CALLBACK_EXPIRED", Message: "the instance expired before an answer came"}
+	ErrAlreadyAnswered   = &Error{Code: CodeFailedPrecondition, Reason: "CALLBACK_ALREADY_USED", Message: "the instance already has its answer"}
+	ErrInstanceClosed    = &Error{Code: CodeFailedPrecondition, Reason: "INSTANCE_CLOSED", Message: "the instance is closed"}
+	ErrNotAttempted      = &Error{Code: CodeFailedPrecondition, Reason: "INSTANCE_NOT_ATTEMPTED", Message: "the instance has not been attempted yet, so nobody can have answered it"}
+	ErrNotRetryable      = &Error{Code: CodeFailedPrecondition, Reason: "INSTANCE_NOT_IN_ERROR", Message: "only an instance that is in ERROR can be retried"}
+	ErrTransitionRefused = &Error{Code: CodeFailedPrecondition, Reason: "TRANSITION_REFUSED", Message: "the instance's state does not allow this"}
+)
+
+// Invalid returns the error for input that breaks the rules of vs, which must
+// not be empty.
+func Invalid(vs ...Violation) *Error {
+	parts := make([]string, len(vs))
+	for i, v := range vs {
+		parts[i] = v.Field + " " + v.Description
+	}
+	return &Error{Code: CodeInvalidArgument, Reason: "INVALID_ARGUMENT", Message: strings.Join(parts, "; "), Violations: vs}
+}
+
+// violations collects what is wrong with one request, so that the caller is
+// told everything at once.
+type violations []Violation
+
+func (v *violations) addf(field, format string, args ...any) {
+	*v = append(*v, Violation{Field: field, Description: fmt.Sprintf(format, args...)})
+}
+
+// within adds what err says is wrong, with every field below prefix.
+func (v *violations) within(prefix string, err error) {
+	if e, ok := errors.AsType[*Error](err); ok {
+		for _, each := range e.Violations {
+			v.addf(prefix+each.Field, "%s", each.Description)
+		}
+	}
+}
+
+func (v violations) err() error {
+	if len(v) == 0 {
+		return nil
+	}
+	return Invalid(v...)
+}

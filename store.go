@@ -1,0 +1,146 @@
+package riposte
+
+import (
+	"context"
+	"time"
+)
+
+// Store keeps everything that must survive. Each method that changes something
+// returns after its commit is on disk. Besides the errors named at each method,
+// all return ErrUnavailable when nothing was committed and a later try may
+// succeed, and ctx's error when ctx ended first; a change may then have been
+// committed or not.
+type Store interface {
+	WebhookStore
+	InstanceStore
+	SecretStore
+
+	// Now is the clock that decides due, lease and expiry.
+	Now() time.Time
+	// Check says whether the store can commit: nil, or why not.
+	Check(ctx context.Context) error
+	// Close waits for what is under way. Nothing may be called afterwards.
+	Close() error
+}
+
+// WebhookStore keeps webhooks. Deleted ones stay until their last instance has
+// been purged.
+type WebhookStore interface {
+	// SaveWebhook stores a new webhook (Version 0) or replaces the one whose
+	// version it carries, and returns it with its new version.
+	// ErrConflict, ErrWebhookNotFound.
+	SaveWebhook(ctx context.Context, w Webhook) (Webhook, error)
+	// LoadWebhook returns deleted ones too. ErrWebhookNotFound.
+	LoadWebhook(ctx context.Context, id string) (Webhook, error)
+	// ListWebhooks returns live webhooks, newest first.
+	ListWebhooks(ctx context.Context, f WebhookFilter) ([]Webhook, error)
+}
+
+// WebhookFilter selects webhooks; its parts combine with AND.
+type WebhookFilter struct {
+	Query  string   // case-insensitive substring of displayName or description; "" for all
+	IDs    []string // nil for all
+	Before string   // the last id of the page before; "" for the first
+	Limit  int
+}
+
+// InstanceStore keeps instances with their envelopes, attempts and outcomes.
+type InstanceStore interface {
+	// CreateInstances stores all or none. Where an instance's RequestID was
+	// used before on its webhook, for the same Fingerprint, the instance of
+	// that time is returned in its place. ErrWebhookNotFound when the webhook
+	// is deleted or was never there, ErrRequestIDReused; both carry the
+	// metadata "index", the position of the one that was refused.
+	CreateInstances(ctx context.Context, new []NewInstanceRecord) ([]Instance, error)
+
+	// Claim looks after what is due: it applies to each instance what Due
+	// says, saves that, and returns what was claimed. Expired instances are
+	// found even where their webhook has no room.
+	Claim(ctx context.Context, r ClaimRequest) (Claim, error)
+
+	// SaveInstance replaces the instance whose version i carries, adds attempt
+	// (if not nil) to its history, and stores i's outcome if it is new.
+	// ErrConflict, and then the attempt was not added either;
+	// ErrInstanceNotFound.
+	SaveInstance(ctx context.Context, i Instance, attempt *Attempt) (Instance, error)
+	// RecordAttempt adds an attempt whose save lost, or replaces the record
+	// that says its lease ran out. A purged instance is no error.
+	RecordAttempt(ctx context.Context, instanceID string, a Attempt) error
+
+	// LoadInstance returns an instance with its outcome. ErrInstanceNotFound.
+	LoadInstance(ctx context.Context, id string) (Instance, error)
+	// LoadEnvelope returns what is sent for an instance. ErrInstanceNotFound.
+	LoadEnvelope(ctx context.Context, id string) (Envelope, error)
+	// LoadAttempts returns an instance's attempts in their order.
+	LoadAttempts(ctx context.Context, id string) ([]Attempt, error)
+	// ListInstances returns instances newest first, their outcomes without
+	// documents.
+	ListInstances(ctx context.Context, f InstanceFilter) ([]Instance, error)
+
+	// PurgeInstances removes at most limit closed instances that expired
+	// before t, with all that belongs to them, and returns how many.
+	PurgeInstances(ctx context.Context, t time.Time, limit int) (int, error)
+
+	// Subscribe calls f after each commit with each instance it changed, in
+	// the order of the commits. f must not block. An instance that another
+	// node changed may come without its steps, and late.
+	Subscribe(f func(Instance)) (cancel func())
+}
+
+// NewInstanceRecord is what CreateInstances stores of one instance.
+type NewInstanceRecord struct {
+	Instance Instance
+	Envelope Envelope
+}
+
+// ClaimRequest says how much the engine can take.
+type ClaimRequest struct {
+	Limit    int            // attempts that may begin, in all
+	InFlight map[string]int // attempts in flight by webhook; each counts against its MaxInFlight
+}
+
+// Claim is what Claim took.
+type Claim struct {
+	Attempts []ClaimedInstance
+	// Next is when to claim again for what is not held back by a webhook's
+	// bound or by Limit: the time of the next due instance or expiry; zero
+	// when there is none.
+	Next time.Time
+}
+
+// ClaimedInstance is an attempt to be made: the instance in RUNNING.
+type ClaimedInstance struct {
+	Instance Instance
+	Webhook  Webhook
+	Envelope Envelope
+}
+
+// InstanceFilter selects instances; its parts combine with AND, and a zero part
+// selects all.
+type InstanceFilter struct {
+	WebhookID  string
+	State      State
+	SourceKind SourceKind
+	TicketID   string
+	Labels     map[string]string
+	Created    TimeRange
+	Expires    TimeRange
+	Before     string // the last id of the page before; "" for the first
+	Limit      int
+}
+
+// TimeRange is from From, inclusive, to To, exclusive; a zero end is open.
+type TimeRange struct{ From, To time.Time }
+
+// SecretStore keeps API keys and the server's own secrets.
+type SecretStore interface {
+	// Secret returns the secret of this name. Where there is none yet it
+	// stores what create returns; all nodes get the same one.
+	Secret(ctx context.Context, name string, create func() ([]byte, error)) ([]byte, error)
+	// CreateKey stores an API key. The key whose hash is already there stays.
+	CreateKey(ctx context.Context, k Key) error
+	// LoadKey returns the key with this hash. ErrKeyNotFound.
+	LoadKey(ctx context.Context, hash []byte) (Key, error)
+	// CountKeys says how many keys there are.
+	CountKeys(ctx context.Context) (int, error)
+}

@@ -1,0 +1,158 @@
+package riposte
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxJSONDepth is how deep objects and arrays may nest in what callers and
+// receivers send (PROTOCOL.md section 4).
+const MaxJSONDepth = 64
+
+// CheckJSON checks what Go's decoder lets through: invalid UTF-8, a duplicate
+// key at any depth, nesting deeper than MaxJSONDepth and trailing data, besides
+// the syntax itself. Its error says what is wrong and where.
+func CheckJSON(b []byte) error {
+	if !utf8.Valid(b) {
+		for i := 0; i < len(b); {
+			r, n := utf8.DecodeRune(b[i:])
+			if r == utf8.RuneError && n == 1 {
+				return fmt.Errorf("invalid UTF-8 at byte %d", i)
+			}
+			i += n
+		}
+	}
+	// The depth comes first so that the checks below can't be made to recurse.
+	if err := checkDepth(b); err != nil {
+		return err
+	}
+	if !json.Valid(b) {
+		return syntaxError(b)
+	}
+	s := jsonScanner{b: b}
+	return s.value(nil)
+}
+
+func syntaxError(b []byte) error {
+	var v any
+	err := json.Unmarshal(b, &v)
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Errorf("not valid JSON at byte %d: %s", e.Offset, strings.TrimPrefix(e.Error(), "json: "))
+	}
+	return fmt.Errorf("not valid JSON: %w", err)
+}
+
+func checkDepth(b []byte) error {
+	depth, inString := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			if depth++; depth > MaxJSONDepth {
+				return fmt.Errorf("nested deeper than %d at byte %d", MaxJSONDepth, i)
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return nil
+}
+
+// jsonScanner walks JSON that is known to be valid.
+type jsonScanner struct {
+	b []byte
+	i int
+}
+
+func (s *jsonScanner) skipSpace() {
+	for s.i < len(s.b) && strings.IndexByte(" \t\r\n", s.b[s.i]) >= 0 {
+		s.i++
+	}
+}
+
+func (s *jsonScanner) value(path []string) error {
+	s.skipSpace()
+	switch s.b[s.i] {
+	case '{':
+		return s.object(path)
+	case '[':
+		return s.array(path)
+	case '"':
+		s.str()
+	default:
+		for s.i < len(s.b) && strings.IndexByte(" \t\r\n,]}", s.b[s.i]) < 0 {
+			s.i++
+		}
+	}
+	return nil
+}
+
+func (s *jsonScanner) object(path []string) error {
+	seen := make(map[string]struct{}, 8)
+	for s.i++; ; s.i++ {
+		s.skipSpace()
+		if s.b[s.i] == '}' {
+			break
+		}
+		key := s.str()
+		if _, dup := seen[key]; dup {
+			return fmt.Errorf("duplicate key %q", strings.Join(append(path, key), "."))
+		}
+		seen[key] = struct{}{}
+		s.skipSpace()
+		s.i++ // ':'
+		if err := s.value(append(path, key)); err != nil {
+			return err
+		}
+		s.skipSpace()
+		if s.b[s.i] == '}' {
+			break
+		}
+	}
+	s.i++
+	return nil
+}
+
+func (s *jsonScanner) array(path []string) error {
+	for s.i++; ; s.i++ {
+		s.skipSpace()
+		if s.b[s.i] == ']' {
+			break
+		}
+		if err := s.value(path); err != nil {
+			return err
+		}
+		s.skipSpace()
+		if s.b[s.i] == ']' {
+			break
+		}
+	}
+	s.i++
+	return nil
+}
+
+// str reads a string and returns it with its escapes resolved, so that "a" and
+// "\u0061" count as the same key.
+func (s *jsonScanner) str() string {
+	start, escaped := s.i, false
+	for s.i++; s.b[s.i] != '"'; s.i++ {
+		if s.b[s.i] == '\\' {
+			escaped = true
+			s.i++
+		}
+	}
+	s.i++
+	if !escaped {
+		return string(s.b[start+1 : s.i-1])
+	}
+	var v string
+	_ = json.Unmarshal(s.b[start:s.i], &v) // valid: the whole document is
+	return v
+}

@@ -1,0 +1,123 @@
+package riposte
+
+import (
+	"time"
+	"unicode/utf8"
+)
+
+// Bounds of a webhook's fields (PROTOCOL.md section 1, Rules).
+const (
+	DefaultCallbackTimeout = 8 * 24 * time.Hour
+	MinCallbackTimeout     = 24 * time.Hour
+	MaxCallbackTimeout     = 30 * 24 * time.Hour
+
+	MaxURLLength         = 2040 // characters
+	MaxDisplayNameLength = 256  // characters
+	MaxDescriptionLength = 2048 // characters
+
+	DefaultMaxInFlight = 64
+	MaxMaxInFlight     = 1024
+)
+
+// Webhook says where to ask. It is changed by value and saved with
+// compare-and-swap on Version.
+type Webhook struct {
+	ID              string
+	DisplayName     string
+	Description     string
+	URL             string // byte for byte as the caller wrote it
+	Host            string // URL's host as it is dialled: IDNA-mapped, lower case, no port
+	CallbackTimeout time.Duration
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+	DeletedAt       time.Time // zero while it lives
+	Settings        WebhookSettings
+	Version         int64 // 0 before the first save; the store raises it
+}
+
+// WebhookSettings is what Riposte knows about a webhook beyond C1's message
+// (PROTOCOL.md section 7).
+type WebhookSettings struct {
+	RetryPolicy RetryPolicy
+	MaxInFlight int // attempts in flight at once, 1 to MaxMaxInFlight
+}
+
+// DestinationCheck parses a webhook's URL, applies the rules of PROTOCOL.md
+// section 1 and returns the host as it will be dialled. Its error is an Error
+// with violations of the field "url".
+type DestinationCheck func(url string) (host string, err error)
+
+// NewWebhook returns a webhook with its defaults set. A zero callbackTimeout
+// means the default.
+func NewWebhook(displayName, description, url string, callbackTimeout time.Duration, check DestinationCheck, now time.Time) (Webhook, error) {
+	now = Time(now)
+	w := Webhook{
+		ID:              NewID(now),
+		DisplayName:     displayName,
+		Description:     description,
+		URL:             url,
+		CallbackTimeout: callbackTimeout,
+		CreatedAt:       now,
+		UpdatedAt:       now,
+		Settings:        WebhookSettings{RetryPolicy: RetryFastThenSlow, MaxInFlight: DefaultMaxInFlight},
+	}
+	if w.CallbackTimeout == 0 {
+		w.CallbackTimeout = DefaultCallbackTimeout
+	}
+	return w, w.Validate(check)
+}
+
+// Deleted reports whether w has been deleted.
+func (w Webhook) Deleted() bool { return !w.DeletedAt.IsZero() }
+
+// Delete marks w deleted. Its instances close when they are next due.
+func (w *Webhook) Delete(now time.Time) {
+	w.DeletedAt = Time(now)
+	w.UpdatedAt = w.DeletedAt
+}
+
+// Validate checks every field and sets Host. Its error names them all.
+func (w *Webhook) Validate(check DestinationCheck) error {
+	var v violations
+	switch n := utf8.RuneCountInString(w.DisplayName); {
+	case n == 0:
+		v.addf("displayName", "must be set")
+	case n > MaxDisplayNameLength:
+		v.addf("displayName", "must have at most %d characters, has %d", MaxDisplayNameLength, n)
+	}
+	if n := utf8.RuneCountInString(w.Description); n > MaxDescriptionLength {
+		v.addf("description", "must have at most %d characters, has %d", MaxDescriptionLength, n)
+	}
+	if w.URL == "" {
+		v.addf("url", "must be set")
+	} else if host, err := check(w.URL); err != nil {
+		v.within("", err)
+	} else {
+		w.Host = host
+	}
+	checkCallbackTimeout(&v, w.CallbackTimeout)
+	return v.err()
+}
+
+// Validate checks the settings' bounds.
+func (s WebhookSettings) Validate() error {
+	var v violations
+	if !s.RetryPolicy.known() {
+		v.addf("retryPolicy", "must be RETRY_POLICY_FAST or RETRY_POLICY_FAST_THEN_SLOW")
+	}
+	if s.MaxInFlight < 1 || s.MaxInFlight > MaxMaxInFlight {
+		v.addf("maxInFlight", "must be from 1 to %d, is %d", MaxMaxInFlight, s.MaxInFlight)
+	}
+	return v.err()
+}
+
+func checkCallbackTimeout(v *violations, d time.Duration) {
+	if d < MinCallbackTimeout || d > MaxCallbackTimeout {
+		v.addf("callbackTimeout", "must be from %ds to %ds (1 to 30 days), is %gs",
+			int(MinCallbackTimeout.Seconds()), int(MaxCallbackTimeout.Seconds()), d.Seconds())
+	}
+}
+
+// Time returns t as Riposte keeps it: in UTC and whole microseconds, the same
+// in every store and in every answer.
+func Time(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
