@@ -93,21 +93,13 @@ func parseAnswer(source SourceKind, document []byte) (OutcomeKind, string, error
 	return parseChoice(choices[source], top)
 }
 
-// parseChoice finds the one member that is present and checks it.
+// parseChoice checks the one member that was chosen.
 func parseChoice(of []choice, top map[string]json.RawMessage) (OutcomeKind, string, error) {
-	var chosen []choice
-	var names []string
-	for _, c := range of {
-		names = append(names, c.member)
-		if _, ok := top[c.member]; ok {
-			chosen = append(chosen, c)
-		}
+	c, raw, err := findChoice(of, top)
+	if err != nil {
+		return "", "", err
 	}
-	if len(chosen) != 1 {
-		return "", "", fmt.Errorf("it must have exactly one of %s, has %d", strings.Join(names, ", "), len(chosen))
-	}
-	c := chosen[0]
-	body, err := members(top[c.member], c.member)
+	body, err := members(raw, c.member)
 	if err != nil {
 		return "", "", err
 	}
@@ -124,12 +116,35 @@ func parseChoice(of []choice, top map[string]json.RawMessage) (OutcomeKind, stri
 	return c.kind, comment, err
 }
 
-func checkReassign(body map[string]json.RawMessage) error {
-	var ids []string
-	if raw, ok := body["newStepUserIds"]; ok {
-		if err := json.Unmarshal(raw, &ids); err != nil {
-			return errors.New("reassign.newStepUserIds must be an array of strings")
+// findChoice finds the one member that is present.
+func findChoice(of []choice, top map[string]json.RawMessage) (chosen choice, raw json.RawMessage, err error) {
+	var names []string
+	present := 0
+	for _, c := range of {
+		names = append(names, c.member)
+		value, err := member(top, c.member, "the document")
+		if err != nil {
+			return choice{}, nil, err
 		}
+		if value != nil {
+			chosen, raw = c, value
+			present++
+		}
+	}
+	if present != 1 {
+		return choice{}, nil, fmt.Errorf("it must have exactly one of %s, has %d", strings.Join(names, ", "), present)
+	}
+	return chosen, raw, nil
+}
+
+func checkReassign(body map[string]json.RawMessage) error {
+	raw, err := member(body, "newStepUserIds", "reassign")
+	if err != nil {
+		return err
+	}
+	var ids []string
+	if raw != nil && json.Unmarshal(raw, &ids) != nil {
+		return errors.New("reassign.newStepUserIds must be an array of strings")
 	}
 	if len(ids) < 1 || len(ids) > MaxReassignees {
 		return fmt.Errorf("reassign.newStepUserIds must have 1 to %d ids, has %d", MaxReassignees, len(ids))
@@ -143,11 +158,13 @@ func checkReassign(body map[string]json.RawMessage) error {
 }
 
 func checkReplacePolicy(body map[string]json.RawMessage) error {
+	raw, err := member(body, "policySteps", "replacePolicy")
+	if err != nil {
+		return err
+	}
 	var steps []json.RawMessage
-	if raw, ok := body["policySteps"]; ok {
-		if err := json.Unmarshal(raw, &steps); err != nil {
-			return errors.New("replacePolicy.policySteps must be an array")
-		}
+	if raw != nil && json.Unmarshal(raw, &steps) != nil {
+		return errors.New("replacePolicy.policySteps must be an array")
 	}
 	if len(steps) == 0 {
 		return errors.New("replacePolicy.policySteps must have at least one step")
@@ -160,8 +177,8 @@ func checkReplacePolicy(body map[string]json.RawMessage) error {
 	return nil
 }
 
-// members reads an object's members by their exact camelCase names, nulls left
-// out. Decoding into a map, not a struct, keeps Go from matching STATE to state.
+// members reads an object's members by their exact names, nulls left out.
+// Decoding into a map, not a struct, keeps Go from matching STATE to state.
 func members(raw []byte, where string) (map[string]json.RawMessage, error) {
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &m); err != nil || m == nil {
@@ -172,21 +189,29 @@ func members(raw []byte, where string) (map[string]json.RawMessage, error) {
 			delete(m, name)
 		}
 	}
-	for snake, camel := range map[string]string{
-		"replace_policy":    "replacePolicy",
-		"policy_steps":      "policySteps",
-		"new_step_user_ids": "newStepUserIds",
-	} {
-		value, ok := m[snake]
-		if !ok {
-			continue
-		}
-		if _, both := m[camel]; both {
-			return nil, fmt.Errorf("%s has both %s and %s", where, camel, snake)
-		}
-		m[camel] = value
-	}
 	return m, nil
+}
+
+// snakeNames are the snake_case names that differ from the camelCase ones.
+var snakeNames = map[string]string{
+	"replacePolicy":  "replace_policy",
+	"policySteps":    "policy_steps",
+	"newStepUserIds": "new_step_user_ids",
+}
+
+// member returns the member with the camelCase name or its snake_case one, nil
+// when neither is there. It is asked for the names that a place knows and no
+// others: what an unknown field is called is its owner's business.
+func member(m map[string]json.RawMessage, name, where string) (json.RawMessage, error) {
+	snake, differs := snakeNames[name]
+	camelValue, snakeValue := m[name], m[snake]
+	switch {
+	case !differs || snakeValue == nil:
+		return camelValue, nil
+	case camelValue != nil:
+		return nil, fmt.Errorf("%s has both %s and %s", where, name, snake)
+	}
+	return snakeValue, nil
 }
 
 // stringMember returns "" for a member that is absent.

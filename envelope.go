@@ -120,7 +120,12 @@ func CheckPayload(kind SourceKind, payload []byte) error {
 	return nil
 }
 
+// appendJSONString leaves &, < and > as they are, which json.Marshal does not:
+// the body is no HTML, and a URL in it should read as a URL.
 func appendJSONString(b []byte, s string) []byte {
-	q, _ := json.Marshal(s) // a string never fails
-	return append(b, q...)
+	var q bytes.Buffer
+	enc := json.NewEncoder(&q)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(s) // a string never fails
+	return append(b, bytes.TrimSuffix(q.Bytes(), []byte("\n"))...)
 }

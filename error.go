@@ -3,6 +3,7 @@ package riposte
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -51,10 +52,9 @@ func (e *Error) Is(target error) bool {
 // With returns a copy of e with one more metadata entry.
 func (e *Error) With(key, value string) *Error {
 	c := *e
-	c.Metadata = map[string]string{key: value}
-	for k, v := range e.Metadata {
-		c.Metadata[k] = v
-	}
+	c.Metadata = map[string]string{}
+	maps.Copy(c.Metadata, e.Metadata)
+	c.Metadata[key] = value
 	return &c
 }
 
@@ -100,12 +100,13 @@ func (v *violations) addf(field, format string, args ...any) {
 	*v = append(*v, Violation{Field: field, Description: fmt.Sprintf(format, args...)})
 }
 
-// within adds what err says is wrong, with every field below prefix.
-func (v *violations) within(prefix string, err error) {
-	if e, ok := errors.AsType[*Error](err); ok {
-		for _, each := range e.Violations {
-			v.addf(prefix+each.Field, "%s", each.Description)
-		}
+// within adds what err, the result of a check of field, says is wrong. An error
+// that names no field counts too, so that no failed check passes for success.
+func (v *violations) within(field string, err error) {
+	if e, ok := errors.AsType[*Error](err); ok && len(e.Violations) > 0 {
+		*v = append(*v, e.Violations...)
+	} else if err != nil {
+		v.addf(field, "%s", err)
 	}
 }
 

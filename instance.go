@@ -96,7 +96,7 @@ func NewInstance(w Webhook, r InstanceRequest, callbackURL func(id string) strin
 		State:         StatePending,
 		CreatedAt:     now,
 		UpdatedAt:     now,
-		ExpiresAt:     now.Add(timeout),
+		ExpiresAt:     Time(now.Add(timeout)),
 		Labels:        r.Labels,
 		RequestID:     r.RequestID,
 		RecreatedFrom: r.RecreatedFrom,
@@ -112,9 +112,9 @@ func NewInstance(w Webhook, r InstanceRequest, callbackURL func(id string) strin
 func (r InstanceRequest) validate() error {
 	var v violations
 	sourceErr := r.Source.Validate()
-	v.within("", sourceErr)
+	v.within("source", sourceErr)
 	if sourceErr == nil {
-		v.within("", CheckPayload(r.Source.Kind, r.Payload))
+		v.within("payload", CheckPayload(r.Source.Kind, r.Payload))
 	}
 	if n := utf8.RuneCountInString(r.RequestID); n > MaxRequestIDLength {
 		v.addf("requestId", "must have at most %d characters, has %d", MaxRequestIDLength, n)
@@ -157,9 +157,10 @@ func (r InstanceRequest) fingerprint() []byte {
 	return h.Sum(nil)
 }
 
-// NextAttemptAt is when the next attempt is due, zero when none is.
+// NextAttemptAt is when the next attempt is due, zero when none is: nothing is
+// attempted at expiresAt.
 func (i Instance) NextAttemptAt() time.Time {
-	if i.State == StatePending || i.State == StateError {
+	if (i.State == StatePending || i.State == StateError) && i.DueAt.Before(i.ExpiresAt) {
 		return i.DueAt
 	}
 	return time.Time{}

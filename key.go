@@ -63,6 +63,9 @@ func NewKeyWithSecret(name string, role Role, secret string, now time.Time) (Key
 	if n := utf8.RuneCountInString(name); n > maxKeyNameLength {
 		v.addf("name", "must have at most %d characters, has %d", maxKeyNameLength, n)
 	}
+	if secret == "" {
+		v.addf("secret", "must be set")
+	}
 	return Key{ID: NewID(now), Name: name, Role: role, Hash: HashKey(secret), CreatedAt: now}, v.err()
 }
 

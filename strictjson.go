@@ -12,15 +12,19 @@ import (
 // receivers send (PROTOCOL.md section 4).
 const MaxJSONDepth = 64
 
+// maxShownPath bounds, in bytes, how much of a document an error repeats: what
+// a receiver sends must not come back to callers by the hundred kilobytes.
+const maxShownPath = 256
+
 // CheckJSON checks what Go's decoder lets through: invalid UTF-8, a duplicate
 // key at any depth, nesting deeper than MaxJSONDepth and trailing data, besides
-// the syntax itself. Its error says what is wrong and where.
+// the syntax itself. Its error says what is wrong and where; the first byte is 1.
 func CheckJSON(b []byte) error {
 	if !utf8.Valid(b) {
 		for i := 0; i < len(b); {
 			r, n := utf8.DecodeRune(b[i:])
 			if r == utf8.RuneError && n == 1 {
-				return fmt.Errorf("invalid UTF-8 at byte %d", i)
+				return fmt.Errorf("invalid UTF-8 at byte %d", i+1)
 			}
 			i += n
 		}
@@ -56,7 +60,7 @@ func checkDepth(b []byte) error {
 		case inString:
 		case c == '{' || c == '[':
 			if depth++; depth > MaxJSONDepth {
-				return fmt.Errorf("nested deeper than %d at byte %d", MaxJSONDepth, i)
+				return fmt.Errorf("nested deeper than %d at byte %d", MaxJSONDepth, i+1)
 			}
 		case c == '}' || c == ']':
 			depth--
@@ -103,7 +107,7 @@ func (s *jsonScanner) object(path []string) error {
 		}
 		key := s.str()
 		if _, dup := seen[key]; dup {
-			return fmt.Errorf("duplicate key %q", strings.Join(append(path, key), "."))
+			return fmt.Errorf("duplicate key %q", shownPath(append(path, key)))
 		}
 		seen[key] = struct{}{}
 		s.skipSpace()
@@ -118,6 +122,14 @@ func (s *jsonScanner) object(path []string) error {
 	}
 	s.i++
 	return nil
+}
+
+func shownPath(path []string) string {
+	p := strings.Join(path, ".")
+	if len(p) > maxShownPath {
+		p = strings.ToValidUTF8(p[:maxShownPath], "") + "…"
+	}
+	return p
 }
 
 func (s *jsonScanner) array(path []string) error {

@@ -151,18 +151,25 @@ func (i Instance) refuses(e Event, now time.Time) error {
 	if i.State.Closed() || i.State == StateProcessResponse && !handOver {
 		return i.closedError()
 	}
-	expired := !now.Before(i.ExpiresAt)
+	due, expired := !now.Before(i.DueAt), !now.Before(i.ExpiresAt)
 	switch e := e.(type) {
 	case Claimed, WebhookDeleted:
-		if i.State != StatePending && i.State != StateError {
+		if i.State != StatePending && i.State != StateError || !due {
 			return i.refused(e)
 		}
 		if expired {
 			return ErrAnswerExpired
 		}
-	case Attempted, LeaseRanOut:
+	case Attempted:
 		if i.State != StateRunning {
 			return i.refused(e)
+		}
+	case LeaseRanOut:
+		if i.State != StateRunning || !due {
+			return i.refused(e)
+		}
+		if expired {
+			return ErrAnswerExpired
 		}
 	case Answered:
 		if i.Attempts == 0 {
@@ -190,13 +197,16 @@ func (i Instance) refuses(e Event, now time.Time) error {
 		if i.State != StateProcessResponse {
 			return i.refused(e)
 		}
+	default:
+		// A pointer to an event is an Event too, but none that Apply knows.
+		return i.refused(e)
 	}
 	return nil
 }
 
 func (i Instance) refused(e Event) error {
 	r := *ErrTransitionRefused
-	r.Message = fmt.Sprintf("an instance in %s does not take the event %q", i.State, e.event())
+	r.Message = fmt.Sprintf("an instance in %s does not take the event %q now", i.State, e.event())
 	return &r
 }
 

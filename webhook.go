@@ -91,7 +91,7 @@ func (w *Webhook) Validate(check DestinationCheck) error {
 	if w.URL == "" {
 		v.addf("url", "must be set")
 	} else if host, err := check(w.URL); err != nil {
-		v.within("", err)
+		v.within("url", err)
 	} else {
 		w.Host = host
 	}
@@ -113,7 +113,7 @@ func (s WebhookSettings) Validate() error {
 
 func checkCallbackTimeout(v *violations, d time.Duration) {
 	if d < MinCallbackTimeout || d > MaxCallbackTimeout {
-		v.addf("callbackTimeout", "must be from %ds to %ds (1 to 30 days), is %gs",
+		v.addf("callbackTimeout", "must be from %ds to %ds (1 to 30 days), is %vs",
 			int(MinCallbackTimeout.Seconds()), int(MaxCallbackTimeout.Seconds()), d.Seconds())
 	}
 }

@@ -1,0 +1,88 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+
+	"github.com/riposte-dev/riposte"
+)
+
+var errInvalidCallback = &riposte.Error{Code: riposte.CodeInvalidArgument, Reason: "INVALID_CALLBACK", Message: "this is not a callback URL of an instance"}
+
+// noInstance has the shape of an id and is nobody's: a token that doesn't open
+// costs the same look-up as one whose instance has been purged.
+const noInstance = "000000000000000000000000"
+
+// callback is the receiver's door (PROTOCOL.md section 5). Its token is its
+// credential.
+func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
+	document, err := io.ReadAll(http.MaxBytesReader(w, r.Body, riposte.MaxDocumentSize))
+	if err != nil {
+		refuseDocument(w, err)
+		return
+	}
+	id, ok := s.Tokens.Open(r.PathValue("token"))
+	if !ok {
+		id = noInstance
+	}
+	_, err = s.giveAnswer(r.Context(), id, riposte.ViaCallback, document)
+	if errors.Is(err, riposte.ErrInstanceNotFound) {
+		err = errInvalidCallback
+	}
+	if err != nil {
+		writeError(w, s.mapError("callback", err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte("{}"))
+}
+
+func refuseDocument(w http.ResponseWriter, err error) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); !ok {
+		writeError(w, connectError(riposte.Invalid(riposte.Violation{Field: "document", Description: "broke off"})))
+		return
+	}
+	e := connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("the response document must have at most %d bytes", riposte.MaxDocumentSize))
+	addDetail(e, &errdetails.ErrorInfo{Reason: "DOCUMENT_TOO_LARGE", Domain: errorDomain})
+	writeErrorAs(w, http.StatusRequestEntityTooLarge, e)
+}
+
+// giveAnswer takes an answer that did not come with an attempt, by callback or
+// by an operator, by one set of rules. Of many at once the first save wins; the
+// others see it on their next turn and are told.
+func (s *Server) giveAnswer(ctx context.Context, id string, via riposte.Via, document []byte) (riposte.Instance, error) {
+	for {
+		i, err := s.Store.LoadInstance(ctx, id)
+		if err != nil {
+			return i, err
+		}
+		// A closed instance is told so even if the document is bad, too.
+		answer, bad := riposte.ParseAnswer(i.Source.Kind, document)
+		next, err := i.Advance(riposte.Answered{Via: via, Answer: answer}, s.Store.Now())
+		if err != nil {
+			return i, sameDocument(err, i, document)
+		}
+		if bad != nil {
+			return i, bad
+		}
+		if next, err = s.Store.SaveInstance(ctx, next, nil); !errors.Is(err, riposte.ErrConflict) {
+			return next, err
+		}
+	}
+}
+
+// sameDocument tells who repeats the accepted document that it counted: their
+// first reply may have been lost.
+func sameDocument(err error, i riposte.Instance, document []byte) error {
+	if errors.Is(err, riposte.ErrAlreadyAnswered) && i.Outcome != nil && len(document) > 0 && bytes.Equal(i.Outcome.Document, document) {
+		return riposte.ErrAlreadyAnswered.With("sameDocument", "true")
+	}
+	return err
+}

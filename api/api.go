@@ -1,0 +1,58 @@
+// Package api is the only door: one set of handlers that REST, gRPC, gRPC-Web
+// and Connect share, with authentication, limits and error mapping each at one
+// place.
+//
+// A request passes the router (router.go), authentication (auth.go), for REST
+// the gateway (rest.go), the choke point (call.go), and then its operation.
+// The callback, the key set and the health paths are plain handlers beside them
+// and need no credentials.
+package api
+
+import (
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/riposte-dev/riposte"
+)
+
+// Options is what the API needs; all but Keys is required.
+type Options struct {
+	Store     riposte.Store
+	PublicURL string                   // base of callback URLs, without a slash at the end
+	Check     riposte.DestinationCheck // the rules for a webhook's URL
+	JWKS      []byte                   // the document at /auth/v1/jwks
+	Keys      []riposte.Key            // API keys that the configuration gives, beside the store's
+	Tokens    *CallbackTokens
+	Logger    *slog.Logger
+}
+
+// Server is the API over one store.
+type Server struct {
+	Options
+	waiters     waiters
+	unsubscribe func()
+	handler     http.Handler
+	stopping    chan struct{}
+	stopOnce    sync.Once
+}
+
+// New returns the API. Close it before the store.
+func New(o Options) *Server {
+	s := &Server{Options: o, stopping: make(chan struct{})}
+	s.unsubscribe = o.Store.Subscribe(s.waiters.decided)
+	s.handler = s.routes()
+	return s
+}
+
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// StopWaiting makes every Wait answer now, so that a stop takes no longer than
+// what is being worked on.
+func (s *Server) StopWaiting() { s.stopOnce.Do(func() { close(s.stopping) }) }
+
+// Close ends what New began.
+func (s *Server) Close() {
+	s.StopWaiting()
+	s.unsubscribe()
+}

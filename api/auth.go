@@ -1,0 +1,61 @@
+package api
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"strings"
+
+	"connectrpc.com/connect"
+
+	"github.com/riposte-dev/riposte"
+)
+
+var (
+	errNoCredentials = &riposte.Error{Code: riposte.CodeUnauthenticated, Reason: "NO_CREDENTIALS",
+		Message: "the request needs the header Authorization: Bearer followed by an API key"}
+	errBadCredentials = &riposte.Error{Code: riposte.CodeUnauthenticated, Reason: "BAD_CREDENTIALS",
+		Message: "the API key is not known"}
+	errMayNot = &riposte.Error{Code: riposte.CodePermissionDenied, Reason: "ROLE_TOO_LOW"}
+)
+
+type callerKey struct{}
+
+// authenticated lets a request in when its caller is known. It comes before
+// the body is read, so that a bad body isn't answered to just anybody.
+func (s *Server) authenticated(next http.Handler) http.Handler {
+	rpcErrors := connect.NewErrorWriter()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, err := s.caller(r)
+		if err == nil {
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
+			return
+		}
+		mapped := s.mapError(r.URL.Path, err)
+		if !strings.HasPrefix(r.URL.Path, "/api/") && rpcErrors.IsSupported(r) {
+			_ = rpcErrors.Write(w, r, mapped)
+			return
+		}
+		writeError(w, mapped)
+	})
+}
+
+func (s *Server) caller(r *http.Request) (riposte.Caller, error) {
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	secret = strings.TrimSpace(secret)
+	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
+		return riposte.Caller{}, errNoCredentials
+	}
+	hash := riposte.HashKey(secret)
+	for _, k := range s.Keys {
+		if subtle.ConstantTimeCompare(k.Hash, hash) == 1 {
+			return riposte.Caller{KeyID: k.ID, Role: k.Role}, nil
+		}
+	}
+	k, err := s.Store.LoadKey(r.Context(), hash)
+	if errors.Is(err, riposte.ErrKeyNotFound) {
+		err = errBadCredentials
+	}
+	return riposte.Caller{KeyID: k.ID, Role: k.Role}, err
+}

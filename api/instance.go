@@ -1,0 +1,307 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/riposte-dev/riposte"
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+)
+
+// instancesService is riposte.v1's InstancesService.
+type instancesService struct{ s *Server }
+
+func (h instancesService) Create(ctx context.Context, r *ripostev1.InstancesServiceCreateRequest) (*ripostev1.InstancesServiceCreateResponse, error) {
+	return call(ctx, h.s, "InstancesService.Create", riposte.RoleSender, r, h.create)
+}
+
+func (h instancesService) BatchCreate(ctx context.Context, r *ripostev1.InstancesServiceBatchCreateRequest) (*ripostev1.InstancesServiceBatchCreateResponse, error) {
+	return call(ctx, h.s, "InstancesService.BatchCreate", riposte.RoleSender, r, h.batchCreate)
+}
+
+func (h instancesService) Get(ctx context.Context, r *ripostev1.InstancesServiceGetRequest) (*ripostev1.InstancesServiceGetResponse, error) {
+	return call(ctx, h.s, "InstancesService.Get", riposte.RoleViewer, r, h.get)
+}
+
+func (h instancesService) List(ctx context.Context, r *ripostev1.InstancesServiceListRequest) (*ripostev1.InstancesServiceListResponse, error) {
+	return call(ctx, h.s, "InstancesService.List", riposte.RoleViewer, r, h.list)
+}
+
+func (h instancesService) Wait(ctx context.Context, r *ripostev1.InstancesServiceWaitRequest) (*ripostev1.InstancesServiceWaitResponse, error) {
+	return call(ctx, h.s, "InstancesService.Wait", riposte.RoleViewer, r, h.wait)
+}
+
+func (h instancesService) Cancel(ctx context.Context, r *ripostev1.InstancesServiceCancelRequest) (*ripostev1.InstancesServiceCancelResponse, error) {
+	return call(ctx, h.s, "InstancesService.Cancel", riposte.RoleSender, r, h.cancel)
+}
+
+func (h instancesService) RetryNow(ctx context.Context, r *ripostev1.InstancesServiceRetryNowRequest) (*ripostev1.InstancesServiceRetryNowResponse, error) {
+	return call(ctx, h.s, "InstancesService.RetryNow", riposte.RoleSender, r, h.retryNow)
+}
+
+func (h instancesService) Recreate(ctx context.Context, r *ripostev1.InstancesServiceRecreateRequest) (*ripostev1.InstancesServiceRecreateResponse, error) {
+	return call(ctx, h.s, "InstancesService.Recreate", riposte.RoleSender, r, h.recreate)
+}
+
+func (h instancesService) Answer(ctx context.Context, r *ripostev1.InstancesServiceAnswerRequest) (*ripostev1.InstancesServiceAnswerResponse, error) {
+	return call(ctx, h.s, "InstancesService.Answer", riposte.RoleSender, r, h.answer)
+}
+
+// newInstance is one instance to be created on a webhook.
+type newInstance struct {
+	webhookID string
+	request   riposte.InstanceRequest
+	err       error // why request could not be read
+}
+
+func readNewInstance(r *ripostev1.InstancesServiceCreateRequest) newInstance {
+	timeout, err := callbackTimeout(r.GetCallbackTimeout())
+	return newInstance{
+		webhookID: r.GetWebhookId(),
+		err:       err,
+		request: riposte.InstanceRequest{
+			Source:          readSource(r.GetSource()),
+			Payload:         r.GetPayload(),
+			RequestID:       r.GetRequestId(),
+			CallbackTimeout: timeout,
+			Labels:          r.GetLabels(),
+		},
+	}
+}
+
+func (h instancesService) create(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceCreateRequest) (*ripostev1.InstancesServiceCreateResponse, error) {
+	created, err := h.s.createInstances(ctx, []newInstance{readNewInstance(r)})
+	if err != nil {
+		return nil, err
+	}
+	return &ripostev1.InstancesServiceCreateResponse{Instance: instanceMessage(created[0])}, nil
+}
+
+func (h instancesService) batchCreate(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceBatchCreateRequest) (*ripostev1.InstancesServiceBatchCreateResponse, error) {
+	if n := len(r.GetRequests()); n < 1 || n > riposte.MaxBatch {
+		return nil, riposte.Invalid(riposte.Violation{Field: "requests", Description: fmt.Sprintf("must be 1 to %d, are %d", riposte.MaxBatch, n)})
+	}
+	batch := make([]newInstance, len(r.GetRequests()))
+	for i, each := range r.GetRequests() {
+		batch[i] = readNewInstance(each)
+	}
+	created, err := h.s.createInstances(ctx, batch)
+	if err != nil {
+		return nil, inBatch(err)
+	}
+	res := &ripostev1.InstancesServiceBatchCreateResponse{}
+	for _, i := range created {
+		res.Instances = append(res.Instances, instanceMessage(i))
+	}
+	return res, nil
+}
+
+// inBatch moves an error's fields below the request that it is about.
+func inBatch(err error) error {
+	e, ok := errors.AsType[*riposte.Error](err)
+	if !ok || e.Metadata["index"] == "" {
+		return err
+	}
+	in := *e
+	prefix := "requests[" + e.Metadata["index"] + "]"
+	in.Message = prefix + ": " + e.Message
+	in.Violations = nil
+	for _, v := range e.Violations {
+		in.Violations = append(in.Violations, riposte.Violation{Field: prefix + "." + v.Field, Description: v.Description})
+	}
+	return &in
+}
+
+// createInstances makes and stores all or none. An error about one of them
+// carries its index.
+func (s *Server) createInstances(ctx context.Context, batch []newInstance) ([]riposte.Instance, error) {
+	webhooks := map[string]riposte.Webhook{}
+	records := make([]riposte.NewInstanceRecord, len(batch))
+	for n, each := range batch {
+		if err := s.newRecord(ctx, each, webhooks, &records[n]); err != nil {
+			if e, ok := errors.AsType[*riposte.Error](err); ok {
+				return nil, e.With("index", strconv.Itoa(n))
+			}
+			return nil, err
+		}
+	}
+	return s.Store.CreateInstances(ctx, records)
+}
+
+func (s *Server) newRecord(ctx context.Context, n newInstance, webhooks map[string]riposte.Webhook, out *riposte.NewInstanceRecord) error {
+	if n.err != nil {
+		return n.err
+	}
+	w, known := webhooks[n.webhookID]
+	if !known {
+		var err error
+		if w, err = s.liveWebhook(ctx, n.webhookID); err != nil {
+			return err
+		}
+		webhooks[n.webhookID] = w
+	}
+	i, envelope, err := riposte.NewInstance(w, n.request, s.callbackURL, s.Store.Now())
+	*out = riposte.NewInstanceRecord{Instance: i, Envelope: envelope}
+	return err
+}
+
+func (s *Server) callbackURL(instanceID string) string {
+	return s.PublicURL + "/api/v1/webhooks/callback/" + s.Tokens.Seal(instanceID)
+}
+
+func (h instancesService) get(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceGetRequest) (*ripostev1.InstancesServiceGetResponse, error) {
+	i, err := h.s.loadInstance(ctx, r.GetId())
+	if err != nil {
+		return nil, err
+	}
+	if r.GetView() != ripostev1.InstanceView_INSTANCE_VIEW_FULL {
+		return &ripostev1.InstancesServiceGetResponse{Instance: instanceMessage(i)}, nil
+	}
+	envelope, err := h.s.Store.LoadEnvelope(ctx, i.ID)
+	if err != nil {
+		return nil, err
+	}
+	attempts, err := h.s.Store.LoadAttempts(ctx, i.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &ripostev1.InstancesServiceGetResponse{Instance: fullInstanceMessage(i, envelope, attempts)}, nil
+}
+
+func (h instancesService) list(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceListRequest) (*ripostev1.InstancesServiceListResponse, error) {
+	p, err := newPage(r.GetPageSize(), r.GetPageToken(), maxInstancesPageSize, "instances", r.GetFilter())
+	if err != nil {
+		return nil, err
+	}
+	f, err := parseFilter(r.GetFilter())
+	if err != nil {
+		return nil, err
+	}
+	f.Before, f.Limit = p.before, p.limit()
+	rows, err := h.s.Store.ListInstances(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	rows, next := cut(p, rows, func(i riposte.Instance) string { return i.ID })
+	res := &ripostev1.InstancesServiceListResponse{NextPageToken: next}
+	for _, i := range rows {
+		res.List = append(res.List, instanceMessage(i))
+	}
+	return res, nil
+}
+
+func (h instancesService) cancel(ctx context.Context, caller riposte.Caller, r *ripostev1.InstancesServiceCancelRequest) (*ripostev1.InstancesServiceCancelResponse, error) {
+	i, err := h.s.changeInstance(ctx, r.GetId(), riposte.Canceled{Message: "canceled with the API key " + caller.KeyID})
+	if err != nil {
+		return nil, err
+	}
+	return &ripostev1.InstancesServiceCancelResponse{Instance: decidedInstanceMessage(i)}, nil
+}
+
+func (h instancesService) retryNow(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceRetryNowRequest) (*ripostev1.InstancesServiceRetryNowResponse, error) {
+	i, err := h.s.changeInstance(ctx, r.GetId(), riposte.RetryRequested{})
+	if err != nil {
+		return nil, err
+	}
+	return &ripostev1.InstancesServiceRetryNowResponse{Instance: instanceMessage(i)}, nil
+}
+
+func (h instancesService) recreate(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceRecreateRequest) (*ripostev1.InstancesServiceRecreateResponse, error) {
+	old, err := h.s.loadInstance(ctx, r.GetId())
+	if err != nil {
+		return nil, err
+	}
+	envelope, err := h.s.Store.LoadEnvelope(ctx, old.ID)
+	if err != nil {
+		return nil, err
+	}
+	created, err := h.s.createInstances(ctx, []newInstance{{webhookID: old.WebhookID, request: riposte.InstanceRequest{
+		Source:        old.Source,
+		Payload:       envelope.Payload(),
+		Labels:        old.Labels,
+		RecreatedFrom: old.ID,
+	}}})
+	if err != nil {
+		return nil, err
+	}
+	return &ripostev1.InstancesServiceRecreateResponse{Instance: instanceMessage(created[0])}, nil
+}
+
+func (h instancesService) answer(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceAnswerRequest) (*ripostev1.InstancesServiceAnswerResponse, error) {
+	if !riposte.IsID(r.GetId()) {
+		return nil, riposte.ErrInstanceNotFound
+	}
+	i, err := h.s.giveAnswer(ctx, r.GetId(), riposte.ViaOperator, r.GetDocument())
+	if err != nil {
+		return nil, err
+	}
+	return &ripostev1.InstancesServiceAnswerResponse{Instance: decidedInstanceMessage(i)}, nil
+}
+
+// loadInstance takes an id of any shape.
+func (s *Server) loadInstance(ctx context.Context, id string) (riposte.Instance, error) {
+	if !riposte.IsID(id) {
+		return riposte.Instance{}, riposte.ErrInstanceNotFound
+	}
+	return s.Store.LoadInstance(ctx, id)
+}
+
+// changeInstance loads, applies and saves, again where somebody else was faster.
+func (s *Server) changeInstance(ctx context.Context, id string, e riposte.Event) (riposte.Instance, error) {
+	for {
+		i, err := s.loadInstance(ctx, id)
+		if err != nil {
+			return i, err
+		}
+		next, err := i.Advance(e, s.Store.Now())
+		if err != nil {
+			return i, err
+		}
+		if next, err = s.Store.SaveInstance(ctx, next, nil); !errors.Is(err, riposte.ErrConflict) {
+			return next, err
+		}
+	}
+}
+
+const (
+	defaultWait = 30 * time.Second
+	maxWait     = 60 * time.Second
+)
+
+func (h instancesService) wait(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceWaitRequest) (*ripostev1.InstancesServiceWaitResponse, error) {
+	timeout := defaultWait
+	if r.GetTimeout() != nil {
+		timeout = min(r.GetTimeout().AsDuration(), maxWait)
+	}
+	if timeout < 0 {
+		return nil, riposte.Invalid(riposte.Violation{Field: "timeout", Description: "must not be negative; 60s is the longest"})
+	}
+	i, err := h.s.waitInstance(ctx, r.GetId(), timeout)
+	if err != nil {
+		return nil, err
+	}
+	return &ripostev1.InstancesServiceWaitResponse{Instance: decidedInstanceMessage(i)}, nil
+}
+
+// waitInstance registers before it reads, so that no outcome falls between.
+func (s *Server) waitInstance(ctx context.Context, id string, timeout time.Duration) (riposte.Instance, error) {
+	decided, cancel := s.waiters.add(id)
+	defer cancel()
+	i, err := s.loadInstance(ctx, id)
+	if err != nil || i.Outcome != nil || timeout == 0 {
+		return i, err
+	}
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-decided:
+	case <-timer.C:
+	case <-s.stopping:
+	case <-ctx.Done():
+		return i, ctx.Err()
+	}
+	return s.loadInstance(ctx, id)
+}

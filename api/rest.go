@@ -1,0 +1,222 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"connectrpc.com/connect"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/apijson"
+	webhooksv1 "github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1"
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+)
+
+// newREST serves the http annotations of the proto files, in process, by
+// grpc-gateway (docs/adr/0001-one-handler-set.md says why and what was added).
+func newREST(webhooks webhooksService, search searchService, instances instancesService, settings settingsService, keys keysService) http.Handler {
+	gateway := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, marshaler{}),
+		runtime.WithErrorHandler(restError),
+		runtime.WithRoutingErrorHandler(routingError),
+		runtime.SetQueryParameterParser(queryParser{}),
+		// C1's clients never override a method, and a form must not become one.
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
+	)
+	ctx := context.Background()
+	for _, err := range []error{
+		webhooksv1.RegisterWebhooksServiceHandlerServer(ctx, gateway, webhooks),
+		webhooksv1.RegisterWebhooksSearchHandlerServer(ctx, gateway, search),
+		ripostev1.RegisterInstancesServiceHandlerServer(ctx, gateway, instances),
+		ripostev1.RegisterWebhookSettingsServiceHandlerServer(ctx, gateway, settings),
+		ripostev1.RegisterKeysServiceHandlerServer(ctx, gateway, keys),
+	} {
+		if err != nil {
+			panic(fmt.Sprintf("api: registering generated routes: %v", err))
+		}
+	}
+	return readBody(gateway)
+}
+
+// readBody checks the content type and the size before anything is decoded.
+func readBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		limit := bodyLimit(r.URL.Path)
+		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
+		if err != nil {
+			refuseBody(w, limit, err)
+			return
+		}
+		if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); len(b) > 0 && (err != nil || mediaType != "application/json") {
+			e := connect.NewError(connect.CodeInvalidArgument, errors.New("the header Content-Type must be application/json"))
+			addDetail(e, &errdetails.ErrorInfo{Reason: "UNSUPPORTED_CONTENT_TYPE", Domain: errorDomain})
+			writeErrorAs(w, http.StatusUnsupportedMediaType, e)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(b))
+		next.ServeHTTP(w, r)
+	})
+}
+
+func refuseBody(w http.ResponseWriter, limit int, err error) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); !ok {
+		writeError(w, connectError(riposte.Invalid(riposte.Violation{Description: "the body broke off"})))
+		return
+	}
+	e := connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("the body must have at most %d bytes", limit))
+	addDetail(e, &errdetails.ErrorInfo{Reason: "BODY_TOO_LARGE", Domain: errorDomain})
+	writeErrorAs(w, http.StatusRequestEntityTooLarge, e)
+}
+
+func restError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
+	writeError(w, asConnectError(err))
+}
+
+// routingError answers 405 with Allow where the gateway says 501.
+func routingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
+	if httpStatus == http.StatusMethodNotAllowed {
+		if allow := allowedMethods(r.URL.Path); len(allow) > 0 {
+			methodNotAllowed(w, allow...)
+			return
+		}
+	}
+	notFound(w, r)
+}
+
+// route is one http annotation.
+type route struct {
+	method string
+	path   *regexp.Regexp
+}
+
+var restRoutes = readRoutes(webhooksv1.File_c1_api_webhooks_v1_webhooks_proto, ripostev1.File_riposte_v1_instances_proto,
+	ripostev1.File_riposte_v1_settings_proto, ripostev1.File_riposte_v1_keys_proto)
+
+func allowedMethods(path string) []string {
+	var allow []string
+	for _, r := range restRoutes {
+		if r.path.MatchString(path) {
+			allow = append(allow, r.method)
+		}
+	}
+	slices.Sort(allow)
+	return slices.Compact(allow)
+}
+
+func readRoutes(files ...protoreflect.FileDescriptor) []route {
+	var routes []route
+	for _, f := range files {
+		for i := range f.Services().Len() {
+			methods := f.Services().Get(i).Methods()
+			for j := range methods.Len() {
+				rule, _ := proto.GetExtension(methods.Get(j).Options(), annotations.E_Http).(*annotations.HttpRule)
+				for _, each := range append(rule.GetAdditionalBindings(), rule) {
+					routes = append(routes, readRoute(each))
+				}
+			}
+		}
+	}
+	return routes
+}
+
+var pathVariable = regexp.MustCompile(`\\{[^}]*\\}`)
+
+func readRoute(rule *annotations.HttpRule) route {
+	var r route
+	var path string
+	switch p := rule.GetPattern().(type) {
+	case *annotations.HttpRule_Get:
+		r.method, path = http.MethodGet, p.Get
+	case *annotations.HttpRule_Post:
+		r.method, path = http.MethodPost, p.Post
+	case *annotations.HttpRule_Patch:
+		r.method, path = http.MethodPatch, p.Patch
+	case *annotations.HttpRule_Delete:
+		r.method, path = http.MethodDelete, p.Delete
+	}
+	r.path = regexp.MustCompile("^" + pathVariable.ReplaceAllString(regexp.QuoteMeta(path), `[^/:]+`) + "$")
+	return r
+}
+
+// queryParser adds to the gateway's: an empty value counts as absent, an
+// enum's value may leave out its type's prefix, and a name that an operation of
+// ours doesn't have is refused.
+type queryParser struct{ runtime.DefaultQueryParser }
+
+func (p queryParser) Parse(m proto.Message, values url.Values, filter *utilities.DoubleArray) error {
+	md := m.ProtoReflect().Descriptor()
+	for name, vs := range values {
+		fd := md.Fields().ByJSONName(name)
+		if fd == nil {
+			fd = md.Fields().ByTextName(name)
+		}
+		if fd == nil && md.ParentFile().Package() == ripostev1.File_riposte_v1_instances_proto.Package() {
+			return &apijson.Error{Field: name, Description: "is not a parameter of this operation"}
+		}
+		if fd == nil || len(vs) == 0 || vs[0] == "" {
+			continue
+		}
+		if fd.Enum() != nil {
+			vs = []string{enumName(fd.Enum(), vs[0])}
+		}
+		if err := p.DefaultQueryParser.Parse(m, url.Values{name: vs}, filter); err != nil {
+			return &apijson.Error{Field: fd.JSONName(), Description: fmt.Sprintf("can't have the value %q", vs[0])}
+		}
+	}
+	return nil
+}
+
+// enumName finds FULL as INSTANCE_VIEW_FULL.
+func enumName(ed protoreflect.EnumDescriptor, value string) string {
+	zero := string(ed.Values().ByNumber(0).Name())
+	prefixed := strings.TrimSuffix(zero, "UNSPECIFIED") + value
+	if ed.Values().ByName(protoreflect.Name(prefixed)) != nil {
+		return prefixed
+	}
+	return value
+}
+
+// marshaler lets the gateway speak apijson.
+type marshaler struct{}
+
+func (marshaler) ContentType(any) string { return "application/json" }
+
+func (marshaler) Marshal(v any) ([]byte, error) { return apijson.Codec{}.Marshal(v) }
+
+func (marshaler) Unmarshal(b []byte, v any) error { return apijson.Codec{}.Unmarshal(b, v) }
+
+func (m marshaler) NewDecoder(r io.Reader) runtime.Decoder {
+	return runtime.DecoderFunc(func(v any) error {
+		b, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		return m.Unmarshal(b, v)
+	})
+}
+
+func (m marshaler) NewEncoder(w io.Writer) runtime.Encoder {
+	return runtime.EncoderFunc(func(v any) error {
+		b, err := m.Marshal(v)
+		if err == nil {
+			_, err = w.Write(b)
+		}
+		return err
+	})
+}

@@ -1,0 +1,113 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/apijson"
+	"github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1/webhooksv1connect"
+	"github.com/riposte-dev/riposte/gen/openapi"
+	"github.com/riposte-dev/riposte/gen/riposte/v1/ripostev1connect"
+)
+
+// Bounds of a request's body, in bytes. A batch is bounded by what the server
+// can hold at once, not by 1000 of the largest payloads.
+const (
+	maxBody      = 2 << 20
+	maxBatchBody = 32 << 20
+)
+
+// routes lays out every path the server has.
+func (s *Server) routes() http.Handler {
+	var (
+		webhooks  = webhooksService{s}
+		search    = searchService{s}
+		instances = instancesService{s}
+		settings  = settingsService{s}
+		keys      = keysService{s}
+	)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/healthz", only(http.MethodGet, s.healthz))
+	mux.HandleFunc("/readyz", only(http.MethodGet, s.readyz))
+	mux.HandleFunc("/auth/v1/jwks", only(http.MethodGet, s.jwks))
+	mux.HandleFunc("/openapi.json", only(http.MethodGet, serveOpenAPI))
+	mux.HandleFunc("/api/v1/webhooks/callback/{token}", only(http.MethodPost, s.callback))
+	mux.HandleFunc("/", notFound)
+
+	mux.Handle("/api/", s.authenticated(newREST(webhooks, search, instances, settings, keys)))
+
+	rpc := func(path string, h http.Handler) { mux.Handle(path, s.authenticated(h)) }
+	options := connect.WithHandlerOptions(
+		connect.WithCodec(apijson.Codec{}),
+		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
+			return []connect.HandlerOption{connect.WithReadMaxBytes(bodyLimit(spec.Procedure))}
+		}),
+	)
+	rpc(webhooksv1connect.NewWebhooksServiceHandler(webhooks, options))
+	rpc(webhooksv1connect.NewWebhooksSearchHandler(search, options))
+	rpc(ripostev1connect.NewInstancesServiceHandler(instances, options))
+	rpc(ripostev1connect.NewWebhookSettingsServiceHandler(settings, options))
+	rpc(ripostev1connect.NewKeysServiceHandler(keys, options))
+	return mux
+}
+
+var errStopping = errors.New("the server is stopping")
+
+// bodyLimit takes a procedure's name or a REST path.
+func bodyLimit(path string) int {
+	switch path {
+	case ripostev1connect.InstancesServiceBatchCreateProcedure, "/api/v1/instances:batchCreate":
+		return maxBatchBody
+	}
+	return maxBody
+}
+
+// only answers every other method with 405: GET, HEAD and OPTIONS of a
+// callback URL, as link scanners send them, must never act.
+func only(method string, h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == method || method == http.MethodGet && r.Method == http.MethodHead {
+			h(w, r)
+			return
+		}
+		methodNotAllowed(w, method)
+	}
+}
+
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// readyz says whether the store takes commits and no stop has begun.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+	defer cancel()
+	err := s.Store.Check(ctx)
+	select {
+	case <-s.stopping:
+		err = errStopping
+	default:
+	}
+	if err != nil {
+		s.Logger.Warn("not ready", "error", err)
+		writeError(w, connectError(riposte.ErrUnavailable))
+		return
+	}
+	_, _ = w.Write([]byte("ready\n"))
+}
+
+func (s *Server) jwks(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	_, _ = w.Write(s.JWKS)
+}
+
+func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(openapi.Document)
+}

@@ -1,0 +1,50 @@
+package api
+
+import (
+	"sync"
+
+	"github.com/riposte-dev/riposte"
+)
+
+// waiters wakes those who wait for an outcome. One costs a channel; nobody polls.
+type waiters struct {
+	mu sync.Mutex
+	m  map[string]map[chan struct{}]struct{} // by instance id
+}
+
+// add returns a channel that is closed when the instance is decided.
+func (w *waiters) add(id string) (<-chan struct{}, func()) {
+	ch := make(chan struct{})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.m == nil {
+		w.m = map[string]map[chan struct{}]struct{}{}
+	}
+	if w.m[id] == nil {
+		w.m[id] = map[chan struct{}]struct{}{}
+	}
+	w.m[id][ch] = struct{}{}
+	return ch, func() { w.remove(id, ch) }
+}
+
+func (w *waiters) remove(id string, ch chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.m[id], ch)
+	if len(w.m[id]) == 0 {
+		delete(w.m, id)
+	}
+}
+
+// decided is subscribed to the store's changes.
+func (w *waiters) decided(i riposte.Instance) {
+	if i.Outcome == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ch := range w.m[i.ID] {
+		close(ch)
+	}
+	delete(w.m, i.ID)
+}

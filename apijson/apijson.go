@@ -1,0 +1,158 @@
+// Package apijson is the API's JSON, the same for REST and Connect, server and
+// client: canonical proto3 JSON with unpopulated fields emitted, and three
+// things that protojson does not do.
+//
+//   - A bytes field with the option (riposte.v1.raw_json) is the JSON value that
+//     it holds, spliced in and out byte for byte (docs/adr/0002-raw-json-payload.md).
+//   - A field mask's paths may be snake_case as well as camelCase, because C1's
+//     clients send both.
+//   - Unknown fields are ignored on C1's operations, so that its newer clients
+//     work, and refused on Riposte's own (PROTOCOL.md section 1, Rules).
+package apijson
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+)
+
+// Error says which field of the input is wrong and why. Field is empty where
+// the input as a whole is.
+type Error struct{ Field, Description string }
+
+func (e *Error) Error() string {
+	if e.Field == "" {
+		return e.Description
+	}
+	return e.Field + ": " + e.Description
+}
+
+// Marshal writes m.
+func Marshal(m proto.Message) ([]byte, error) {
+	b, err := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("marshalling %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
+	}
+	var e edits
+	walk(b, m.ProtoReflect().Descriptor(), func(f field) {
+		if !f.raw() {
+			return
+		}
+		raw, _ := base64.StdEncoding.DecodeString(strings.Trim(string(f.value), `"`)) // protojson wrote it
+		if len(raw) == 0 {
+			raw = []byte("null")
+		}
+		e.replace(f, raw)
+	})
+	return e.apply(b), nil
+}
+
+// Unmarshal reads b into m. Its error is an *Error.
+func Unmarshal(b []byte, m proto.Message) error {
+	md := m.ProtoReflect().Descriptor()
+	if !json.Valid(b) {
+		var v any
+		return &Error{Description: "the body must be valid JSON: " + strings.TrimPrefix(fmt.Sprint(json.Unmarshal(b, &v)), "json: ")}
+	}
+	if !isObject(b) {
+		return &Error{Description: "the body must be a JSON object"}
+	}
+	lenient := md.ParentFile().Package() != ripostev1.File_riposte_v1_instances_proto.Package()
+	var unknown *Error
+	var e edits
+	walk(b, md, func(f field) {
+		switch {
+		case f.desc == nil:
+			if !lenient && unknown == nil {
+				unknown = &Error{Field: f.path, Description: "is not a field of " + string(f.parent.Name())}
+			}
+		case f.raw() && string(f.value) != "null":
+			e.replace(f, quote(base64.StdEncoding.EncodeToString(f.value)))
+		case f.mask():
+			if s, ok := camelPaths(f.value); ok {
+				e.replace(f, quote(s))
+			}
+		}
+	})
+	if unknown != nil {
+		return unknown
+	}
+	b = e.apply(b)
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: lenient}).Unmarshal(b, m); err != nil {
+		return explain(b, md, err)
+	}
+	return nil
+}
+
+// Codec is the connect.Codec that replaces connect's own for JSON.
+type Codec struct{}
+
+// Name is the content type's suffix.
+func (Codec) Name() string { return "json" }
+
+// Marshal implements connect.Codec.
+func (Codec) Marshal(v any) ([]byte, error) {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return nil, fmt.Errorf("%T is not a protobuf message", v)
+	}
+	return Marshal(m)
+}
+
+// Unmarshal implements connect.Codec.
+func (Codec) Unmarshal(b []byte, v any) error {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return fmt.Errorf("%T is not a protobuf message", v)
+	}
+	if len(b) == 0 {
+		b = []byte("{}") // an empty body is an empty message
+	}
+	return Unmarshal(b, m)
+}
+
+func isRaw(fd protoreflect.FieldDescriptor) bool {
+	if fd.Kind() != protoreflect.BytesKind {
+		return false
+	}
+	raw, _ := proto.GetExtension(fd.Options(), ripostev1.E_RawJson).(bool)
+	return raw
+}
+
+// camelPaths turns a field mask's JSON string into the form that protojson
+// takes.
+func camelPaths(value []byte) (string, bool) {
+	var s string
+	if err := json.Unmarshal(value, &s); err != nil {
+		return "", false
+	}
+	paths := strings.Split(s, ",")
+	for i, p := range paths {
+		paths[i] = camel(strings.TrimSpace(p))
+	}
+	return strings.Join(paths, ","), true
+}
+
+func camel(s string) string {
+	head, tail, found := strings.Cut(s, "_")
+	for found {
+		var word string
+		word, tail, found = strings.Cut(tail, "_")
+		if word != "" {
+			head += strings.ToUpper(word[:1]) + word[1:]
+		}
+	}
+	return head
+}
+
+func quote(s string) []byte {
+	b, _ := json.Marshal(s) // a string never fails
+	return b
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
+	"github.com/riposte-dev/riposte/apijson"
+	"github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1/webhooksv1connect"
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+	"github.com/riposte-dev/riposte/gen/riposte/v1/ripostev1connect"
+)
+
+const (
+	defaultServer = "http://127.0.0.1:8080"
+
+	// callTimeout bounds every call but Wait, which gets waitMargin on top of
+	// what it asks the server for.
+	callTimeout = 30 * time.Second
+	waitMargin  = 10 * time.Second
+)
+
+// clientFlags are the flags of every command that talks to a server.
+type clientFlags struct {
+	server string
+	apiKey string
+	json   bool
+}
+
+// register gives cmd and its subcommands the flags.
+func (f *clientFlags) register(cmd *cobra.Command) {
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&f.server, "server", defaultServer, "`URL` of the server")
+	flags.StringVar(&f.apiKey, "api-key", "", "API `key`; the environment hides it from other users of the machine")
+	flags.BoolVar(&f.json, "json", false, "print the API's JSON, for programs")
+	env(flags, "server", "RIPOSTE_SERVER")
+	env(flags, "api-key", "RIPOSTE_API_KEY")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
+}
+
+// clients are the API's services at one server.
+type clients struct {
+	webhooks  webhooksv1connect.WebhooksServiceClient
+	search    webhooksv1connect.WebhooksSearchClient
+	instances ripostev1connect.InstancesServiceClient
+	settings  ripostev1connect.WebhookSettingsServiceClient
+	keys      ripostev1connect.KeysServiceClient
+}
+
+// clients makes the clients that the flags ask for. It does not connect.
+func (f *clientFlags) clients() (*clients, error) {
+	server, err := parseServer(f.server)
+	if err != nil {
+		return nil, err
+	}
+	key := strings.TrimSpace(f.apiKey)
+	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, usagef("the API key has characters that no key has: is it the content of admin.key?")
+	}
+	client := &http.Client{CheckRedirect: refuseRedirect}
+	options := []connect.ClientOption{
+		connect.WithCodec(apijson.Codec{}),
+		connect.WithInterceptors(caller{server: server, key: key}.interceptor()),
+	}
+	return &clients{
+		webhooks:  webhooksv1connect.NewWebhooksServiceClient(client, server, options...),
+		search:    webhooksv1connect.NewWebhooksSearchClient(client, server, options...),
+		instances: ripostev1connect.NewInstancesServiceClient(client, server, options...),
+		settings:  ripostev1connect.NewWebhookSettingsServiceClient(client, server, options...),
+		keys:      ripostev1connect.NewKeysServiceClient(client, server, options...),
+	}, nil
+}
+
+// parseServer returns the URL without a slash at its end. User info is refused
+// because the URL is part of error messages.
+func parseServer(s string) (string, error) {
+	u, err := url.Parse(strings.TrimSpace(s))
+	switch {
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
+		return "", usagef("the server must be an http or https URL such as %s, not %q", defaultServer, s)
+	case u.User != nil, u.RawQuery != "", u.Fragment != "":
+		return "", usagef("the server's URL must have no user info, query or fragment")
+	}
+	return strings.TrimRight(u.String(), "/"), nil
+}
+
+// refuseRedirect keeps a POST from turning into a GET, and the API key from
+// going where nobody sent it.
+func refuseRedirect(r *http.Request, _ []*http.Request) error {
+	return fmt.Errorf("the server redirects to %s://%s: name that one with --server", r.URL.Scheme, r.URL.Host)
+}
+
+// caller is what every call over one set of clients has in common.
+type caller struct{ server, key string }
+
+// interceptor is the choke point of all calls: it identifies the caller, bounds
+// the time and makes errors say what to do.
+func (c caller) interceptor() connect.UnaryInterceptorFunc {
+	return func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+			if c.key != "" {
+				req.Header().Set("Authorization", "Bearer "+c.key)
+			}
+			timeout := callTimeout
+			if wait, ok := req.Any().(*ripostev1.InstancesServiceWaitRequest); ok {
+				timeout = wait.GetTimeout().AsDuration() + waitMargin
+			}
+			ctx, cancel := context.WithTimeout(ctx, timeout)
+			defer cancel()
+			res, err := next(ctx, req)
+			if err != nil {
+				return nil, &explained{text: visibleLines(explanation(c.server, err)), cause: err}
+			}
+			return res, nil
+		}
+	}
+}
+
+// connected wraps what a command does with the clients that its flags ask for.
+func (f *clientFlags) connected(do func(cmd *cobra.Command, c *clients, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, err := f.clients()
+		if err != nil {
+			return err
+		}
+		return do(cmd, c, args)
+	}
+}
+
+// newGroup returns a command that only has subcommands. Cobra alone would
+// answer an unknown one with the help and exit code 0.
+func newGroup(use, short, long string) *cobra.Command {
+	return &cobra.Command{
+		Use:   use,
+		Short: short,
+		Long:  long,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			hint := cmd.CommandPath() + " --help lists the commands"
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = "did you mean " + strings.Join(near, " or ") + "?"
+			}
+			return usagef("%s has no command %q: %s", cmd.CommandPath(), args[0], hint)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+}
+
+// exactly takes one argument for each name. An empty one is an unset variable
+// in somebody's script.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return usagef("%s takes %s, got %d arguments: see %[1]s --help", cmd.CommandPath(), strings.Join(names, " and "), len(args))
+		}
+		for i, arg := range args {
+			if arg == "" {
+				return usagef("%s is empty", names[i])
+			}
+		}
+		return nil
+	}
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no arguments, got %q: see %[1]s --help", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+func atMostOne(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return usagef("%s takes one %s, got %d arguments: put it in quotes", cmd.CommandPath(), name, len(args))
+		}
+		return nil
+	}
+}

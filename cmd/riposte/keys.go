@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/riposte-dev/riposte"
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+	"github.com/riposte-dev/riposte/server"
+	"github.com/riposte-dev/riposte/sqlite"
+)
+
+func newKeysCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "keys",
+		Short: "Manage API keys",
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  cobra.NoArgs,
+	}
+	cmd.AddCommand(newKeysCreateCommand())
+	return cmd
+}
+
+func newKeysCreateCommand() *cobra.Command {
+	var role, name string
+	data := server.Default().Data
+	flags := &clientFlags{}
+	cmd := &cobra.Command{
+		Use:   "create --role admin|sender|viewer",
+		Short: "Make an API key and print it, once",
+		Long: `Make an API key and print it. Only its hash is kept: it can't be shown again.
+
+The key is written to the store in --data. While a server holds that directory,
+or where --server is given, it is made through the API with an admin's key.
+
+  viewer  reads everything
+  sender  also creates instances and acts on them
+  admin   also manages webhooks and keys`,
+		Example: `  riposte keys create --role sender --name billing
+  riposte keys create --role viewer --server https://riposte.example.com --api-key "$ADMIN_KEY"`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var secret string
+			var err error
+			if !cmd.Flags().Changed("server") {
+				secret, err = createKeyInStore(cmd.Context(), data, name, riposte.Role(role))
+			}
+			if cmd.Flags().Changed("server") || errors.Is(err, sqlite.ErrLocked) {
+				secret, err = createKeyOverAPI(cmd.Context(), flags, name, role)
+			}
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), secret)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&role, "role", "", "admin, sender or viewer")
+	_ = cmd.MarkFlagRequired("role")
+	cmd.Flags().StringVar(&name, "name", "", "what the key is for")
+	cmd.Flags().StringVar(&data, "data", data, "data `directory`")
+	env(cmd.Flags(), "data", "RIPOSTE_DATA")
+	flags.register(cmd)
+	return cmd
+}
+
+func createKeyInStore(ctx context.Context, data, name string, role riposte.Role) (_ string, err error) {
+	store, err := sqlite.Open(ctx, data, sqlite.Options{})
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	k, secret, err := riposte.NewKey(name, role, store.Now())
+	if err != nil {
+		return "", err
+	}
+	return secret, store.CreateKey(ctx, k)
+}
+
+func createKeyOverAPI(ctx context.Context, flags *clientFlags, name, role string) (string, error) {
+	c, err := flags.clients()
+	if err != nil {
+		return "", err
+	}
+	value := ripostev1.Role_value["ROLE_"+upper(role)]
+	res, err := c.keys.Create(ctx, &ripostev1.KeysServiceCreateRequest{Name: name, Role: ripostev1.Role(value)})
+	if err != nil {
+		return "", explain(err)
+	}
+	return res.GetSecret(), nil
+}

@@ -1,0 +1,54 @@
+// Command riposte is the server, its development mode and its client.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the release build.
+var version = "dev"
+
+func main() {
+	os.Exit(run(newRootCommand()))
+}
+
+func run(root *cobra.Command) int {
+	err := root.Execute()
+	if err == nil {
+		return 0
+	}
+	if err.Error() != "" {
+		fmt.Fprintln(root.ErrOrStderr(), "riposte:", err)
+	}
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return e.code
+	}
+	return 1
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "riposte",
+		Short: "Webhooks that ask a question and wait for the answer",
+		Long: `Riposte asks other systems questions over HTTP and waits for their answers: a
+millisecond or three weeks. It takes a question durably, calls the endpoint with
+a signed request, retries, takes the answer at once or later on a one-time
+callback URL, and hands the outcome to the caller exactly once.`,
+		Example: `  riposte dev                  see it work, on loopback and throw-away data
+  riposte serve                run it
+  riposte webhooks create --name approvals --url https://example.com/hook
+  riposte instances create WEBHOOK_ID --approval-step T-1 --wait`,
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return readEnv(cmd)
+		},
+	}
+	root.AddCommand(newServeCommand(), newDevCommand(), newWebhooksCommand(), newInstancesCommand(), newKeysCommand())
+	return root
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/riposte-dev/riposte/server"
+	"github.com/riposte-dev/riposte/sqlite"
+)
+
+func newServeCommand() *cobra.Command {
+	config := server.Default()
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `Run the server on its own embedded store.
+
+The first start on a data directory makes the signing key, the key of callback
+URLs and, unless RIPOSTE_API_KEY gives one, an admin's API key, which it writes
+to admin.key there.
+
+A first SIGINT or SIGTERM stops cleanly: attempts in flight end (30 s at most)
+and are saved. A second one stops at once; what was in flight is attempted again
+at the next start.`,
+		Example: `  riposte serve
+  riposte serve --listen 0.0.0.0:8080 --public-url https://riposte.example.com --data /var/lib/riposte
+  riposte serve --allow-destinations 10.20.0.0/16`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config.APIKey = os.Getenv("RIPOSTE_API_KEY")
+			config.Logger = newLogger(cmd.ErrOrStderr())
+			return serve(cmd.Context(), config)
+		},
+	}
+	serverFlags(cmd, &config)
+	return cmd
+}
+
+// serverFlags are those that serve and dev share.
+func serverFlags(cmd *cobra.Command, c *server.Config) {
+	f := cmd.Flags()
+	f.StringVar(&c.Listen, "listen", c.Listen, "host:port to listen on")
+	env(f, "listen", "RIPOSTE_LISTEN")
+	f.StringVar(&c.Data, "data", c.Data, "data `directory`")
+	env(f, "data", "RIPOSTE_DATA")
+	f.StringVar(&c.PublicURL, "public-url", c.PublicURL, "base `URL` of callback URLs, as receivers reach it (default http://LISTEN)")
+	env(f, "public-url", "RIPOSTE_PUBLIC_URL")
+	f.StringVar(&c.Issuer, "issuer", c.Issuer, "`host` name that the JWT names as its issuer (default the public URL's)")
+	env(f, "issuer", "RIPOSTE_ISSUER")
+	f.StringVar(&c.AllowDestinations, "allow-destinations", c.AllowDestinations, "addresses to deliver to beside public ones: `CIDRs`, or loopback, which also permits http and other ports")
+	env(f, "allow-destinations", "RIPOSTE_ALLOW_DESTINATIONS")
+	f.DurationVar(&c.RetryMinDelay, "retry-min-delay", c.RetryMinDelay, "shortest delay of the fast retry phase")
+	env(f, "retry-min-delay", "RIPOSTE_RETRY_MIN_DELAY")
+	f.DurationVar(&c.RetryMaxDelay, "retry-max-delay", c.RetryMaxDelay, "longest delay of the fast retry phase")
+	env(f, "retry-max-delay", "RIPOSTE_RETRY_MAX_DELAY")
+	f.DurationVar(&c.Keep, "keep", c.Keep, "how long closed instances stay after they expired")
+	env(f, "keep", "RIPOSTE_KEEP")
+}
+
+func serve(ctx context.Context, config server.Config) error {
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	s, err := open(ctx, config)
+	if err != nil {
+		return err
+	}
+	config.Logger.Info("serving", "url", s.URL(), "listen", s.Addr().String(), "data", config.Data)
+	return s.Run(ctx)
+}
+
+// open explains what a person can do about a data directory in use.
+func open(ctx context.Context, config server.Config) (*server.Server, error) {
+	s, err := server.Open(ctx, config)
+	if errors.Is(err, sqlite.ErrLocked) {
+		return nil, fmt.Errorf("%w: another riposte serves %s; stop it, or name another directory with --data", err, config.Data)
+	}
+	return s, err
+}
+
+// untilSignal returns a context that the first SIGINT or SIGTERM ends; the
+// second one then ends the process in the usual way.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// newLogger writes text for people and JSON for programs.
+func newLogger(w io.Writer) *slog.Logger {
+	level := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if os.Getenv("RIPOSTE_LOG_LEVEL") == "debug" {
+		level.Level = slog.LevelDebug
+	}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return slog.New(slog.NewTextHandler(w, level))
+	}
+	return slog.New(slog.NewJSONHandler(w, level))
+}

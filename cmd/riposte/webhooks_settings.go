@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+)
+
+func newWebhooksSettingsCommand(f *clientFlags) *cobra.Command {
+	var (
+		retryPolicy string
+		maxInFlight int32
+	)
+	cmd := &cobra.Command{
+		Use:   "settings ID",
+		Short: "Show or change a webhook's settings",
+		Long: `Show a webhook's settings, or change those that are given.
+
+  --retry-policy fast            up to 50 attempts, seconds apart, then FAILED
+  --retry-policy fast-then-slow  then on, up to an hour apart, until the instance
+                                 expires (the default)
+  --max-in-flight N              attempts at once, 1 to 1024 (default 64)`,
+		Example: `  riposte webhooks settings WEBHOOK_ID
+  riposte webhooks settings WEBHOOK_ID --retry-policy fast --max-in-flight 8`,
+		Args: exactly("ID"),
+		RunE: f.connected(func(cmd *cobra.Command, c *clients, args []string) error {
+			req := &ripostev1.WebhookSettingsServiceUpdateRequest{
+				WebhookId: args[0], Settings: &ripostev1.WebhookSettings{}, UpdateMask: &fieldmaskpb.FieldMask{},
+			}
+			if cmd.Flags().Changed("retry-policy") {
+				policy, err := parseRetryPolicy(retryPolicy)
+				if err != nil {
+					return err
+				}
+				req.Settings.RetryPolicy = policy.Enum()
+				req.UpdateMask.Paths = append(req.UpdateMask.Paths, "retry_policy")
+			}
+			if cmd.Flags().Changed("max-in-flight") {
+				req.Settings.MaxInFlight = &maxInFlight
+				req.UpdateMask.Paths = append(req.UpdateMask.Paths, "max_in_flight")
+			}
+			return f.showOrChangeSettings(cmd, c, req)
+		}),
+	}
+	cmd.Flags().StringVar(&retryPolicy, "retry-policy", "", "`POLICY`: fast or fast-then-slow")
+	cmd.Flags().Int32Var(&maxInFlight, "max-in-flight", 0, "attempts at once, 1 to 1024")
+	return cmd
+}
+
+// showOrChangeSettings only reads when there is nothing to change, which needs
+// a lesser role.
+func (f *clientFlags) showOrChangeSettings(cmd *cobra.Command, c *clients, req *ripostev1.WebhookSettingsServiceUpdateRequest) error {
+	if len(req.GetUpdateMask().GetPaths()) == 0 {
+		res, err := c.settings.Get(cmd.Context(), &ripostev1.WebhookSettingsServiceGetRequest{WebhookId: req.GetWebhookId()})
+		if err != nil {
+			return err
+		}
+		return f.print(cmd, res, func(out *bytes.Buffer) { writeSettings(out, res.GetSettings()) })
+	}
+	res, err := c.settings.Update(cmd.Context(), req)
+	if err != nil {
+		return err
+	}
+	return f.print(cmd, res, func(out *bytes.Buffer) { writeSettings(out, res.GetSettings()) })
+}
+
+// retryPolicyName is the API's name as flags are written.
+func retryPolicyName(p ripostev1.RetryPolicy) string {
+	return strings.ReplaceAll(strings.ToLower(enumName(p, "RETRY_POLICY_")), "_", "-")
+}
+
+func parseRetryPolicy(s string) (ripostev1.RetryPolicy, error) {
+	for number := range ripostev1.RetryPolicy_name {
+		if p := ripostev1.RetryPolicy(number); s != "" && retryPolicyName(p) == s {
+			return p, nil
+		}
+	}
+	return 0, usagef("--retry-policy is fast or fast-then-slow, not %q", s)
+}
+
+func writeSettings(out io.Writer, s *ripostev1.WebhookSettings) {
+	t := newFacts(out)
+	t.add("Retry policy", retryPolicyName(s.GetRetryPolicy()))
+	t.add("Max in flight", fmt.Sprint(s.GetMaxInFlight()))
+	t.flush()
+}

@@ -1,0 +1,175 @@
+// Package engine moves instances along: it claims what is due, delivers it,
+// applies what came of it and saves that. One loop does it all, because one
+// column says when somebody must look (docs/ARCHITECTURE.md); there is no
+// scheduler, rescuer or heartbeat beside it.
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/riposte-dev/riposte"
+)
+
+// Sender makes one attempt; outbound.Client is one.
+type Sender interface {
+	// Send returns within riposte.AttemptTimeout, whatever the receiver does.
+	Send(ctx context.Context, c riposte.ClaimedInstance) riposte.Result
+}
+
+// Options is what the engine needs; all but MaxInFlight is required.
+type Options struct {
+	Store       riposte.Store
+	Sender      Sender
+	Fast        riposte.FastDelay // the fast phase's delays
+	Keep        time.Duration     // how long closed instances stay after they expired
+	MaxInFlight int               // attempts in flight at once, in all; DefaultMaxInFlight when zero
+	Logger      *slog.Logger
+}
+
+// DefaultMaxInFlight bounds the attempts in flight, and with them the memory
+// that deliveries take: some 32 receivers that hang at their own bound leave
+// room for the others.
+const DefaultMaxInFlight = 2048
+
+const (
+	// idlePoll is the longest time without a look at the store. Nothing hangs
+	// on it: what becomes due announces itself or is known from the last look.
+	idlePoll = 30 * time.Second
+	// storeRetry is the pause after the store could not take something.
+	storeRetry = time.Second
+)
+
+// Engine delivers what a store holds.
+type Engine struct {
+	Options
+	wake chan struct{}
+
+	mu       sync.Mutex
+	inFlight map[string]int // attempts by webhook
+	total    int
+	next     time.Time // when the loop looks again by itself
+
+	attempts sync.WaitGroup
+}
+
+// New returns an engine that Run starts.
+func New(o Options) *Engine {
+	if o.MaxInFlight == 0 {
+		o.MaxInFlight = DefaultMaxInFlight
+	}
+	return &Engine{Options: o, wake: make(chan struct{}, 1), inFlight: map[string]int{}}
+}
+
+// Run works until ctx ends. Then it claims nothing more, lets the attempts in
+// flight end and be saved, and returns: nothing is attempted twice because of a
+// clean stop.
+func (e *Engine) Run(ctx context.Context) {
+	defer e.Store.Subscribe(e.changed)()
+	var purging sync.WaitGroup
+	purging.Go(func() { e.purge(ctx) })
+	for ctx.Err() == nil {
+		e.sleep(ctx, e.claim(ctx))
+	}
+	purging.Wait()
+	if n := e.InFlight(); n > 0 {
+		e.Logger.Info("stopping: waiting for the attempts in flight", "attempts", n, "at_most", riposte.AttemptTimeout)
+	}
+	e.attempts.Wait()
+}
+
+// InFlight is how many attempts are in flight.
+func (e *Engine) InFlight() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.total
+}
+
+// changed is subscribed to the store: it wakes the loop for what is due before
+// the loop would look by itself.
+func (e *Engine) changed(i riposte.Instance) {
+	e.mu.Lock()
+	early := !i.DueAt.IsZero() && i.DueAt.Before(e.next)
+	e.mu.Unlock()
+	if early {
+		e.wakeUp()
+	}
+}
+
+func (e *Engine) wakeUp() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// claim takes what is due and there is room for, starts the attempts, and says
+// how long there is nothing to do unless something changes.
+func (e *Engine) claim(ctx context.Context) time.Duration {
+	// Until the claim has said when to look next, any change is news.
+	e.setNext(e.Store.Now().Add(idlePoll))
+	r := e.room()
+	c, err := e.Store.Claim(ctx, r)
+	if err != nil {
+		if ctx.Err() == nil {
+			e.Logger.Error("claiming what is due", "error", err)
+		}
+		return storeRetry
+	}
+	for _, each := range c.Attempts {
+		e.start(each)
+	}
+	pause := idlePoll
+	if !c.Next.IsZero() {
+		pause = min(pause, max(0, c.Next.Sub(e.Store.Now())))
+	}
+	e.setNext(e.Store.Now().Add(pause))
+	return pause
+}
+
+func (e *Engine) room() riposte.ClaimRequest {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return riposte.ClaimRequest{Limit: e.MaxInFlight - e.total, InFlight: maps.Clone(e.inFlight)}
+}
+
+func (e *Engine) setNext(t time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.next = t
+}
+
+func (e *Engine) sleep(ctx context.Context, pause time.Duration) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-e.wake:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+func (e *Engine) start(c riposte.ClaimedInstance) {
+	e.mu.Lock()
+	e.total++
+	e.inFlight[c.Webhook.ID]++
+	e.mu.Unlock()
+	e.attempts.Go(func() {
+		defer e.done(c.Webhook.ID)
+		e.attempt(c)
+	})
+}
+
+// done frees the attempt's place, which somebody due may be waiting for.
+func (e *Engine) done(webhookID string) {
+	e.mu.Lock()
+	e.total--
+	if e.inFlight[webhookID]--; e.inFlight[webhookID] == 0 {
+		delete(e.inFlight, webhookID)
+	}
+	e.mu.Unlock()
+	e.wakeUp()
+}

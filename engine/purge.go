@@ -1,0 +1,40 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/riposte-dev/riposte"
+)
+
+const (
+	purgeInterval = time.Minute
+	purgeStep     = 200 // instances a commit
+	purgePause    = 50 * time.Millisecond
+)
+
+// purge removes history that is older than Keep, in steps small enough for
+// what else wants to commit.
+func (e *Engine) purge(ctx context.Context) {
+	for ctx.Err() == nil {
+		n, err := e.Store.PurgeInstances(ctx, e.Store.Now().Add(-e.Keep), purgeStep)
+		pause := purgeInterval
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, riposte.ErrUnavailable):
+			e.Logger.Warn("removing old instances: trying again later", "error", err)
+		case err != nil:
+			e.Logger.Error("removing old instances", "error", err)
+		case n == purgeStep:
+			pause = purgePause
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+}

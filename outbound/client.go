@@ -1,0 +1,89 @@
+package outbound
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/riposte-dev/riposte"
+)
+
+// Bounds of what the client holds on to.
+const (
+	maxHeaderBytes   = 64 << 10                   // of a response's headers, 1xx responses included
+	maxIdlePerHost   = riposte.DefaultMaxInFlight // connections kept per receiver
+	maxIdle          = 512                        // connections kept in all
+	idleTimeout      = 90 * time.Second           // a connection is kept this long unused
+	defaultUserAgent = "Riposte"
+)
+
+// Options says how a Client works. Signer and Issuer must be set.
+type Options struct {
+	Destinations Destinations
+	Signer       *Signer
+	Issuer       string           // the JWT's iss: a bare host name
+	UserAgent    string           // "Riposte" when empty
+	Timeout      time.Duration    // for a whole attempt; riposte.AttemptTimeout when zero
+	Now          func() time.Time // time.Now when nil
+	RootCAs      *x509.CertPool   // the system's when nil
+}
+
+// Client makes attempts. It may be used by several goroutines at once.
+type Client struct {
+	destinations Destinations
+	signer       *Signer
+	issuer       string
+	userAgent    string
+	timeout      time.Duration
+	now          func() time.Time
+	transport    *http.Transport
+}
+
+// New returns a Client. Close it to let go of its connections.
+func New(o Options) (*Client, error) {
+	switch {
+	case o.Signer == nil:
+		return nil, errors.New("outbound: Options.Signer must be set")
+	case o.Issuer == "":
+		return nil, errors.New("outbound: Options.Issuer must be set")
+	}
+	c := &Client{
+		destinations: o.Destinations,
+		signer:       o.Signer,
+		issuer:       o.Issuer,
+		userAgent:    cmp.Or(o.UserAgent, defaultUserAgent),
+		timeout:      cmp.Or(o.Timeout, riposte.AttemptTimeout),
+		now:          o.Now,
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	c.transport = newTransport(o.Destinations, c.timeout, o.RootCAs)
+	return c, nil
+}
+
+// newTransport returns a transport without proxies, HTTP/2 and decompression.
+// The client uses it without an http.Client, which would follow redirects.
+func newTransport(d Destinations, timeout time.Duration, roots *x509.CertPool) *http.Transport {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		Proxy:                  nil, // the environment's would see and could change every request
+		DialContext:            d.dialer(timeout).DialContext,
+		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    timeout,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		MaxIdleConns:           maxIdle,
+		MaxIdleConnsPerHost:    maxIdlePerHost,
+		IdleConnTimeout:        idleTimeout,
+		Protocols:              &protocols,
+	}
+}
+
+// Close lets go of idle connections. Attempts under way are not ended: that is
+// what their contexts are for.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }

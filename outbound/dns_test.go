@@ -1,0 +1,197 @@
+package outbound
+
+import (
+	"context"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/riposte-dev/riposte"
+)
+
+var silent = log.New(io.Discard, "", 0)
+
+// listener serves each connection with serve before anything is read.
+func listener(t *testing.T, serve func(*net.TCPConn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				serve(conn.(*net.TCPConn))
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// resolveWith gives c a DNS server that knows the names in zone (their
+// addresses, or "CNAME other.name."). The name servfail.example fails, and
+// silent.example is never answered.
+func resolveWith(t *testing.T, c *Client, zone map[string][]string) *atomic.Int64 {
+	t.Helper()
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	var asked atomic.Int64
+	go func() {
+		for b := make([]byte, 512); ; {
+			n, from, err := server.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			asked.Add(1)
+			if answer := dnsAnswer(b[:n], zone); answer != nil {
+				server.WriteTo(answer, from)
+			}
+		}
+	}()
+	d := c.destinations.dialer(c.timeout)
+	d.Resolver.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", server.LocalAddr().String())
+	}
+	c.transport.DialContext = d.DialContext
+	return &asked
+}
+
+func dnsAnswer(query []byte, zone map[string][]string) []byte {
+	var m dnsmessage.Message
+	if err := m.Unpack(query); err != nil || len(m.Questions) != 1 {
+		return nil
+	}
+	m.Response, m.RecursionAvailable, m.Additionals = true, true, nil
+	q := m.Questions[0]
+	name := strings.TrimSuffix(q.Name.String(), ".")
+	switch name {
+	case "silent.example":
+		return nil
+	case "servfail.example":
+		m.RCode = dnsmessage.RCodeServerFailure
+	}
+	if zone[name] == nil && m.RCode == 0 {
+		m.RCode = dnsmessage.RCodeNameError
+	}
+	m.Answers = dnsRecords(q.Name, q.Type, zone)
+	b, _ := m.Pack()
+	return b
+}
+
+func dnsRecords(name dnsmessage.Name, kind dnsmessage.Type, zone map[string][]string) (all []dnsmessage.Resource) {
+	add := func(kind dnsmessage.Type, body dnsmessage.ResourceBody) {
+		all = append(all, dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: name, Type: kind, Class: dnsmessage.ClassINET}, Body: body})
+	}
+	for _, record := range zone[strings.TrimSuffix(name.String(), ".")] {
+		if other, ok := strings.CutPrefix(record, "CNAME "); ok {
+			alias := dnsmessage.MustNewName(other)
+			add(dnsmessage.TypeCNAME, &dnsmessage.CNAMEResource{CNAME: alias})
+			all = append(all, dnsRecords(alias, kind, zone)...)
+			continue
+		}
+		switch addr := netip.MustParseAddr(record); {
+		case addr.Is4() && kind == dnsmessage.TypeA:
+			add(kind, &dnsmessage.AResource{A: addr.As4()})
+		case addr.Is6() && kind == dnsmessage.TypeAAAA:
+			add(kind, &dnsmessage.AAAAResource{AAAA: addr.As16()})
+		}
+	}
+	return all
+}
+
+func TestNameThatFailsInDNS(t *testing.T) {
+	for name, reason := range map[string]string{"nowhere.example": ReasonNotFound, "silent.example": ReasonTimeout, "servfail.example": ReasonTimeout, "empty.example": ReasonNotFound} {
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t, impatient)
+			resolveWith(t, c, map[string][]string{"empty.example": {}})
+			r := send(t, c, "https://"+name+"/")
+			if name == "servfail.example" && r.Attempt.Error != nil {
+				reason = r.Attempt.Error.Reason // Go calls a failing server a timeout or a failure, by version
+			}
+			wantError(t, r, riposte.PhaseDNS, reason)
+			if r.Attempt.Phases.DNS <= 0 || r.Attempt.Phases.Connect != 0 {
+				t.Errorf("the phases are %+v", r.Attempt.Phases)
+			}
+		})
+	}
+}
+
+// TestGuardSeesWhatNamesResolveTo has names that only the guard can judge. The
+// port is 443 on loopback: if a connect were made, it would be refused.
+func TestGuardSeesWhatNamesResolveTo(t *testing.T) {
+	zone := map[string][]string{
+		"loopback.example": {"127.0.0.1"},
+		"metadata.example": {"169.254.169.254"},
+		"mapped.example":   {"::ffff:127.0.0.1"},
+		"six.example":      {"::1", "fd00::1", "fe80::1"},
+		"both.example":     {"10.0.0.1", "::1", "127.0.0.1"},
+		"zero.example":     {"0.0.0.0", "::"},
+		"alias.example":    {"CNAME second.example."},
+		"second.example":   {"CNAME localhost."},
+		"localhost":        {"127.0.0.1", "::1"},
+		"nat64.example":    {"64:ff9b::7f00:1"},
+	}
+	for name := range zone {
+		if name == "localhost" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t, func(o *Options) { o.Destinations = Destinations{} })
+			resolveWith(t, c, zone)
+			r := send(t, c, "https://"+name+"/")
+			wantError(t, r, riposte.PhaseConnect, ReasonBlockedAddress)
+			if r.Attempt.RemoteAddress != "" {
+				t.Errorf("there was a connection to %s", r.Attempt.RemoteAddress)
+			}
+		})
+	}
+}
+
+func TestGuardTakesTheAllowedOneOfMixedAddresses(t *testing.T) {
+	destination := receiver(t, func(http.ResponseWriter, *http.Request) {})
+	c := newClient(t, nil)
+	resolveWith(t, c, map[string][]string{"mixed.example": {"10.0.0.1", "127.0.0.1", "169.254.169.254"}})
+	r := send(t, c, strings.Replace(destination, "127.0.0.1", "mixed.example", 1))
+	wantStatus(t, r, 200)
+	if r.Attempt.Phases.DNS <= 0 || !strings.HasPrefix(r.Attempt.RemoteAddress, "127.0.0.1:") {
+		t.Errorf("the attempt is %+v", r.Attempt)
+	}
+}
+
+func TestNameIsResolvedAnewForEveryConnection(t *testing.T) {
+	destination := receiver(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") })
+	zone := map[string][]string{"rebinding.example": {"127.0.0.1"}}
+	c := newClient(t, nil)
+	resolveWith(t, c, zone)
+	rebinding := strings.Replace(destination, "127.0.0.1", "rebinding.example", 1)
+	wantStatus(t, send(t, c, rebinding), 200)
+	resolveWith(t, c, map[string][]string{"rebinding.example": {"10.0.0.1"}})
+	wantError(t, send(t, c, rebinding), riposte.PhaseConnect, ReasonBlockedAddress)
+}
+
+func TestInternationalNameIsDialledAsItIsNormalised(t *testing.T) {
+	var host string
+	destination := receiver(t, func(_ http.ResponseWriter, r *http.Request) { host = r.Host })
+	c := newClient(t, nil)
+	asked := resolveWith(t, c, map[string][]string{"xn--bcher-kva.example": {"127.0.0.1"}})
+	wantStatus(t, send(t, c, strings.Replace(destination, "127.0.0.1", "BÜCHER.example.", 1)), 200)
+	if !strings.HasPrefix(host, "xn--bcher-kva.example:") || asked.Load() == 0 {
+		t.Errorf("the receiver was called %q", host)
+	}
+}

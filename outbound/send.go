@@ -1,0 +1,108 @@
+package outbound
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"time"
+
+	"github.com/riposte-dev/riposte"
+)
+
+// A JWT's life, in seconds around its making: receivers' clocks differ.
+const (
+	validBefore = 60
+	validAfter  = 120
+)
+
+// Send makes the one attempt that was claimed and says what came of it. It
+// returns within the client's timeout. When ctx ends first, the attempt fails
+// with the reason CANCELED.
+func (c *Client) Send(ctx context.Context, claimed riposte.ClaimedInstance) riposte.Result {
+	began, startedAt := time.Now(), c.now()
+	limited, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+
+	var p progress
+	result, err := c.exchange(httptrace.WithClientTrace(limited, p.trace()), claimed, startedAt)
+
+	a := &result.Attempt
+	a.Number = claimed.Instance.Attempts
+	a.StartedAt = riposte.Time(startedAt)
+	a.Duration = time.Since(began)
+	var phase riposte.Phase
+	phase, a.Phases, a.RemoteAddress = p.end()
+	if err != nil {
+		a.Error = explain(err, phase, ctx.Err(), limited.Err())
+	}
+	return result
+}
+
+// exchange sends the request and reads the response. Its result counts even
+// with an error: the status line may have come before it.
+func (c *Client) exchange(ctx context.Context, claimed riposte.ClaimedInstance, now time.Time) (riposte.Result, error) {
+	// The rules may be stricter than they were when the webhook was saved.
+	t, err := c.destinations.target(claimed.Instance.Destination)
+	if err != nil {
+		return riposte.Result{}, err
+	}
+	req, err := c.request(ctx, t, claimed, now)
+	if err != nil {
+		return riposte.Result{}, err
+	}
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return riposte.Result{}, err
+	}
+	defer resp.Body.Close()
+	return read(resp, now)
+}
+
+// request builds the request of PROTOCOL.md section 2.
+func (c *Client) request(ctx context.Context, t target, claimed riposte.ClaimedInstance, now time.Time) (*http.Request, error) {
+	i, body := claimed.Instance, claimed.Envelope.Body
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("building request: %w", err)
+	}
+	sum := sha256.Sum256(body)
+	digest := base64.StdEncoding.EncodeToString(sum[:])
+	token, err := c.signer.Sign(c.claims(t, digest, now))
+	if err != nil {
+		return nil, err
+	}
+	h := req.Header
+	h.Set("Authorization", "bearer "+token)
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Digest", "sha-256="+digest)
+	h.Set("User-Agent", c.userAgent)
+	h.Set("Webhook-Version", "v1")
+	h.Set("Webhook-Id", i.ID)
+	h.Set("Webhook-Event", i.Source.Kind.EventType())
+	h.Set("Webhook-Callback-Url", claimed.Envelope.CallbackURL())
+	h.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	h.Set("Webhook-Attempt", strconv.Itoa(i.Attempts))
+	return req, nil
+}
+
+func (c *Client) claims(t target, digest string, now time.Time) Claims {
+	issued := now.Unix()
+	return Claims{
+		Audience:   t.host,
+		C1Type:     "wh",
+		Expiry:     issued + validAfter,
+		Method:     http.MethodPost,
+		URL:        t.htu,
+		BodySHA256: digest,
+		IssuedAt:   issued,
+		Issuer:     c.issuer,
+		ID:         rand.Text(),
+		NotBefore:  issued - validBefore,
+	}
+}

@@ -1,0 +1,113 @@
+package ripostetest
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1/webhooksv1connect"
+	"github.com/riposte-dev/riposte/gen/riposte/v1/ripostev1connect"
+	"github.com/riposte-dev/riposte/server"
+)
+
+// TB is what the kit needs of a *testing.T, so that programs that are not
+// tests don't link the testing package.
+type TB interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	Errorf(format string, args ...any)
+	Cleanup(func())
+	TempDir() string
+}
+
+// Server is a whole server on loopback, with a client of every service.
+type Server struct {
+	*server.Server
+	Config server.Config
+	APIKey string // an admin's
+
+	Webhooks  webhooksv1connect.WebhooksServiceClient
+	Search    webhooksv1connect.WebhooksSearchClient
+	Instances ripostev1connect.InstancesServiceClient
+	Settings  ripostev1connect.WebhookSettingsServiceClient
+	Keys      ripostev1connect.KeysServiceClient
+
+	tb     TB
+	cancel context.CancelFunc
+	ended  chan struct{}
+	err    error
+}
+
+// APIKey is the admin's key of every server that Start starts.
+const APIKey = "riposte-test-api-key"
+
+// Start runs a server that may deliver to loopback until the test ends. Each
+// change is made to its configuration first.
+func Start(tb TB, changes ...func(*server.Config)) *Server {
+	tb.Helper()
+	c := server.Default()
+	c.Listen = "127.0.0.1:0"
+	c.AllowDestinations = "loopback"
+	c.APIKey = APIKey
+	c.Logger = slog.New(slog.DiscardHandler)
+	c.Data = ""
+	for _, change := range changes {
+		change(&c)
+	}
+	if c.Data == "" {
+		c.Data = tb.TempDir()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	opened, err := server.Open(ctx, c)
+	if err != nil {
+		cancel()
+		tb.Fatalf("starting a server: %v", err)
+	}
+	s := &Server{Server: opened, Config: c, APIKey: c.APIKey, tb: tb, cancel: cancel, ended: make(chan struct{})}
+	s.connect()
+	go func() {
+		defer close(s.ended)
+		s.err = opened.Run(ctx)
+	}()
+	tb.Cleanup(s.Stop)
+	return s
+}
+
+// Stop ends the server cleanly; it may be called twice.
+func (s *Server) Stop() {
+	s.tb.Helper()
+	s.cancel()
+	<-s.ended
+	if s.err != nil {
+		s.tb.Errorf("stopping the server: %v", s.err)
+		s.err = nil
+	}
+}
+
+// BaseURL is where the server listens.
+func (s *Server) BaseURL() string { return "http://" + s.Addr().String() }
+
+func (s *Server) connect() {
+	client := &http.Client{Transport: authorized{s.APIKey, &http.Transport{MaxIdleConnsPerHost: 64}}}
+	base := s.BaseURL()
+	s.Webhooks = webhooksv1connect.NewWebhooksServiceClient(client, base)
+	s.Search = webhooksv1connect.NewWebhooksSearchClient(client, base)
+	s.Instances = ripostev1connect.NewInstancesServiceClient(client, base)
+	s.Settings = ripostev1connect.NewWebhookSettingsServiceClient(client, base)
+	s.Keys = ripostev1connect.NewKeysServiceClient(client, base)
+	s.tb.Cleanup(client.CloseIdleConnections)
+}
+
+// authorized adds the API key to each request.
+type authorized struct {
+	key  string
+	next *http.Transport
+}
+
+func (a authorized) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+a.key)
+	return a.next.RoundTrip(r)
+}
+
+func (a authorized) CloseIdleConnections() { a.next.CloseIdleConnections() }

@@ -1,0 +1,101 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/outbound"
+)
+
+// Config is all there is to set; Default has the values that hold when nothing
+// is said.
+type Config struct {
+	Listen            string // host:port
+	Data              string // the data directory
+	PublicURL         string // base of callback URLs; http://Listen when empty
+	Issuer            string // the JWT's iss; PublicURL's host when empty
+	AllowDestinations string // CIDRs and "loopback", comma-separated
+	RetryMinDelay     time.Duration
+	RetryMaxDelay     time.Duration
+	Keep              time.Duration // how long closed instances stay after they expired
+	APIKey            string        // an admin key of the operator's choice
+	Logger            *slog.Logger
+}
+
+// Default is a Config with every default set.
+func Default() Config {
+	return Config{
+		Listen:        "127.0.0.1:8080",
+		Data:          "./riposte-data",
+		RetryMinDelay: riposte.DefaultFastDelay.Min,
+		RetryMaxDelay: riposte.DefaultFastDelay.Max,
+		Logger:        slog.Default(),
+	}
+}
+
+const minAPIKeyLength = 16 // characters
+
+// check completes what follows from other settings and refuses what can't work.
+// actual is the address that the listener got.
+func (c *Config) check(actual net.Addr) (outbound.Destinations, error) {
+	destinations, err := outbound.ParseDestinations(c.AllowDestinations)
+	if err != nil {
+		return destinations, fmt.Errorf("--allow-destinations: %w", err)
+	}
+	if c.PublicURL == "" {
+		if c.PublicURL, err = defaultPublicURL(c.Listen, actual); err != nil {
+			return destinations, err
+		}
+	}
+	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
+	u, err := url.Parse(c.PublicURL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return destinations, fmt.Errorf("--public-url must be an http or https URL without user info, query and fragment, not %q", c.PublicURL)
+	}
+	if c.Issuer == "" {
+		c.Issuer = u.Hostname()
+	}
+	return destinations, c.checkRest()
+}
+
+func (c *Config) checkRest() error {
+	switch {
+	case strings.ContainsAny(c.Issuer, "/: \t"):
+		return fmt.Errorf("--issuer must be a bare host name, not %q", c.Issuer)
+	case c.RetryMinDelay < 0 || c.RetryMaxDelay < c.RetryMinDelay:
+		return fmt.Errorf("--retry-min-delay (%s) must not be negative, and --retry-max-delay (%s) not smaller", c.RetryMinDelay, c.RetryMaxDelay)
+	case c.Keep < 0:
+		return fmt.Errorf("--keep must not be negative, is %s", c.Keep)
+	case c.APIKey != "" && len(c.APIKey) < minAPIKeyLength:
+		return fmt.Errorf("RIPOSTE_API_KEY must have at least %d characters", minAPIKeyLength)
+	}
+	return nil
+}
+
+var errNeedsPublicURL = errors.New("listening on every address needs --public-url: receivers get callback URLs below it, and no address follows from a wildcard")
+
+// defaultPublicURL is http://listen exactly as given, but for a port 0, which
+// stands for the one that the listener got.
+func defaultPublicURL(listen string, actual net.Addr) (string, error) {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "", fmt.Errorf("--listen: %w", err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return "", errNeedsPublicURL
+	}
+	if port != "0" {
+		return "http://" + listen, nil
+	}
+	_, port, err = net.SplitHostPort(actual.String())
+	if err != nil {
+		return "", fmt.Errorf("reading the listener's address: %w", err)
+	}
+	return "http://" + net.JoinHostPort(host, port), nil
+}

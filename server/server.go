@@ -1,0 +1,205 @@
+// Package server puts one node together: the store, the engine, the API and
+// the listener. The binary and the test kit start it alike.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/api"
+	"github.com/riposte-dev/riposte/engine"
+	"github.com/riposte-dev/riposte/outbound"
+	"github.com/riposte-dev/riposte/sqlite"
+)
+
+// The names under which the store keeps the server's own secrets.
+const (
+	signingKeySecret  = "signing-key"
+	callbackKeySecret = "callback-key"
+)
+
+// Limits of a connection.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 60 * time.Second // headers and body
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+	// shutdownTimeout is a little longer than an attempt may take: a stop waits
+	// for calls as long as for attempts.
+	shutdownTimeout = riposte.AttemptTimeout + 5*time.Second
+)
+
+// Server is one node.
+type Server struct {
+	config   Config
+	store    riposte.Store
+	api      *api.Server
+	engine   *engine.Engine
+	outbound *outbound.Client
+	http     *http.Server
+	listener net.Listener
+}
+
+// Open listens, opens the store and makes what the first start makes: the
+// signing key, the callback key and an admin's API key. Nothing is served
+// before Run.
+func Open(ctx context.Context, c Config) (*Server, error) {
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", c.Listen, err)
+	}
+	s, err := open(ctx, c, listener)
+	if err != nil {
+		listener.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, c Config, listener net.Listener) (*Server, error) {
+	destinations, err := c.check(listener.Addr())
+	if err != nil {
+		return nil, err
+	}
+	store, err := sqlite.Open(ctx, c.Data, sqlite.Options{Logger: c.Logger})
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{config: c, store: store, listener: listener}
+	if err := s.wire(ctx, destinations); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) error {
+	keys, err := s.adminKeys(ctx)
+	if err != nil {
+		return err
+	}
+	signer, err := s.signer(ctx)
+	if err != nil {
+		return err
+	}
+	tokens, err := s.callbackTokens(ctx)
+	if err != nil {
+		return err
+	}
+	s.outbound, err = outbound.New(outbound.Options{Destinations: destinations, Signer: signer, Issuer: s.config.Issuer, Now: s.store.Now})
+	if err != nil {
+		return err
+	}
+	s.engine = engine.New(engine.Options{
+		Store:  s.store,
+		Sender: s.outbound,
+		Fast:   riposte.FastDelay{Min: s.config.RetryMinDelay, Max: s.config.RetryMaxDelay},
+		Keep:   s.config.Keep,
+		Logger: s.config.Logger,
+	})
+	s.api = api.New(api.Options{
+		Store:     s.store,
+		PublicURL: s.config.PublicURL,
+		Check:     destinations.Check,
+		JWKS:      signer.JWKS(),
+		Keys:      keys,
+		Tokens:    tokens,
+		Logger:    s.config.Logger,
+	})
+	s.http = s.newHTTPServer()
+	return nil
+}
+
+func (s *Server) newHTTPServer() *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // gRPC without TLS
+	h := &http.Server{
+		Handler:           s.api,
+		Protocols:         protocols,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          errorLog(s.config.Logger),
+	}
+	h.RegisterOnShutdown(s.api.StopWaiting)
+	return h
+}
+
+func (s *Server) signer(ctx context.Context) (*outbound.Signer, error) {
+	b, err := s.store.Secret(ctx, signingKeySecret, func() ([]byte, error) {
+		key, err := outbound.NewSigningKey()
+		if err != nil {
+			return nil, err
+		}
+		return key.Marshal()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("loading the signing key: %w", err)
+	}
+	key, err := outbound.ParseSigningKey(b)
+	if err != nil {
+		return nil, fmt.Errorf("reading the signing key: %w", err)
+	}
+	return outbound.NewSigner(key)
+}
+
+func (s *Server) callbackTokens(ctx context.Context) (*api.CallbackTokens, error) {
+	key, err := s.store.Secret(ctx, callbackKeySecret, api.NewCallbackKey)
+	if err != nil {
+		return nil, fmt.Errorf("loading the callback key: %w", err)
+	}
+	return api.NewCallbackTokens(key)
+}
+
+// URL is the base of the server's public URLs, without a slash at the end.
+func (s *Server) URL() string { return s.config.PublicURL }
+
+// Addr is the address that the listener got.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Subscribe tells f of each instance that changed, after the commit. f must
+// not block.
+func (s *Server) Subscribe(f func(riposte.Instance)) (cancel func()) { return s.store.Subscribe(f) }
+
+// InFlight is how many attempts are in flight.
+func (s *Server) InFlight() int { return s.engine.InFlight() }
+
+// Run serves until ctx ends, then stops cleanly: it says that it is not ready,
+// claims nothing more, lets the attempts and then the calls in flight end, and
+// closes the store.
+func (s *Server) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var running sync.WaitGroup
+	running.Go(func() { s.engine.Run(ctx) })
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.listener) }()
+
+	var err error
+	select {
+	case err = <-served:
+		cancel()
+	case <-ctx.Done():
+		// The listener stays until the engine is done, because callbacks may
+		// still come in; only waiting ends at once.
+		s.api.StopWaiting()
+	}
+	running.Wait()
+	return errors.Join(err, s.close())
+}
+
+func (s *Server) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	s.api.Close()
+	s.outbound.Close()
+	return errors.Join(err, s.store.Close())
+}

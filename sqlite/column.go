@@ -1,0 +1,74 @@
+package sqlite
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// micros is how a time is stored; NULL stands for the zero time.
+func micros(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMicro()
+}
+
+// moment scans what micros stored.
+type moment struct{ t *time.Time }
+
+func (m moment) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		*m.t = time.Time{}
+	case int64:
+		*m.t = time.UnixMicro(v).UTC()
+	default:
+		return fmt.Errorf("a time is stored as %T", src)
+	}
+	return nil
+}
+
+// object is how a map is stored: JSON, and NULL for one without entries.
+func object[M ~map[string]V, V any](m M) (any, error) {
+	if len(m) == 0 {
+		return nil, nil
+	}
+	b, err := json.Marshal(m)
+	return string(b), err
+}
+
+// members scans what object stored.
+type members[M ~map[string]V, V any] struct{ m *M }
+
+func (o members[M, V]) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		*o.m = nil
+		return nil
+	case string:
+		return json.Unmarshal([]byte(v), o.m)
+	}
+	return fmt.Errorf("a JSON object is stored as %T", src)
+}
+
+// numbersJSON writes row numbers for json_each, which stands in for the list
+// parameters that SQLite does not have.
+func numbersJSON(numbers []int64) string {
+	b := make([]byte, 0, 2+12*len(numbers))
+	b = append(b, '[')
+	for i, n := range numbers {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, n, 10)
+	}
+	return string(append(b, ']'))
+}
+
+// stringsJSON is numbersJSON for ids.
+func stringsJSON(ss []string) string {
+	b, _ := json.Marshal(ss) // strings never fail
+	return string(b)
+}

@@ -1,0 +1,39 @@
+// Package sqlite is the store of a single node: riposte.Store on one SQLite
+// file.
+//
+// # Writing
+//
+// One goroutine writes (writer.go). What queued up while it was busy with one
+// commit goes into the next, so the price of an fsync is shared by all who wait:
+//
+//	caller ──op──▶ queue ──▶ BEGIN IMMEDIATE
+//	caller ──op──▶           SAVEPOINT, op, RELEASE   (or ROLLBACK TO: one op's
+//	caller ──op──▶           SAVEPOINT, op, RELEASE    failure is its own)
+//	                         COMMIT ── fsync
+//	caller ◀─answer──        answers
+//	subscribers ◀────        changed instances, in the order of the commits
+//
+// Nobody is answered before the commit is on disk: WAL with synchronous=FULL,
+// which Open reads back and insists on. A commit that finds the disk full is
+// rolled back and answered with ErrUnavailable. After any other failure of a
+// COMMIT nobody can know what is on disk (the kernel may have dropped the pages
+// whose fsync failed), so the process ends and recovery decides; see
+// Options.Fatal.
+//
+// Reads go to a pool of query-only connections and never wait for the writer.
+// Checkpoints run beside both (checkpoint.go).
+//
+// # Claiming
+//
+// Each webhook has a lane (lane.go): in memory, since when it has something
+// due. A claim visits the lanes that are due and have room, oldest first, and
+// reads as many rows as there is room for, so a webhook at its bound costs
+// nothing, however long its backlog. What expires is found by an index of its
+// own. What happens to a row is decided by Instance.Due in Go.
+//
+// # One process
+//
+// A lock on the data directory keeps a second process out (lock.go). It also
+// means that whatever is RUNNING when the store opens belongs to a process
+// that is gone: Open makes it due.
+package sqlite

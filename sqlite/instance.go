@@ -1,0 +1,233 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/riposte-dev/riposte"
+)
+
+const instanceColumns = `i.id, w.id, i.source_kind, i.ticket_id, i.workflow_execution_id, i.workflow_step_id, i.destination, i.state,
+	i.attempts, i.created_at, i.updated_at, i.last_attempted_at, i.completed_at, i.expires_at, i.labels, i.request_id, i.fingerprint,
+	i.recreated_from, i.due_at, i.leased_until, i.version`
+
+const (
+	insertInstanceSQL = `INSERT INTO instances (id, webhook, source_kind, ticket_id, workflow_execution_id, workflow_step_id, destination,
+		state, attempts, created_at, updated_at, last_attempted_at, completed_at, expires_at, labels, request_id, fingerprint,
+		recreated_from, due_at, leased_until, version)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+		ON CONFLICT (webhook, request_id) WHERE request_id <> '' DO NOTHING`
+	insertEnvelopeSQL = `INSERT INTO envelopes (instance, payload_at, body) VALUES (?, ?, ?)`
+	insertLabelSQL    = `INSERT INTO labels (key, value, id) VALUES (?, ?, ?)`
+
+	requestedBeforeSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM instances i JOIN webhooks w ON w.number = i.webhook
+		LEFT JOIN outcomes o ON o.instance = i.number WHERE i.webhook = ? AND i.request_id = ? AND i.request_id <> ''`
+
+	// Two ways to write a change, because one that leaves the instance open
+	// must stay out of the indexes by expiry. Neither finds a closed one.
+	keepOpenSQL = `UPDATE instances SET state = ?, attempts = ?, updated_at = ?, last_attempted_at = ?, due_at = ?, leased_until = ?,
+		version = version + 1 WHERE id = ? AND version = ? AND completed_at IS NULL`
+	closeInstanceSQL = `UPDATE instances SET state = ?, attempts = ?, updated_at = ?, last_attempted_at = ?, due_at = NULL, leased_until = NULL,
+		completed_at = ?, version = version + 1 WHERE id = ? AND version = ? AND completed_at IS NULL`
+	instanceExistsSQL = `SELECT number FROM instances WHERE id = ?`
+
+	loadInstanceSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM instances i JOIN webhooks w ON w.number = i.webhook
+		LEFT JOIN outcomes o ON o.instance = i.number WHERE i.id = ?`
+	loadEnvelopeSQL = `SELECT body, payload_at FROM envelopes WHERE instance = (SELECT number FROM instances WHERE id = ?)`
+)
+
+// CreateInstances implements riposte.InstanceStore.
+func (s *Store) CreateInstances(ctx context.Context, records []riposte.NewInstanceRecord) ([]riposte.Instance, error) {
+	labels := make([]any, len(records))
+	for n, r := range records {
+		var err error
+		if labels[n], err = object(r.Instance.Labels); err != nil {
+			return nil, fmt.Errorf("creating instances: %w", err)
+		}
+	}
+	created := make([]riposte.Instance, len(records))
+	err := s.writer.do(ctx, len(records), func(t *tx) error {
+		for n, r := range records {
+			var err error
+			if created[n], err = t.create(r, labels[n]); err != nil {
+				return atIndex(err, n)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("creating instances: %w", err)
+	}
+	return created, nil
+}
+
+// atIndex says which record of a batch was refused.
+func atIndex(err error, n int) error {
+	if e, ok := err.(*riposte.Error); ok {
+		return e.With("index", strconv.Itoa(n))
+	}
+	return err
+}
+
+func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, error) {
+	i := r.Instance
+	l, ok := t.lanes.byID[i.WebhookID]
+	if !ok || l.webhook.Deleted() {
+		return riposte.Instance{}, riposte.ErrWebhookNotFound
+	}
+	result, err := t.exec(t.insertInstance, i.ID, l.number, string(i.Source.Kind), i.Source.TicketID, i.Source.WorkflowExecutionID,
+		i.Source.WorkflowStepID, i.Destination, string(i.State), i.Attempts, micros(i.CreatedAt), micros(i.UpdatedAt),
+		micros(i.LastAttemptedAt), micros(i.CompletedAt), micros(i.ExpiresAt), labels, i.RequestID, i.Fingerprint, i.RecreatedFrom,
+		micros(i.DueAt), micros(i.LeasedUntil))
+	if violatesUnique(err) {
+		return riposte.Instance{}, riposte.ErrConflict // the id is taken
+	}
+	if err != nil {
+		return riposte.Instance{}, err
+	}
+	if n, err := result.RowsAffected(); err != nil {
+		return riposte.Instance{}, err
+	} else if n == 0 {
+		return t.createdBefore(l, i)
+	}
+	if err := t.createParts(result, r); err != nil {
+		return riposte.Instance{}, err
+	}
+	i.Version = 1
+	t.written(i)
+	t.changed = append(t.changed, i)
+	return i.Stored(1), nil
+}
+
+// createdBefore returns the instance that a repeated request made.
+func (t *tx) createdBefore(l *lane, repeated riposte.Instance) (riposte.Instance, error) {
+	i, err := scanInstance(t.requestedBefore.QueryRowContext(context.Background(), l.number, repeated.RequestID))
+	if err != nil {
+		return riposte.Instance{}, err
+	}
+	if string(i.Fingerprint) != string(repeated.Fingerprint) {
+		return riposte.Instance{}, riposte.ErrRequestIDReused
+	}
+	return i, nil
+}
+
+// createParts stores what belongs to a new instance.
+func (t *tx) createParts(inserted sql.Result, r riposte.NewInstanceRecord) error {
+	number, err := inserted.LastInsertId()
+	if err != nil {
+		return err
+	}
+	if _, err := t.exec(t.insertEnvelope, number, r.Envelope.PayloadAt(), r.Envelope.Body); err != nil {
+		return err
+	}
+	for key, value := range r.Instance.Labels {
+		if _, err := t.exec(t.insertLabel, key, value, r.Instance.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SaveInstance implements riposte.InstanceStore.
+func (s *Store) SaveInstance(ctx context.Context, i riposte.Instance, attempt *riposte.Attempt) (riposte.Instance, error) {
+	values, err := attemptValues(attempt)
+	if err != nil {
+		return riposte.Instance{}, fmt.Errorf("saving an instance: %w", err)
+	}
+	var saved riposte.Instance
+	err = s.writer.do(ctx, 1, func(t *tx) (err error) {
+		saved, err = t.save(i, values)
+		return err
+	})
+	if err != nil {
+		return riposte.Instance{}, fmt.Errorf("saving an instance: %w", err)
+	}
+	return saved, nil
+}
+
+// save swaps the row that i was made from for i, and adds to it what is new.
+func (t *tx) save(i riposte.Instance, attempt []any) (riposte.Instance, error) {
+	if err := t.swap(i); err != nil {
+		return riposte.Instance{}, err
+	}
+	if attempt != nil {
+		if _, err := t.exec(t.insertAttempt, append(attempt, i.ID)...); err != nil {
+			return riposte.Instance{}, err
+		}
+	}
+	if i.Outcome != nil && i.Outcome.Sequence == 0 {
+		var err error
+		if i.Outcome, err = t.storeOutcome(i.ID, *i.Outcome); err != nil {
+			return riposte.Instance{}, err
+		}
+	}
+	i.Version++
+	t.written(i)
+	t.changed = append(t.changed, i)
+	return i.Stored(i.Version), nil
+}
+
+// swap is the fence: it writes only over the version that i was made from.
+func (t *tx) swap(i riposte.Instance) error {
+	var found bool
+	var err error
+	if i.State.Closed() {
+		found, err = t.affects(t.closeInstance, string(i.State), i.Attempts, micros(i.UpdatedAt), micros(i.LastAttemptedAt),
+			micros(i.CompletedAt), i.ID, i.Version)
+	} else {
+		found, err = t.affects(t.keepOpen, string(i.State), i.Attempts, micros(i.UpdatedAt), micros(i.LastAttemptedAt),
+			micros(i.DueAt), micros(i.LeasedUntil), i.ID, i.Version)
+	}
+	if err != nil || found {
+		return err
+	}
+	exists, err := t.numbers(t.instanceExists, i.ID)
+	switch {
+	case err != nil:
+		return err
+	case len(exists) == 0:
+		return riposte.ErrInstanceNotFound
+	}
+	return riposte.ErrConflict
+}
+
+// LoadInstance implements riposte.InstanceStore.
+func (s *Store) LoadInstance(ctx context.Context, id string) (riposte.Instance, error) {
+	i, err := scanInstance(s.queries.loadInstance.QueryRowContext(ctx, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return riposte.Instance{}, riposte.ErrInstanceNotFound
+	}
+	if err != nil {
+		return riposte.Instance{}, reading("loading an instance", err)
+	}
+	return i, nil
+}
+
+// LoadEnvelope implements riposte.InstanceStore.
+func (s *Store) LoadEnvelope(ctx context.Context, id string) (riposte.Envelope, error) {
+	var body []byte
+	var payloadAt int
+	err := s.queries.loadEnvelope.QueryRowContext(ctx, id).Scan(&body, &payloadAt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return riposte.Envelope{}, riposte.ErrInstanceNotFound
+	}
+	if err != nil {
+		return riposte.Envelope{}, reading("loading an envelope", err)
+	}
+	return riposte.LoadEnvelope(body, payloadAt), nil
+}
+
+// scanInstance reads instanceColumns and outcomeColumns.
+func scanInstance(r row) (riposte.Instance, error) {
+	var i riposte.Instance
+	var o outcomeRow
+	err := r.Scan(append([]any{&i.ID, &i.WebhookID, &i.Source.Kind, &i.Source.TicketID, &i.Source.WorkflowExecutionID,
+		&i.Source.WorkflowStepID, &i.Destination, &i.State, &i.Attempts, moment{&i.CreatedAt}, moment{&i.UpdatedAt},
+		moment{&i.LastAttemptedAt}, moment{&i.CompletedAt}, moment{&i.ExpiresAt}, members[map[string]string, string]{&i.Labels},
+		&i.RequestID, &i.Fingerprint, &i.RecreatedFrom, moment{&i.DueAt}, moment{&i.LeasedUntil}, &i.Version}, o.columns()...)...)
+	i.Outcome = o.outcome()
+	return i, err
+}

@@ -1,0 +1,177 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/riposte-dev/riposte"
+)
+
+// listedOutcome is outcomeColumns without the document.
+var listedOutcome = strings.Replace(outcomeColumns, "o.document", "NULL", 1)
+
+// listing is a query in the making.
+type listing struct {
+	from       string
+	index      string // the one to walk; "" for the ids themselves
+	conditions []string
+	args       []any
+}
+
+func (l *listing) where(condition string, args ...any) {
+	l.conditions = append(l.conditions, condition)
+	l.args = append(l.args, args...)
+}
+
+// by is where for a condition that has an index in the order of the ids. The
+// first one leads; SQLite, which has no statistics, does not choose.
+func (l *listing) by(index, condition string, args ...any) {
+	if l.index == "" && l.from == "" {
+		l.index = index
+	}
+	l.where(condition, args...)
+}
+
+// ListInstances implements riposte.InstanceStore. It walks the index of the
+// most telling part of the filter in the order of the ids, newest first, until
+// the page is full.
+func (s *Store) ListInstances(ctx context.Context, f riposte.InstanceFilter) ([]riposte.Instance, error) {
+	query, args := listQuery(f)
+	rows, err := s.readers.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, reading("listing instances", err)
+	}
+	instances, err := collect(rows, scanInstance)
+	if err != nil {
+		return nil, reading("listing instances", err)
+	}
+	return instances, nil
+}
+
+func listQuery(f riposte.InstanceFilter) (string, []any) {
+	var l listing
+	id := l.byLabels(f.Labels)
+	if f.TicketID != "" {
+		l.by("instances_by_ticket", `i.ticket_id = ? AND i.ticket_id <> ''`, f.TicketID)
+	}
+	if f.State != "" && f.State != riposte.StateSuccess {
+		l.by("instances_by_state", `i.state = ?`, string(f.State))
+	}
+	if f.WebhookID != "" {
+		l.by("instances_by_webhook", `i.webhook = (SELECT number FROM webhooks WHERE id = ?)`, f.WebhookID)
+	}
+	if f.SourceKind != "" {
+		l.by("instances_by_source", `i.source_kind = ?`, string(f.SourceKind))
+	}
+	if f.State == riposte.StateSuccess {
+		// The least telling of all, hence last.
+		l.by("instances_by_state", `i.state = ?`, string(f.State))
+	}
+	l.during(id, f)
+	if f.Before != "" {
+		l.where(id+` < ?`, f.Before)
+	}
+	return l.sql(id), append(l.args, max(f.Limit, 0))
+}
+
+// byLabels leads with the first label and returns the column to sort by.
+func (l *listing) byLabels(labels map[string]string) (id string) {
+	id = "i.id"
+	for n, key := range slices.Sorted(maps.Keys(labels)) {
+		if n == 0 {
+			id = "l.id"
+			l.from = `labels l CROSS JOIN instances i ON i.id = l.id`
+			l.where(`l.key = ? AND l.value = ?`, key, labels[key])
+			continue
+		}
+		l.where(`EXISTS (SELECT 1 FROM labels WHERE key = ? AND value = ? AND id = i.id)`, key, labels[key])
+	}
+	return id
+}
+
+// during restricts the times, and with them the ids, which begin with the time
+// of creation. What expires in a range was created within the bounds of
+// callbackTimeout before it.
+func (l *listing) during(id string, f riposte.InstanceFilter) {
+	l.between(`i.created_at`, f.Created)
+	l.between(`i.expires_at`, f.Expires)
+	from := latest(f.Created.From, shift(f.Expires.From, -riposte.MaxCallbackTimeout))
+	to := earliest(f.Created.To, shift(f.Expires.To, -riposte.MinCallbackTimeout))
+	if !from.IsZero() {
+		l.where(id+` >= ?`, idsFrom(from))
+	}
+	if !to.IsZero() {
+		// One more unit of what idsFrom can tell.
+		l.where(id+` < ?`, idsFrom(to.Add(2*time.Microsecond)))
+	}
+}
+
+func (l *listing) between(column string, r riposte.TimeRange) {
+	if !r.From.IsZero() {
+		l.where(column+` >= ?`, ceilMicro(r.From))
+	}
+	if !r.To.IsZero() {
+		l.where(column+` < ?`, ceilMicro(r.To))
+	}
+}
+
+func (l *listing) sql(id string) string {
+	from := l.from
+	if from == "" {
+		from = `instances i`
+		if l.index != "" {
+			from += ` INDEXED BY ` + l.index
+		}
+	}
+	conditions := ""
+	if len(l.conditions) > 0 {
+		conditions = ` WHERE ` + strings.Join(l.conditions, ` AND `)
+	}
+	return fmt.Sprintf(`SELECT %s, %s FROM %s CROSS JOIN webhooks w ON w.number = i.webhook
+		LEFT JOIN outcomes o ON o.instance = i.number%s ORDER BY %s DESC LIMIT ?`,
+		instanceColumns, listedOutcome, from, conditions, id)
+}
+
+// idsFrom is below every id made at t or later, and above those made two
+// microseconds before: the first eleven characters of an id are its time but
+// for the last bit.
+func idsFrom(t time.Time) string {
+	// An id has 56 bits of microseconds since 1970.
+	first, last := time.Unix(0, 0), time.UnixMicro(1<<56-1)
+	switch {
+	case t.Before(first):
+		t = first
+	case t.After(last):
+		t = last
+	}
+	return riposte.NewID(t)[:11]
+}
+
+// ceilMicro is t in microseconds, rounded up: what is kept has whole ones.
+func ceilMicro(t time.Time) int64 { return t.Add(time.Microsecond - time.Nanosecond).UnixMicro() }
+
+func shift(t time.Time, d time.Duration) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.Add(d)
+}
+
+// latest and earliest leave zero times out of account.
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,76 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// maxPurged is how many instances are removed in one go, so that purging does
+// not hold up the others that wait for the same commit.
+const maxPurged = 100
+
+const (
+	purgeableSQL = `SELECT number FROM instances WHERE completed_at IS NOT NULL AND expires_at < ? ORDER BY expires_at LIMIT ?`
+	// purgeLabelsSQL goes by the key, because an index by instance would serve
+	// nothing else.
+	purgeLabelsSQL = `DELETE FROM labels WHERE (key, value, id) IN (SELECT l.key, l.value, i.id FROM json_each(?) n
+		CROSS JOIN instances i ON i.number = n.value CROSS JOIN json_each(i.labels) l)`
+	purgeSQL         = `DELETE FROM instances WHERE number IN (SELECT value FROM json_each(?))`
+	purgeWebhooksSQL = `DELETE FROM webhooks WHERE deleted_at < ?
+		AND NOT EXISTS (SELECT 1 FROM instances WHERE webhook = webhooks.number) RETURNING id`
+)
+
+// PurgeInstances implements riposte.InstanceStore. It also removes webhooks
+// that were deleted before t and have no instance left.
+func (s *Store) PurgeInstances(ctx context.Context, t time.Time, limit int) (int, error) {
+	total := 0
+	for {
+		step := min(limit-total, maxPurged)
+		purged := 0
+		err := s.writer.do(ctx, maxPurged, func(tx *tx) (err error) {
+			purged, err = tx.purgeStep(t, step)
+			return err
+		})
+		if err != nil {
+			return total, fmt.Errorf("purging instances: %w", err)
+		}
+		total += purged
+		if purged < step || total >= limit {
+			return total, nil
+		}
+	}
+}
+
+func (t *tx) purgeStep(before time.Time, limit int) (int, error) {
+	numbers, err := t.numbers(t.purgeable, before.UnixMicro(), max(limit, 0))
+	if err != nil {
+		return 0, err
+	}
+	if len(numbers) > 0 {
+		if _, err := t.exec(t.purgeLabels, numbersJSON(numbers)); err != nil {
+			return 0, err
+		}
+		if _, err := t.exec(t.purge, numbersJSON(numbers)); err != nil {
+			return 0, err
+		}
+	}
+	return len(numbers), t.purgeDeletedWebhooks(before)
+}
+
+func (t *tx) purgeDeletedWebhooks(before time.Time) error {
+	rows, err := t.purgeWebhooks.QueryContext(context.Background(), before.UnixMicro())
+	if err != nil {
+		return err
+	}
+	ids, err := collect(rows, func(r row) (id string, err error) { return id, r.Scan(&id) })
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		l := t.lanes.byID[id]
+		t.lanes.remove(l)
+		t.undo = append(t.undo, func() { t.lanes.put(l) })
+	}
+	return nil
+}

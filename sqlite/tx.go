@@ -1,0 +1,168 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/riposte-dev/riposte"
+)
+
+// tx is the writer's open transaction as its ops see it.
+type tx struct {
+	*statements
+	lanes   *lanes
+	changed []riposte.Instance // to be published after the commit
+	undo    []func()           // takes back what ops did to lanes
+}
+
+// mark is a point in a transaction to which it can be rolled back.
+type mark struct{ changed, undo int }
+
+// within runs an op in a savepoint, so that its failure is its own.
+func (t *tx) within(run func(*tx) error) error {
+	m := mark{len(t.changed), len(t.undo)}
+	if _, err := t.exec(t.savepoint); err != nil {
+		return err
+	}
+	if err := run(t); err != nil {
+		t.rollBackTo(m)
+		if _, lost := t.exec(t.rollbackToSavepoint); lost != nil {
+			return fmt.Errorf("%w (rolling back: %w)", err, lost)
+		}
+		_, _ = t.exec(t.releaseSavepoint) // an empty savepoint, which goes with the transaction
+		return err
+	}
+	_, err := t.exec(t.releaseSavepoint)
+	return err
+}
+
+// rollBackTo takes back what is kept in memory; SQLite does the rest.
+func (t *tx) rollBackTo(m mark) {
+	for i := len(t.undo) - 1; i >= m.undo; i-- {
+		t.undo[i]()
+	}
+	t.undo = t.undo[:m.undo]
+	t.changed = t.changed[:m.changed]
+}
+
+// exec runs a statement. What has begun is not interrupted, hence no context.
+func (t *tx) exec(s *sql.Stmt, args ...any) (sql.Result, error) {
+	return s.ExecContext(context.Background(), args...)
+}
+
+// affects is exec for a statement that may find nothing to change.
+func (t *tx) affects(s *sql.Stmt, args ...any) (bool, error) {
+	r, err := t.exec(s, args...)
+	if err != nil {
+		return false, err
+	}
+	n, err := r.RowsAffected()
+	return n > 0, err
+}
+
+// numbers runs a query that returns one column of row numbers.
+func (t *tx) numbers(s *sql.Stmt, args ...any) ([]int64, error) {
+	rows, err := s.QueryContext(context.Background(), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var numbers []int64
+	for rows.Next() {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			return nil, err
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers, rows.Err()
+}
+
+// statements are the writer's, prepared once on its connection.
+type statements struct {
+	begin, commit, rollback                          *sql.Stmt
+	savepoint, releaseSavepoint, rollbackToSavepoint *sql.Stmt
+
+	check                                        *sql.Stmt
+	insertWebhook, updateWebhook                 *sql.Stmt
+	insertInstance, insertEnvelope, insertLabel  *sql.Stmt
+	requestedBefore, keepOpen, closeInstance     *sql.Stmt
+	instanceExists, insertAttempt, insertOutcome *sql.Stmt
+	dueInLane, laneDue, expired, firstExpiry     *sql.Stmt
+	loadNumbered, loadEnvelopes                  *sql.Stmt
+	purgeable, purgeLabels, purge, purgeWebhooks *sql.Stmt
+	insertSecret, insertKey                      *sql.Stmt
+}
+
+func prepareStatements(ctx context.Context, conn *sql.Conn) (statements, error) {
+	var s statements
+	for _, each := range []struct {
+		stmt **sql.Stmt
+		sql  string
+	}{
+		{&s.begin, "BEGIN IMMEDIATE"},
+		{&s.commit, "COMMIT"},
+		{&s.rollback, "ROLLBACK"},
+		{&s.savepoint, "SAVEPOINT op"},
+		{&s.releaseSavepoint, "RELEASE op"},
+		{&s.rollbackToSavepoint, "ROLLBACK TO op"},
+		{&s.check, checkSQL},
+		{&s.insertWebhook, insertWebhookSQL},
+		{&s.updateWebhook, updateWebhookSQL},
+		{&s.insertInstance, insertInstanceSQL},
+		{&s.insertEnvelope, insertEnvelopeSQL},
+		{&s.insertLabel, insertLabelSQL},
+		{&s.requestedBefore, requestedBeforeSQL},
+		{&s.keepOpen, keepOpenSQL},
+		{&s.closeInstance, closeInstanceSQL},
+		{&s.instanceExists, instanceExistsSQL},
+		{&s.insertAttempt, insertAttemptSQL},
+		{&s.insertOutcome, insertOutcomeSQL},
+		{&s.dueInLane, dueInLaneSQL},
+		{&s.laneDue, laneDueSQL},
+		{&s.expired, expiredSQL},
+		{&s.firstExpiry, firstExpirySQL},
+		{&s.loadNumbered, loadNumberedSQL},
+		{&s.loadEnvelopes, loadEnvelopesSQL},
+		{&s.purgeable, purgeableSQL},
+		{&s.purgeLabels, purgeLabelsSQL},
+		{&s.purge, purgeSQL},
+		{&s.purgeWebhooks, purgeWebhooksSQL},
+		{&s.insertSecret, insertSecretSQL},
+		{&s.insertKey, insertKeySQL},
+	} {
+		var err error
+		if *each.stmt, err = conn.PrepareContext(context.WithoutCancel(ctx), each.sql); err != nil {
+			return s, fmt.Errorf("preparing %q: %w", each.sql, err)
+		}
+	}
+	return s, nil
+}
+
+// queries are the readers' frequent ones; sql.DB prepares them on each
+// connection that needs them.
+type queries struct {
+	loadWebhook, loadInstance, loadEnvelope, loadAttempts, loadKey, loadSecret *sql.Stmt
+}
+
+func prepareQueries(ctx context.Context, db *sql.DB) (queries, error) {
+	var q queries
+	for _, each := range []struct {
+		stmt **sql.Stmt
+		sql  string
+	}{
+		{&q.loadWebhook, loadWebhookSQL},
+		{&q.loadInstance, loadInstanceSQL},
+		{&q.loadEnvelope, loadEnvelopeSQL},
+		{&q.loadAttempts, loadAttemptsSQL},
+		{&q.loadKey, loadKeySQL},
+		{&q.loadSecret, loadSecretSQL},
+	} {
+		var err error
+		if *each.stmt, err = db.PrepareContext(ctx, each.sql); err != nil {
+			return q, fmt.Errorf("preparing %q: %w", each.sql, err)
+		}
+	}
+	return q, nil
+}
