@@ -32,25 +32,25 @@ type timed struct {
 const untilExpiry = riposte.DefaultCallbackTimeout
 
 var situations = []situation{
-	{state: riposte.StatePending, events: path()},
-	{state: riposte.StateRunning, events: path(claimed)},
+	{state: riposte.StatePending, events: after()},
+	{state: riposte.StateRunning, events: after(claimed)},
 	{state: riposte.StateRunning, detail: "50th attempt", likeIts: "RUNNING", events: func(riposte.SourceKind) []timed {
 		return attempts(riposte.FastAttempts)
 	}},
-	{state: riposte.StateError, events: path(claimed, timed{failed(riposte.RetryFastThenSlow), time.Second})},
-	{state: riposte.StateWaitingCallback, events: path(claimed, timed{attempted(202, ""), time.Second})},
+	{state: riposte.StateError, events: after(claimed, timed{failed(riposte.RetryFastThenSlow), time.Second})},
+	{state: riposte.StateWaitingCallback, events: after(claimed, timed{attempted(202, ""), time.Second})},
 	{state: riposte.StateProcessResponse, events: answered()},
 	{state: riposte.StateProcessResponse, detail: "bad document", events: badlyAnswered()},
 	{state: riposte.StateSuccess, events: answered(handedOver)},
-	{state: riposte.StateFatalError, detail: "GONE", events: path(claimed, timed{attempted(410, ""), time.Second})},
+	{state: riposte.StateFatalError, detail: "GONE", events: after(claimed, timed{attempted(410, ""), time.Second})},
 	{state: riposte.StateFatalError, detail: "ATTEMPTS_EXHAUSTED", events: func(riposte.SourceKind) []timed {
 		all := attempts(riposte.FastAttempts)
 		return append(all, timed{failed(riposte.RetryFast), all[len(all)-1].at + time.Second})
 	}},
 	{state: riposte.StateFatalError, detail: "BAD_RESPONSE", events: badlyAnswered(handedOver)},
-	{state: riposte.StateFatalError, detail: "CANCELED", events: path(timed{riposte.Canceled{}, time.Second})},
-	{state: riposte.StateFatalError, detail: "WEBHOOK_DELETED", events: path(timed{riposte.WebhookDeleted{}, 0})},
-	{state: riposte.StateFatalError, detail: "EXPIRED", events: path(timed{riposte.Expired{}, untilExpiry})},
+	{state: riposte.StateFatalError, detail: "CANCELED", events: after(timed{riposte.Canceled{}, time.Second})},
+	{state: riposte.StateFatalError, detail: "WEBHOOK_DELETED", events: after(timed{riposte.WebhookDeleted{}, 0})},
+	{state: riposte.StateFatalError, detail: "EXPIRED", events: after(timed{riposte.Expired{}, untilExpiry})},
 }
 
 var (
@@ -58,7 +58,7 @@ var (
 	handedOver = timed{riposte.HandedOver{}, 2 * time.Second}
 )
 
-func path(events ...timed) func(riposte.SourceKind) []timed {
+func after(events ...timed) func(riposte.SourceKind) []timed {
 	return func(riposte.SourceKind) []timed { return events }
 }
 

@@ -1,6 +1,7 @@
 package riposte
 
 import (
+	"strconv"
 	"time"
 	"unicode/utf8"
 )
@@ -113,8 +114,8 @@ func (s WebhookSettings) Validate() error {
 
 func checkCallbackTimeout(v *violations, d time.Duration) {
 	if d < MinCallbackTimeout || d > MaxCallbackTimeout {
-		v.addf("callbackTimeout", "must be from %ds to %ds (1 to 30 days), is %vs",
-			int(MinCallbackTimeout.Seconds()), int(MaxCallbackTimeout.Seconds()), d.Seconds())
+		v.addf("callbackTimeout", "must be from %ds to %ds (1 to 30 days), is %ss",
+			int(MinCallbackTimeout.Seconds()), int(MaxCallbackTimeout.Seconds()), strconv.FormatFloat(d.Seconds(), 'f', -1, 64))
 	}
 }
 

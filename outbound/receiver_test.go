@@ -113,9 +113,7 @@ func TestEndlessBodyIsNotDrained(t *testing.T) {
 func TestGzipBombIsNotDecoded(t *testing.T) {
 	var bomb bytes.Buffer
 	zip := gzip.NewWriter(&bomb)
-	for range 64 {
-		zip.Write(make([]byte, 1<<20))
-	}
+	zip.Write(make([]byte, 4*riposte.MaxDocumentSize))
 	zip.Close()
 	var asked string
 	r := send(t, newClient(t, nil), receiver(t, func(w http.ResponseWriter, r *http.Request) {
@@ -401,5 +399,18 @@ func TestResponseHeadersAreBounded(t *testing.T) {
 	}
 	if h.Get("Set-Cookie") != "" || h.Get("X-Secret") != "" {
 		t.Errorf("headers that are not on the list are kept: %v", h)
+	}
+}
+
+func TestRetryAfterCountsWhereAReceiverIsBusy(t *testing.T) {
+	for status, want := range map[int]time.Duration{200: 0, 202: 0, 301: 0, 408: 0, 425: 0, 429: time.Minute, 500: 0, 502: 0, 503: time.Minute, 504: 0} {
+		r := send(t, newClient(t, nil), receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "60")
+			w.WriteHeader(status)
+		}))
+		wantStatus(t, r, status)
+		if r.RetryAfter != want {
+			t.Errorf("%d: RetryAfter is %v, want %v", status, r.RetryAfter, want)
+		}
 	}
 }

@@ -140,6 +140,8 @@ func newGroup(use, short, long string) *cobra.Command {
 		Use:   use,
 		Short: short,
 		Long:  long,
+
+		SuggestionsMinimumDistance: 2,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil
@@ -159,7 +161,7 @@ func newGroup(use, short, long string) *cobra.Command {
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != len(names) {
-			return usagef("%s takes %s, got %d arguments: see %[1]s --help", cmd.CommandPath(), strings.Join(names, " and "), len(args))
+			return usagef("got %d arguments; usage: %s %s", len(args), cmd.CommandPath(), strings.Join(names, " "))
 		}
 		for i, arg := range args {
 			if arg == "" {
@@ -172,7 +174,7 @@ func exactly(names ...string) cobra.PositionalArgs {
 
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usagef("%s takes no arguments, got %q: see %[1]s --help", cmd.CommandPath(), args[0])
+		return usagef("got the argument %q; usage: %s", args[0], cmd.CommandPath())
 	}
 	return nil
 }
@@ -180,7 +182,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 func atMostOne(name string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > 1 {
-			return usagef("%s takes one %s, got %d arguments: put it in quotes", cmd.CommandPath(), name, len(args))
+			return usagef("got %d arguments; usage: %s [%s], in quotes where it has blanks", len(args), cmd.CommandPath(), name)
 		}
 		return nil
 	}

@@ -106,7 +106,7 @@ func serverSaid(e *connect.Error) string {
 func refusal(fields []*errdetails.BadRequest_FieldViolation) string {
 	lines := make([]string, len(fields))
 	for i, f := range fields {
-		lines[i] = strings.TrimSpace(f.GetField() + " " + f.GetDescription())
+		lines[i] = f.GetField() + ": " + f.GetDescription()
 	}
 	if len(lines) == 1 {
 		return "not accepted: " + lines[0]

@@ -141,7 +141,7 @@ func onlyOne(cmd *cobra.Command, flags ...string) (string, error) {
 		}
 	}
 	if len(given) != 1 {
-		return "", usagef("%s takes exactly one of --%s, got %d: see %[1]s --help", cmd.CommandPath(), strings.Join(flags, ", --"), len(given))
+		return "", usagef("give exactly one of --%s, not %d; %s --help says more", strings.Join(flags, ", --"), len(given), cmd.CommandPath())
 	}
 	return given[0], nil
 }

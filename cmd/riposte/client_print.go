@@ -105,7 +105,7 @@ func visibleLines(s string) string {
 func writeBlock(out *bytes.Buffer, title, text string) {
 	fmt.Fprintf(out, "\n%s:\n", title)
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\r\n"), "\n") {
-		fmt.Fprintf(out, "  %s\n", visibleLines(line))
+		out.WriteString(strings.TrimRight("  "+visibleLines(line), " ") + "\n")
 	}
 }
 
@@ -146,15 +146,16 @@ func age(t *timestamppb.Timestamp, now time.Time) string {
 
 // roughly gives a duration in the one unit that people would use.
 func roughly(d time.Duration) string {
-	switch {
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
+	for _, unit := range []struct {
+		name  string
+		size  time.Duration
+		until time.Duration
+	}{{"s", time.Second, 2 * time.Minute}, {"m", time.Minute, 2 * time.Hour}, {"h", time.Hour, 2 * day}} {
+		if rounded := d.Round(unit.size); rounded < unit.until {
+			return fmt.Sprintf("%d%s", rounded/unit.size, unit.name)
+		}
 	}
-	return fmt.Sprintf("%dd", int(d.Hours()/24))
+	return fmt.Sprintf("%dd", d.Round(day)/day)
 }
 
 // moment is a time as people read it, with its distance from now; "" for unset.

@@ -74,7 +74,9 @@ func writeAttempts(out *bytes.Buffer, i *ripostev1.Instance, now time.Time) {
 func writeResponse(out *bytes.Buffer, a *ripostev1.Attempt) {
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(a.GetResponseHeaders())) {
-		fmt.Fprintf(&text, "%s: %s\n", name, a.GetResponseHeaders()[name])
+		if name != "Date" && name != "Content-Length" { // every response has them
+			fmt.Fprintf(&text, "%s: %s\n", name, a.GetResponseHeaders()[name])
+		}
 	}
 	if body := a.GetResponseBody(); body != "" {
 		fmt.Fprintf(&text, "\n%s", pretty(body))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,12 +15,7 @@ import (
 )
 
 func newKeysCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "keys",
-		Short: "Manage API keys",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		Args:  cobra.NoArgs,
-	}
+	cmd := newGroup("keys", "Manage API keys", "")
 	cmd.AddCommand(newKeysCreateCommand())
 	return cmd
 }
@@ -85,10 +81,10 @@ func createKeyOverAPI(ctx context.Context, flags *clientFlags, name, role string
 	if err != nil {
 		return "", err
 	}
-	value := ripostev1.Role_value["ROLE_"+upper(role)]
+	value := ripostev1.Role_value["ROLE_"+strings.ToUpper(role)]
 	res, err := c.keys.Create(ctx, &ripostev1.KeysServiceCreateRequest{Name: name, Role: ripostev1.Role(value)})
 	if err != nil {
-		return "", explain(err)
+		return "", err
 	}
 	return res.GetSecret(), nil
 }

@@ -214,5 +214,5 @@ func patience(d *durationpb.Duration) string {
 	if v%day == 0 {
 		return fmt.Sprintf("%dd", v/day)
 	}
-	return v.String()
+	return span(v).text()
 }

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/ripostetest"
+	"github.com/riposte-dev/riposte/server"
+)
+
+var update = flag.Bool("update", false, "write the transcripts anew")
+
+// TestTranscripts runs the commands of each testdata/client/*.txt against a real server
+// and receiver. A transcript is what a person would see:
+//
+//	$ riposte webhooks list     a command, with what it prints below it
+//	[exit 3]                    its exit code, unless it is 0
+//	% until ID2 is ERROR        waits for the state of an instance
+//	# ...                       for the reader
+//
+// What changes from run to run has a name: the ids, in the order in which they
+// come up, are ID1, ID2 and so on, in commands too. Run with -update to write
+// the transcripts anew, and read the difference.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/client/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := newTranscript(t).play(string(want))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := gocmp.Diff(string(want), got); diff != "" && !*update {
+				t.Errorf("the transcript differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// replies are what the receiver answers, by path.
+var replies = map[string]ripostetest.Reply{
+	"/ok":      {Body: "fine"},
+	"/later":   {Status: http.StatusAccepted},
+	"/gone":    {Status: http.StatusGone},
+	"/down":    {Status: http.StatusInternalServerError, Header: http.Header{"Content-Type": {"text/plain"}}, Body: "out of \x1b[31mink\x1b[0m\nand \u202epaper\n"},
+	"/approve": {Body: `{"version":"v1","approve":{"comment":"fine \u001b[2J\u0007by me"}}`},
+	"/deny":    {Body: `{"version":"v1","deny":{"comment":"no"}}`},
+	"/context": {Body: `{"version":"v1","context":{"b":12345678901234567890,"a":[1.10,true]}}`},
+	"/echo":    {Status: http.StatusAccepted},
+}
+
+// transcript is a running server with what has been seen of it.
+type transcript struct {
+	t        *testing.T
+	server   *ripostetest.Server
+	receiver *ripostetest.Receiver
+	dir      string
+	ids      []string
+
+	mu      sync.Mutex
+	states  map[string]riposte.State
+	changed chan struct{} // closed and replaced at each change
+}
+
+func newTranscript(t *testing.T) *transcript {
+	receiver, err := ripostetest.NewReceiver(func(d ripostetest.Delivery) ripostetest.Reply { return replies[d.Path] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(receiver.Close)
+	tr := &transcript{t: t, receiver: receiver, dir: t.TempDir(), states: map[string]riposte.State{}, changed: make(chan struct{})}
+	// Retries are far away, so that ERROR stays ERROR while the script looks.
+	tr.server = ripostetest.Start(t, func(c *server.Config) { c.RetryMinDelay, c.RetryMaxDelay = time.Hour, time.Hour })
+	t.Cleanup(tr.server.Subscribe(tr.saw))
+	return tr
+}
+
+func (tr *transcript) saw(i riposte.Instance) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.states[i.ID] = i.State
+	close(tr.changed)
+	tr.changed = make(chan struct{})
+}
+
+// play runs the script and returns the transcript as it is now.
+func (tr *transcript) play(script string) string {
+	var out strings.Builder
+	for line := range strings.Lines(script) {
+		line = strings.TrimRight(line, "\n")
+		if command, ok := strings.CutPrefix(line, "$ riposte "); ok {
+			fmt.Fprintf(&out, "%s\n%s\n", line, tr.run(command))
+			continue
+		}
+		if condition, ok := strings.CutPrefix(line, "% until "); ok {
+			tr.until(condition)
+		}
+		if strings.HasPrefix(line, "%") || strings.HasPrefix(line, "#") {
+			fmt.Fprintf(&out, "%s\n", line)
+		}
+	}
+	return out.String()
+}
+
+func (tr *transcript) run(command string) string {
+	command, stdin, _ := strings.Cut(command, " <<< ")
+	args := splitWords(tr.fill(command))
+	if !strings.Contains(command, "--server") {
+		args = append(args, "--server", tr.server.BaseURL())
+	}
+	if !strings.Contains(command, "--api-key") {
+		args = append(args, "--api-key", tr.server.APIKey)
+	}
+	var out bytes.Buffer
+	code := runCommand(tr.t.Context(), &out, stdin, args...)
+	text := tr.mask(out.String())
+	if code != 0 {
+		text += fmt.Sprintf("[exit %d]\n", code)
+	}
+	return text
+}
+
+// runCommand runs riposte in this process; what it prints, errors too, goes to out.
+func runCommand(ctx context.Context, out *bytes.Buffer, stdin string, args ...string) int {
+	root := newRootCommand()
+	root.SetArgs(args)
+	root.SetIn(strings.NewReader(stdin))
+	root.SetOut(out)
+	root.SetErr(out)
+	root.SetContext(ctx)
+	return run(root)
+}
+
+var word = regexp.MustCompile(`(?:'[^']*'|[^\s'])+`)
+
+// splitWords knows single quotes, which is all that the transcripts use.
+func splitWords(s string) []string {
+	words := word.FindAllString(s, -1)
+	for i, w := range words {
+		words[i] = strings.ReplaceAll(w, "'", "")
+	}
+	return words
+}
+
+// fill puts values for the names in a command.
+func (tr *transcript) fill(s string) string {
+	for n := len(tr.ids); n > 0; n-- {
+		s = strings.ReplaceAll(s, fmt.Sprintf("ID%d", n), tr.ids[n-1])
+	}
+	return strings.NewReplacer("RECEIVER", tr.receiver.URL, "SERVER", tr.server.BaseURL(), "DIR", tr.dir).Replace(s)
+}
+
+var (
+	anyID     = regexp.MustCompile(`\b[0-9a-v]{24}\b`)
+	anyTime   = regexp.MustCompile(`\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?( \w+|Z)`)
+	anyAge    = regexp.MustCompile(`\b\d+s\b( ago)?`)
+	anyPhase  = regexp.MustCompile(`\b\d+(\.\d+)?(µs|ms|s)\b`)
+	anyRemote = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	padding   = regexp.MustCompile(`(\S) {2,}`)
+	jsonSpace = regexp.MustCompile(`([:,]) +"`)
+)
+
+// mask puts names for what changes from run to run. Columns keep two blanks
+// between them, because their width depends on what was masked.
+func (tr *transcript) mask(s string) string {
+	s = strings.NewReplacer(tr.receiver.URL, "RECEIVER", tr.server.BaseURL(), "SERVER", tr.dir, "DIR").Replace(s)
+	s = anyID.ReplaceAllStringFunc(s, tr.name)
+	s = anyTime.ReplaceAllString(s, "TIME")
+	s = anyAge.ReplaceAllString(s, "AGE$1")
+	s = anyPhase.ReplaceAllString(s, "PHASE")
+	s = anyRemote.ReplaceAllString(s, "REMOTE")
+	if strings.HasPrefix(s, "{") {
+		s = jsonSpace.ReplaceAllString(s, `$1"`) // protojson varies it on purpose
+	}
+	return padding.ReplaceAllString(s, "$1  ")
+}
+
+func (tr *transcript) name(id string) string {
+	for n, known := range tr.ids {
+		if known == id {
+			return fmt.Sprintf("ID%d", n+1)
+		}
+	}
+	tr.ids = append(tr.ids, id)
+	return fmt.Sprintf("ID%d", len(tr.ids))
+}
+
+// until waits for "ID2 is ERROR".
+func (tr *transcript) until(condition string) {
+	id, state, ok := strings.Cut(tr.fill(condition), " is ")
+	if !ok {
+		tr.t.Fatalf("bad condition: %s", condition)
+	}
+	ctx, cancel := context.WithTimeout(tr.t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		tr.mu.Lock()
+		now, changed := tr.states[id], tr.changed
+		tr.mu.Unlock()
+		if string(now) == state {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			tr.t.Fatalf("%s: it is %s", condition, cmp.Or(now, "unknown"))
+		}
+	}
+}

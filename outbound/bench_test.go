@@ -1,0 +1,90 @@
+package outbound
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/riposte-dev/riposte"
+)
+
+func BenchmarkSign(b *testing.B) {
+	s := newSigner(b)
+	c := Claims{Audience: "receiver.example", C1Type: "wh", URL: "https://receiver.example/hook", Method: "POST", ID: "0123456789abcdef"}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Sign(c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkCheck(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := (Destinations{}).Check("https://receiver.example/hook?a=b"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkRequest(b *testing.B) {
+	for name, size := range map[string]int{"small": 10, "1MiB": 1 << 20} {
+		b.Run(name, func(b *testing.B) {
+			c, attempt := newClient(b, nil), sized("https://receiver.example/hook", size)
+			t := must(c.destinations.target(attempt.Instance.Destination))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.request(b.Context(), t, attempt, sentAt); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// sized is an attempt with a payload of about size bytes.
+func sized(destination string, size int) riposte.ClaimedInstance {
+	c := claimed(destination)
+	payload := `{"text":"` + strings.Repeat("x", size) + `"}`
+	c.Envelope = riposte.NewEnvelope(c.Instance.ID, c.Envelope.CallbackURL(), c.Instance.Source, []byte(payload))
+	return c
+}
+
+func answering(w http.ResponseWriter, r *http.Request) {
+	io.Copy(io.Discard, r.Body)
+	io.WriteString(w, `{"version":"v1","approve":{}}`)
+}
+
+// BenchmarkSend includes the receiver, which runs in the same process.
+func BenchmarkSend(b *testing.B) {
+	s := httptest.NewServer(http.HandlerFunc(answering))
+	b.Cleanup(s.Close)
+	c, attempt := newClient(b, nil), claimed(s.URL)
+	b.ReportAllocs()
+	for b.Loop() {
+		if r := c.Send(b.Context(), attempt); r.Attempt.Error != nil {
+			b.Fatal(r.Attempt.Error)
+		}
+	}
+}
+
+func BenchmarkSendParallel(b *testing.B) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(answering))
+	s.StartTLS()
+	b.Cleanup(s.Close)
+	c := newClient(b, func(o *Options) { o.RootCAs = s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs })
+	attempt := claimed(s.URL)
+	b.SetParallelism(16)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if r := c.Send(b.Context(), attempt); r.Attempt.Error != nil {
+				b.Error(r.Attempt.Error)
+				return
+			}
+		}
+	})
+}
