@@ -3,31 +3,38 @@ package engine
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
-	"time"
 
 	"github.com/riposte-dev/riposte"
 )
 
 // attempt delivers a claimed instance and saves what came of it. A stop does
-// not cut it short; the sender's own timeout bounds it.
+// not cut it short; the sender's own timeout and the lease bound it.
 func (e *Engine) attempt(c riposte.ClaimedInstance) {
 	ctx := context.Background()
 	result := e.Sender.Send(ctx, c)
 	log := e.Logger.With("instance", c.Instance.ID, "webhook", c.Webhook.ID, "attempt", result.Attempt.Number)
-
-	err := e.save(ctx, c, result)
-	for lease := c.Instance.LeasedUntil; errors.Is(err, riposte.ErrUnavailable) && e.Store.Now().Before(lease); {
-		log.Warn("saving an attempt's result: trying again", "error", err)
-		time.Sleep(storeRetry)
-		err = e.save(ctx, c, result)
-	}
-	if err != nil {
+	if err := e.saveWithinLease(ctx, log, c, result); err != nil {
 		// The lease will run out, and the attempt be made again.
 		log.Error("saving an attempt's result", "error", err)
 		return
 	}
 	log.Debug("attempt ended", "status", result.Attempt.StatusCode, "duration", result.Attempt.Duration)
+}
+
+// saveWithinLease tries until the store takes the result, as long as nobody
+// else may claim the instance.
+func (e *Engine) saveWithinLease(ctx context.Context, log *slog.Logger, c riposte.ClaimedInstance, r riposte.Result) error {
+	err := e.save(ctx, c, r)
+	if errors.Is(err, riposte.ErrUnavailable) {
+		log.Warn("saving an attempt's result: trying again until its lease runs out", "error", err)
+	}
+	for errors.Is(err, riposte.ErrUnavailable) && e.Store.Now().Add(storeRetry).Before(c.Instance.LeasedUntil) {
+		pause(ctx, nil, storeRetry)
+		err = e.save(ctx, c, r)
+	}
+	return err
 }
 
 // save applies the result to the instance as it was claimed. Where somebody

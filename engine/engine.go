@@ -72,7 +72,14 @@ func (e *Engine) Run(ctx context.Context) {
 	var purging sync.WaitGroup
 	purging.Go(func() { e.purge(ctx) })
 	for ctx.Err() == nil {
-		e.sleep(ctx, e.claim(ctx))
+		next, err := e.claim()
+		if err != nil {
+			e.Logger.Error("claiming what is due", "error", err)
+			// Whatever happens meanwhile is found by the claim that follows.
+			pause(ctx, nil, storeRetry)
+			continue
+		}
+		pause(ctx, e.wake, next)
 	}
 	purging.Wait()
 	if n := e.InFlight(); n > 0 {
@@ -107,27 +114,24 @@ func (e *Engine) wakeUp() {
 }
 
 // claim takes what is due and there is room for, starts the attempts, and says
-// how long there is nothing to do unless something changes.
-func (e *Engine) claim(ctx context.Context) time.Duration {
+// how long there is nothing to do unless something changes. A stop does not cut
+// it short: what it took would be leased to nobody.
+func (e *Engine) claim() (time.Duration, error) {
 	// Until the claim has said when to look next, any change is news.
 	e.setNext(e.Store.Now().Add(idlePoll))
-	r := e.room()
-	c, err := e.Store.Claim(ctx, r)
+	c, err := e.Store.Claim(context.Background(), e.room())
 	if err != nil {
-		if ctx.Err() == nil {
-			e.Logger.Error("claiming what is due", "error", err)
-		}
-		return storeRetry
+		return 0, err
 	}
 	for _, each := range c.Attempts {
 		e.start(each)
 	}
-	pause := idlePoll
+	now, wait := e.Store.Now(), idlePoll
 	if !c.Next.IsZero() {
-		pause = min(pause, max(0, c.Next.Sub(e.Store.Now())))
+		wait = min(wait, max(0, c.Next.Sub(now)))
 	}
-	e.setNext(e.Store.Now().Add(pause))
-	return pause
+	e.setNext(now.Add(wait))
+	return wait, nil
 }
 
 func (e *Engine) room() riposte.ClaimRequest {
@@ -140,16 +144,6 @@ func (e *Engine) setNext(t time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.next = t
-}
-
-func (e *Engine) sleep(ctx context.Context, pause time.Duration) {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-e.wake:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 func (e *Engine) start(c riposte.ClaimedInstance) {
@@ -172,4 +166,16 @@ func (e *Engine) done(webhookID string) {
 	}
 	e.mu.Unlock()
 	e.wakeUp()
+}
+
+// pause returns after d, or before that when wake says so or ctx ends. A nil
+// wake says nothing.
+func pause(ctx context.Context, wake <-chan struct{}, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-wake:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }

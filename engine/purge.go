@@ -19,7 +19,6 @@ const (
 func (e *Engine) purge(ctx context.Context) {
 	for ctx.Err() == nil {
 		n, err := e.Store.PurgeInstances(ctx, e.Store.Now().Add(-e.Keep), purgeStep)
-		pause := purgeInterval
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -27,14 +26,11 @@ func (e *Engine) purge(ctx context.Context) {
 			e.Logger.Warn("removing old instances: trying again later", "error", err)
 		case err != nil:
 			e.Logger.Error("removing old instances", "error", err)
-		case n == purgeStep:
-			pause = purgePause
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if err == nil && n == purgeStep {
+			pause(ctx, nil, purgePause)
+		} else {
+			pause(ctx, nil, purgeInterval)
 		}
 	}
 }

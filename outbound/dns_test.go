@@ -65,8 +65,13 @@ func resolveWith(t *testing.T, c *Client, zone map[string][]string) *atomic.Int6
 		}
 	}()
 	d := c.destinations.dialer(c.timeout)
-	d.Resolver.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", server.LocalAddr().String())
+	d.Resolver.Dial = func(context.Context, string, string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "udp", server.LocalAddr().String())
+		if err == nil {
+			// The resolver waits for its own 5 s, however short the attempt.
+			context.AfterFunc(t.Context(), func() { conn.Close() })
+		}
+		return conn, err
 	}
 	c.transport.DialContext = d.DialContext
 	return &asked

@@ -18,6 +18,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/riposte-dev/riposte"
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 	"github.com/riposte-dev/riposte/ripostetest"
 	"github.com/riposte-dev/riposte/server"
 )
@@ -69,7 +70,6 @@ var replies = map[string]ripostetest.Reply{
 	"/approve": {Body: `{"version":"v1","approve":{"comment":"fine \u001b[2J\u0007by me"}}`},
 	"/deny":    {Body: `{"version":"v1","deny":{"comment":"no"}}`},
 	"/context": {Body: `{"version":"v1","context":{"b":12345678901234567890,"a":[1.10,true]}}`},
-	"/echo":    {Status: http.StatusAccepted},
 }
 
 // transcript is a running server with what has been seen of it.
@@ -78,6 +78,7 @@ type transcript struct {
 	server   *ripostetest.Server
 	receiver *ripostetest.Receiver
 	dir      string
+	viewer   string // an API key
 	ids      []string
 
 	mu      sync.Mutex
@@ -95,6 +96,11 @@ func newTranscript(t *testing.T) *transcript {
 	// Retries are far away, so that ERROR stays ERROR while the script looks.
 	tr.server = ripostetest.Start(t, func(c *server.Config) { c.RetryMinDelay, c.RetryMaxDelay = time.Hour, time.Hour })
 	t.Cleanup(tr.server.Subscribe(tr.saw))
+	key, err := tr.server.Keys.Create(t.Context(), &ripostev1.KeysServiceCreateRequest{Name: "viewer", Role: ripostev1.Role_ROLE_VIEWER})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.viewer = key.GetSecret()
 	return tr
 }
 
@@ -170,33 +176,42 @@ func (tr *transcript) fill(s string) string {
 	for n := len(tr.ids); n > 0; n-- {
 		s = strings.ReplaceAll(s, fmt.Sprintf("ID%d", n), tr.ids[n-1])
 	}
-	return strings.NewReplacer("RECEIVER", tr.receiver.URL, "SERVER", tr.server.BaseURL(), "DIR", tr.dir).Replace(s)
+	return strings.NewReplacer("RECEIVER", tr.receiver.URL, "SERVER", tr.server.BaseURL(), "DIR", tr.dir, "VIEWER", tr.viewer).Replace(s)
+}
+
+// masks are tried in their order.
+var masks = []struct {
+	pattern *regexp.Regexp
+	name    string
+}{
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?( [-+\w]+|Z)`), "TIME"},
+	{regexp.MustCompile(`"Date":"[^"]*"`), `"Date":"TIME"`},
+	{regexp.MustCompile(`\b(\d+(\.\d+)?(µs|ms)|\d+\.\d+s)`), "PHASE"},
+	{regexp.MustCompile(`\b\d{1,2}s\b`), "AGE"},
+	{regexp.MustCompile(`127\.0\.0\.1:\d{4,}`), "REMOTE"},
+	// Columns keep two blanks between them: their width depends on what was masked.
+	{regexp.MustCompile(`(\S) {2,}`), "$1  "},
+	// An attempt connects, or finds a connection of the one before.
+	{regexp.MustCompile(`(PHASE|AGE)  -  (-|PHASE)  -  PHASE`), "PHASES"},
+}
+
+// mask puts names for what changes from run to run.
+func (tr *transcript) mask(s string) string {
+	s = strings.NewReplacer(tr.receiver.URL, "RECEIVER", tr.server.BaseURL(), "SERVER", tr.dir, "DIR").Replace(s)
+	s = anyID.ReplaceAllStringFunc(s, tr.name)
+	for _, m := range masks {
+		s = m.pattern.ReplaceAllString(s, m.name)
+	}
+	if strings.HasPrefix(s, "{") {
+		s = jsonBlank.ReplaceAllString(s, `$1"`) // protojson varies it on purpose
+	}
+	return s
 }
 
 var (
 	anyID     = regexp.MustCompile(`\b[0-9a-v]{24}\b`)
-	anyTime   = regexp.MustCompile(`\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?( \w+|Z)`)
-	anyAge    = regexp.MustCompile(`\b\d+s\b( ago)?`)
-	anyPhase  = regexp.MustCompile(`\b\d+(\.\d+)?(µs|ms|s)\b`)
-	anyRemote = regexp.MustCompile(`127\.0\.0\.1:\d+`)
-	padding   = regexp.MustCompile(`(\S) {2,}`)
-	jsonSpace = regexp.MustCompile(`([:,]) +"`)
+	jsonBlank = regexp.MustCompile(`([:,]) +"`)
 )
-
-// mask puts names for what changes from run to run. Columns keep two blanks
-// between them, because their width depends on what was masked.
-func (tr *transcript) mask(s string) string {
-	s = strings.NewReplacer(tr.receiver.URL, "RECEIVER", tr.server.BaseURL(), "SERVER", tr.dir, "DIR").Replace(s)
-	s = anyID.ReplaceAllStringFunc(s, tr.name)
-	s = anyTime.ReplaceAllString(s, "TIME")
-	s = anyAge.ReplaceAllString(s, "AGE$1")
-	s = anyPhase.ReplaceAllString(s, "PHASE")
-	s = anyRemote.ReplaceAllString(s, "REMOTE")
-	if strings.HasPrefix(s, "{") {
-		s = jsonSpace.ReplaceAllString(s, `$1"`) // protojson varies it on purpose
-	}
-	return padding.ReplaceAllString(s, "$1  ")
-}
 
 func (tr *transcript) name(id string) string {
 	for n, known := range tr.ids {

@@ -72,20 +72,20 @@ func writeAttempts(out *bytes.Buffer, i *ripostev1.Instance, now time.Time) {
 // writeResponse writes what the receiver said in one attempt, where it said
 // anything.
 func writeResponse(out *bytes.Buffer, a *ripostev1.Attempt) {
-	var text strings.Builder
+	var lines []string
 	for _, name := range slices.Sorted(maps.Keys(a.GetResponseHeaders())) {
 		if name != "Date" && name != "Content-Length" { // every response has them
-			fmt.Fprintf(&text, "%s: %s\n", name, a.GetResponseHeaders()[name])
+			lines = append(lines, name+": "+a.GetResponseHeaders()[name])
 		}
 	}
 	if body := a.GetResponseBody(); body != "" {
-		fmt.Fprintf(&text, "\n%s", pretty(body))
+		lines = append(lines, "", pretty(body))
 	}
 	if a.GetResponseBodyCut() {
-		text.WriteString("\n[cut here; it was longer]")
+		lines = append(lines, "[it was longer; the rest is not kept]")
 	}
-	if text.Len() > 0 {
-		writeBlock(out, fmt.Sprintf("Response to attempt %d", a.GetNumber()), text.String())
+	if text := strings.TrimLeft(strings.Join(lines, "\n"), "\n"); text != "" {
+		writeBlock(out, fmt.Sprintf("Response to attempt %d", a.GetNumber()), text)
 	}
 }
 

@@ -1,0 +1,166 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/riposte-dev/riposte"
+)
+
+// claimBounds are about fairness: who may be claimed, how much, and when next.
+var claimBounds = []behaviour{
+	{"a claim takes at most its limit", func(h *house) {
+		h.createMany(h.webhook(), 5)
+		h.createMany(h.webhook(), 5)
+		for _, limit := range []int{0, 1, 4} {
+			if n := len(h.claim(riposte.ClaimRequest{Limit: limit}).Attempts); n != limit {
+				h.Errorf("claimed %d, want %d", n, limit)
+			}
+		}
+		if n := len(h.claim(riposte.ClaimRequest{Limit: 100}).Attempts); n != 5 {
+			h.Errorf("claimed %d, want the other 5", n)
+		}
+	}},
+	{"a claim keeps to each webhook's bound", func(h *house) {
+		a, b, full := h.webhook(bounded(3)), h.webhook(bounded(3)), h.webhook(bounded(3))
+		for _, w := range []riposte.Webhook{a, b, full} {
+			h.createMany(w, 5)
+		}
+		c := h.claim(riposte.ClaimRequest{Limit: 100, InFlight: map[string]int{b.ID: 2, full.ID: 4}})
+		got := make(map[string]int)
+		for _, each := range c.Attempts {
+			got[each.Webhook.ID]++
+		}
+		h.wantEqual(got, map[string]int{a.ID: 3, b.ID: 1})
+	}},
+	{"a full webhook with many due holds up nobody", func(h *house) {
+		full := h.webhook(bounded(2))
+		h.createMany(full, 1000)
+		other := h.create(h.webhook(), approval)
+		c := h.claim(riposte.ClaimRequest{Limit: 2, InFlight: map[string]int{full.ID: 2}})
+		h.wantEqual(claimedIDs(c), []string{other.ID})
+	}},
+	{"a claim's limit is shared among the webhooks that are due", func(h *house) {
+		h.createMany(h.webhook(), 50)
+		late := h.create(h.webhook(), approval)
+		later := h.create(h.webhook(), approval)
+		got := claimedIDs(h.claim(riposte.ClaimRequest{Limit: 10}))
+		found := 0
+		for _, id := range got {
+			if id == late.ID || id == later.ID {
+				found++
+			}
+		}
+		if len(got) != 10 || found != 2 {
+			h.Errorf("claimed %d, %d of them of the two webhooks with one due", len(got), found)
+		}
+	}},
+	{"what a webhook's bound held back is claimed when there is room", func(h *house) {
+		w := h.webhook(bounded(1))
+		is := h.createMany(w, 2)
+		first := h.claimOne()
+		if c := h.claim(riposte.ClaimRequest{Limit: 10, InFlight: map[string]int{w.ID: 1}}); len(c.Attempts) != 0 {
+			h.Errorf("claimed beyond the bound")
+		}
+		h.change(first, attempted(202))
+		h.wantEqual(claimedIDs(h.claim(riposte.ClaimRequest{Limit: 10})), ids(is[1:]))
+	}},
+	{"what expires is closed though its webhook has no room", func(h *house) {
+		w := h.webhook(bounded(1))
+		pending := h.create(w, approval)
+		h.clock.Advance(pending.ExpiresAt.Sub(h.now()))
+		h.settle(riposte.ClaimRequest{Limit: 10, InFlight: map[string]int{w.ID: 1}})
+		h.wantFailure(pending.ID, riposte.FailureExpired)
+	}},
+	{"what expires is closed though nothing may begin", func(h *house) {
+		running := h.running(h.webhook())
+		h.clock.Advance(running.ExpiresAt.Sub(h.now()))
+		h.settle(riposte.ClaimRequest{})
+		h.wantFailure(running.ID, riposte.FailureExpired)
+	}},
+	{"instances of a deleted webhook close without room or limit", func(h *house) {
+		w := h.webhook(bounded(1))
+		is := h.createMany(w, 3)
+		h.deleteWebhook(w)
+		h.settle(riposte.ClaimRequest{InFlight: map[string]int{w.ID: 1}})
+		for _, i := range is {
+			h.wantFailure(i.ID, riposte.FailureWebhookDeleted)
+		}
+	}},
+	{"any number that expired is closed, claim by claim", func(h *house) {
+		is := h.createMany(h.webhook(), 700)
+		h.clock.Advance(riposte.DefaultCallbackTimeout)
+		h.settle(riposte.ClaimRequest{Limit: 10})
+		if n := len(h.list(riposte.InstanceFilter{State: riposte.StateFatalError})); n != len(is) {
+			h.Errorf("%d are closed, want %d", n, len(is))
+		}
+	}},
+	{"closing the expired does not use up the limit", func(h *house) {
+		w := h.webhook()
+		h.createMany(w, 20)
+		h.clock.Advance(riposte.DefaultCallbackTimeout)
+		i := h.create(w, approval)
+		h.wantEqual(claimedIDs(h.settle(riposte.ClaimRequest{Limit: 1})), []string{i.ID})
+	}},
+	{"next is zero while nothing is open", func(h *house) {
+		h.wantNext(riposte.ClaimRequest{Limit: 10}, time.Time{})
+		i := h.running(h.webhook())
+		h.change(i, attempted(410))
+		h.wantNext(riposte.ClaimRequest{Limit: 10}, time.Time{})
+	}},
+	{"next is when the next instance is due", func(h *house) {
+		w := h.webhook()
+		waiting := h.change(h.running(w), attempted(202))
+		h.wantNext(riposte.ClaimRequest{Limit: 10}, waiting.ExpiresAt)
+		running := h.running(h.webhook())
+		h.wantNext(riposte.ClaimRequest{Limit: 10}, running.LeasedUntil)
+		failed := h.change(running, attempted(500))
+		h.wantNext(riposte.ClaimRequest{Limit: 10}, failed.DueAt)
+		h.change(failed, answered(riposte.ViaCallback))
+		h.wantNext(riposte.ClaimRequest{Limit: 10}, waiting.ExpiresAt)
+	}},
+	{"next leaves out what a webhook's bound holds back", func(h *house) {
+		full := h.webhook(bounded(1))
+		held := h.create(full, approval)
+		other := h.change(h.claimOf(h.create(h.webhook(), approval), full), attempted(500))
+		r := riposte.ClaimRequest{Limit: 10, InFlight: map[string]int{full.ID: 1}}
+		h.wantNext(r, other.DueAt)
+		h.change(other, answered(riposte.ViaOperator))
+		h.wantNext(r, held.ExpiresAt)
+	}},
+	{"next leaves out what the limit holds back", func(h *house) {
+		is := h.createMany(h.webhook(), 3)
+		c := h.claim(riposte.ClaimRequest{Limit: 2})
+		h.wantEqual(claimedIDs(c), ids(is[:2]))
+		if !c.Next.IsZero() && !c.Next.After(h.now()) {
+			h.Errorf("next is %v, but the limit is reached", c.Next)
+		}
+	}},
+	{"next is at once while a claim had too much to do", func(h *house) {
+		h.createMany(h.webhook(), 700)
+		h.clock.Advance(riposte.DefaultCallbackTimeout)
+		c := h.claim(riposte.ClaimRequest{Limit: 10})
+		if open := 700 - len(h.list(riposte.InstanceFilter{State: riposte.StateFatalError})); open > 0 && !c.Next.Equal(h.now()) {
+			h.Errorf("%d expired are still open and next is %v", open, c.Next)
+		}
+	}},
+}
+
+// wantNext claims, expects nothing to be due, and checks Next.
+func (h *house) wantNext(r riposte.ClaimRequest, want time.Time) {
+	h.Helper()
+	c := h.claim(r)
+	if len(c.Attempts) != 0 {
+		h.Fatalf("claimed %v", claimedIDs(c))
+	}
+	if !c.Next.Equal(want) {
+		h.Fatalf("next is %v, want %v", c.Next, want)
+	}
+}
+
+// claimOf claims i while the webhook full is at its bound.
+func (h *house) claimOf(i riposte.Instance, full riposte.Webhook) riposte.Instance {
+	h.Helper()
+	c := h.claim(riposte.ClaimRequest{Limit: 10, InFlight: map[string]int{full.ID: full.Settings.MaxInFlight}})
+	h.wantEqual(claimedIDs(c), []string{i.ID})
+	return c.Attempts[0].Instance
+}

@@ -1,0 +1,136 @@
+package storetest
+
+import (
+	"errors"
+	"time"
+
+	"github.com/riposte-dev/riposte"
+)
+
+var webhooks = []behaviour{
+	{"a webhook loads as it was saved", func(h *house) {
+		w := h.webhook(func(w *riposte.Webhook) {
+			w.DisplayName, w.Description = "Ünïcode %_'\"", "two\nlines"
+			w.CallbackTimeout = 36*time.Hour + time.Nanosecond
+			w.Settings = riposte.WebhookSettings{RetryPolicy: riposte.RetryFast, MaxInFlight: 7}
+		})
+		loaded, err := h.store.LoadWebhook(h.Context(), w.ID)
+		h.must(err)
+		h.wantEqual(loaded, w)
+		if w.Version == 0 || !w.CreatedAt.Equal(riposte.Time(w.CreatedAt)) {
+			h.Errorf("version %d, created at %v", w.Version, w.CreatedAt)
+		}
+	}},
+	{"a webhook is replaced by the one that carries its version", func(h *house) {
+		first := h.webhook()
+		second := first
+		second.DisplayName, second.URL, second.Settings.MaxInFlight = "new name", "https://other.example", 3
+		second, err := h.store.SaveWebhook(h.Context(), second)
+		h.must(err)
+		if second.Version <= first.Version {
+			h.Errorf("version went from %d to %d", first.Version, second.Version)
+		}
+		loaded, err := h.store.LoadWebhook(h.Context(), first.ID)
+		h.must(err)
+		h.wantEqual(loaded, second)
+	}},
+	{"a webhook that was changed in the meantime conflicts", func(h *house) {
+		stale := h.webhook()
+		fresh, err := h.store.SaveWebhook(h.Context(), stale)
+		h.must(err)
+		_, err = h.store.SaveWebhook(h.Context(), stale)
+		h.wantError(err, riposte.ErrConflict)
+		loaded, err := h.store.LoadWebhook(h.Context(), stale.ID)
+		h.must(err)
+		h.wantEqual(loaded, fresh)
+	}},
+	{"one of simultaneous saves of a webhook wins", func(h *house) {
+		w := h.webhook()
+		won := 0
+		for _, err := range concurrently(8, func(int) error { _, err := h.store.SaveWebhook(h.Context(), w); return err }) {
+			switch {
+			case err == nil:
+				won++
+			case !errors.Is(err, riposte.ErrConflict):
+				h.Errorf("the loser got %v", err)
+			}
+		}
+		if won != 1 {
+			h.Errorf("%d won, want 1", won)
+		}
+	}},
+	{"a new webhook does not take an id that is there", func(h *house) {
+		w := h.webhook()
+		again := w
+		again.Version = 0
+		_, err := h.store.SaveWebhook(h.Context(), again)
+		h.wantError(err, riposte.ErrConflict)
+	}},
+	{"a webhook that is not there is not found", func(h *house) {
+		w := h.webhook()
+		_, err := h.store.LoadWebhook(h.Context(), "unknown")
+		h.wantError(err, riposte.ErrWebhookNotFound)
+		w.ID = riposte.NewID(h.now())
+		_, err = h.store.SaveWebhook(h.Context(), w)
+		h.wantError(err, riposte.ErrWebhookNotFound)
+	}},
+	{"a deleted webhook loads and is not listed", func(h *house) {
+		w := h.deleteWebhook(h.webhook())
+		loaded, err := h.store.LoadWebhook(h.Context(), w.ID)
+		h.must(err)
+		h.wantEqual(loaded, w)
+		h.wantWebhooks(riposte.WebhookFilter{})
+		h.wantWebhooks(riposte.WebhookFilter{IDs: []string{w.ID}})
+	}},
+	{"webhooks are listed newest first, page by page", func(h *house) {
+		a, b, c := h.webhook(), h.webhook(), h.webhook()
+		h.wantWebhooks(riposte.WebhookFilter{}, c, b, a)
+		h.wantWebhooks(riposte.WebhookFilter{Limit: 2}, c, b)
+		h.wantWebhooks(riposte.WebhookFilter{Limit: 2, Before: b.ID}, a)
+		h.wantWebhooks(riposte.WebhookFilter{Before: a.ID})
+	}},
+	{"a webhook is found by any part of its name or description", func(h *house) {
+		a := h.webhook(func(w *riposte.Webhook) { w.DisplayName = "Deploy approvals" })
+		b := h.webhook(func(w *riposte.Webhook) { w.Description = "asks before a deploy" })
+		h.webhook()
+		h.wantWebhooks(riposte.WebhookFilter{Query: "deploy"}, b, a)
+		h.wantWebhooks(riposte.WebhookFilter{Query: "APPROVALSasks"})
+		h.wantWebhooks(riposte.WebhookFilter{Query: "loy app"}, a)
+	}},
+	{"a search ignores case in every alphabet", func(h *house) {
+		w := h.webhook(func(w *riposte.Webhook) {
+			w.DisplayName, w.Description = "ÄRGER Łódź", "Привет ΣΊΣΥΦΟΣ"
+		})
+		for _, query := range []string{"ärger", "łÓDŹ", "пРИВЕТ", "σίσυφοσ", "ΣΊΣΥΦΟΣ"} {
+			h.wantWebhooks(riposte.WebhookFilter{Query: query}, w)
+		}
+		h.wantWebhooks(riposte.WebhookFilter{Query: "arger"})
+	}},
+	{"a search has no wildcards", func(h *house) {
+		w := h.webhook(func(w *riposte.Webhook) { w.DisplayName = `100%_of*[a]\?` })
+		h.webhook()
+		for _, query := range []string{"%", "_", "*", "[a]", `\`, "?", "0%_of"} {
+			h.wantWebhooks(riposte.WebhookFilter{Query: query}, w)
+		}
+		h.wantWebhooks(riposte.WebhookFilter{Query: "1_0"})
+		h.wantWebhooks(riposte.WebhookFilter{Query: "1%f"})
+	}},
+	{"a search combines its parts with AND", func(h *house) {
+		a := h.webhook(func(w *riposte.Webhook) { w.DisplayName = "one" })
+		b := h.webhook(func(w *riposte.Webhook) { w.DisplayName = "one more" })
+		h.wantWebhooks(riposte.WebhookFilter{Query: "one", IDs: []string{a.ID, "unknown"}}, a)
+		h.wantWebhooks(riposte.WebhookFilter{Query: "more", IDs: []string{a.ID}})
+		h.wantWebhooks(riposte.WebhookFilter{Query: "one", Before: b.ID}, a)
+		h.wantWebhooks(riposte.WebhookFilter{IDs: []string{}})
+	}},
+}
+
+func (h *house) wantWebhooks(f riposte.WebhookFilter, want ...riposte.Webhook) {
+	h.Helper()
+	if f.Limit == 0 {
+		f.Limit = 100
+	}
+	got, err := h.store.ListWebhooks(h.Context(), f)
+	h.must(err)
+	h.wantEqual(got, want)
+}
