@@ -96,12 +96,15 @@ func (e *Engine) InFlight() int {
 }
 
 // changed is subscribed to the store: it wakes the loop for what is due before
-// the loop would look by itself.
+// the loop would look by itself, and when the loop is late, because the store's
+// clock has gone faster than its timer.
 func (e *Engine) changed(i riposte.Instance) {
+	now := e.Store.Now()
 	e.mu.Lock()
 	early := !i.DueAt.IsZero() && i.DueAt.Before(e.next)
+	late := now.After(e.next)
 	e.mu.Unlock()
-	if early {
+	if early || late {
 		e.wakeUp()
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 // Delivery is a request that a receiver got.
 type Delivery struct {
+	Method   string
 	Path     string
 	Header   http.Header
 	Body     []byte
@@ -140,7 +141,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		return
 	}
-	d := Delivery{Path: req.URL.Path, Header: req.Header, Body: body, At: time.Now()}
+	d := Delivery{Method: req.Method, Path: req.URL.Path, Header: req.Header, Body: body, At: time.Now()}
 	_ = json.Unmarshal(body, &d.Envelope)
 	r.log(&d)
 

@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1/webhooksv1connect"
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 	"github.com/riposte-dev/riposte/gen/riposte/v1/ripostev1connect"
 	"github.com/riposte-dev/riposte/server"
 )
@@ -111,3 +113,33 @@ func (a authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (a authorized) CloseIdleConnections() { a.next.CloseIdleConnections() }
+
+// WaitFor returns the instance, in the view FULL, once done says so; it asks
+// again after each change of the instance. When ctx ends first, it returns the
+// instance as it was last, and ctx's error.
+func (s *Server) WaitFor(ctx context.Context, id string, done func(*ripostev1.Instance) bool) (*ripostev1.Instance, error) {
+	changed := make(chan struct{}, 1)
+	defer s.Subscribe(func(i riposte.Instance) {
+		if i.ID != id {
+			return
+		}
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	})()
+	for {
+		res, err := s.Instances.Get(ctx, &ripostev1.InstancesServiceGetRequest{Id: id, View: ripostev1.InstanceView_INSTANCE_VIEW_FULL})
+		if err != nil {
+			return nil, err
+		}
+		if done(res.GetInstance()) {
+			return res.GetInstance(), nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return res.GetInstance(), ctx.Err()
+		}
+	}
+}

@@ -26,6 +26,7 @@ type Config struct {
 	Keep              time.Duration // how long closed instances stay after they expired
 	APIKey            string        // an admin key of the operator's choice
 	Logger            *slog.Logger
+	Now               func() time.Time // the clock, for tests; the store's own when nil
 }
 
 // Default is a Config with every default set.

@@ -67,7 +67,7 @@ func open(ctx context.Context, c Config, listener net.Listener) (*Server, error)
 	if err != nil {
 		return nil, err
 	}
-	store, err := sqlite.Open(ctx, c.Data, sqlite.Options{Logger: c.Logger})
+	store, err := sqlite.Open(ctx, c.Data, sqlite.Options{Logger: c.Logger, Now: c.Now})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,231 @@
+package engine_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/engine"
+)
+
+func TestNewInstanceIsAttemptedAtOnce(t *testing.T) {
+	in(t, func(t *testing.T) {
+		s, r := openStore(t), &receiver{}
+		start(t, s, r)
+		pass(10 * time.Second) // into the idle loop's pause
+		i := askOne(t, s, newWebhook(t, s))
+		synctest.Wait()
+		got := load(t, s, i.ID)
+		if got.State != riposte.StateSuccess || !got.CompletedAt.Equal(i.CreatedAt) {
+			t.Errorf("in %s, completed %s after it was created", got.State, got.CompletedAt.Sub(i.CreatedAt))
+		}
+	})
+}
+
+func TestWhatWasDueBeforeTheStartIsAttemptedAtOnce(t *testing.T) {
+	in(t, func(t *testing.T) {
+		s, r := openStore(t), &receiver{}
+		i := askOne(t, s, newWebhook(t, s))
+		pass(time.Hour)
+		started := s.Now()
+		start(t, s, r)
+		synctest.Wait()
+		if got := load(t, s, i.ID); !got.CompletedAt.Equal(started) {
+			t.Errorf("in %s, completed %s after the start", got.State, got.CompletedAt.Sub(started))
+		}
+	})
+}
+
+// TestEachRetryComesAtItsDueTime goes through the fast phase and into the slow
+// one, whose delays are longer than the loop's own pause.
+func TestEachRetryComesAtItsDueTime(t *testing.T) {
+	in(t, func(t *testing.T) {
+		s, r := openStore(t), &receiver{script: func(riposte.ClaimedInstance) int { return 500 }}
+		var due []time.Time
+		defer s.Subscribe(func(i riposte.Instance) {
+			if i.State == riposte.StateError {
+				due = append(due, i.DueAt)
+			}
+		})()
+		start(t, s, r)
+		i := askOne(t, s, newWebhook(t, s))
+		pass(8 * time.Hour)
+
+		made := r.deliveries()
+		if len(made) < riposte.FastAttempts+8 {
+			t.Fatalf("%d attempts in 8 h, want more than the fast phase's %d", len(made), riposte.FastAttempts)
+		}
+		want := append([]time.Time{i.CreatedAt}, due...)
+		for n, d := range made {
+			if !d.at.Equal(want[n]) {
+				t.Errorf("attempt %d was made at %s, due at %s", d.attempt, d.at, want[n])
+			}
+		}
+	})
+}
+
+// TestRetryAskedForComesAtOnce: RetryNow makes an instance due earlier than the
+// loop meant to look.
+func TestRetryAskedForComesAtOnce(t *testing.T) {
+	in(t, func(t *testing.T) {
+		s := openStore(t)
+		r := &receiver{script: func(c riposte.ClaimedInstance) int {
+			if c.Instance.Attempts == 1 {
+				return 500
+			}
+			return 200
+		}}
+		start(t, s, r)
+		i := askOne(t, s, newWebhook(t, s))
+		pass(time.Second)
+		next, err := load(t, s, i.ID).Advance(riposte.RetryRequested{}, s.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.SaveInstance(t.Context(), next, nil); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := load(t, s, i.ID); got.State != riposte.StateSuccess || got.CompletedAt.Sub(i.CreatedAt) != time.Second {
+			t.Errorf("in %s after %s", got.State, got.CompletedAt.Sub(i.CreatedAt))
+		}
+	})
+}
+
+func TestInstanceExpiresOnTime(t *testing.T) {
+	for name, status := range map[string]int{"while it waits for its callback": 202, "between attempts": 500} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				s, r := openStore(t), &receiver{script: func(riposte.ClaimedInstance) int { return status }}
+				start(t, s, r)
+				w := newWebhook(t, s, func(w *riposte.Webhook) { w.CallbackTimeout = riposte.MinCallbackTimeout })
+				i := askOne(t, s, w)
+				pass(riposte.MinCallbackTimeout)
+				got := load(t, s, i.ID)
+				if got.Outcome == nil || got.Outcome.Failure == nil || got.Outcome.Failure.Reason != riposte.FailureExpired || !got.CompletedAt.Equal(i.ExpiresAt) {
+					t.Errorf("came to %+v at %s, expires at %s", got.Outcome, got.CompletedAt, i.ExpiresAt)
+				}
+			})
+		})
+	}
+}
+
+// TestInstanceExpiresWhileItsAttemptHangs and its webhook has no room for
+// anything else.
+func TestInstanceExpiresWhileItsAttemptHangs(t *testing.T) {
+	in(t, func(t *testing.T) {
+		s := openStore(t)
+		r := &receiver{script: func(c riposte.ClaimedInstance) int {
+			if !time.Now().Before(c.Instance.ExpiresAt.Add(-time.Minute)) {
+				time.Sleep(riposte.AttemptTimeout)
+			}
+			return 500
+		}}
+		w := newWebhook(t, s, bound(1), func(w *riposte.Webhook) { w.CallbackTimeout = riposte.MinCallbackTimeout })
+		i := askOne(t, s, w)
+		pass(riposte.MinCallbackTimeout - 10*time.Second)
+		start(t, s, r)
+		pass(10 * time.Second)
+		if got := load(t, s, i.ID); !got.CompletedAt.Equal(i.ExpiresAt) {
+			t.Errorf("in %s, completed at %s, expires at %s", got.State, got.CompletedAt, i.ExpiresAt)
+		}
+		pass(riposte.AttemptTimeout)
+		if all := attemptsOf(t, s, i.ID); len(all) != 1 || all[0].Duration != riposte.AttemptTimeout {
+			t.Errorf("the history has %+v", all)
+		}
+	})
+}
+
+func TestWebhooksBoundHolds(t *testing.T) {
+	in(t, func(t *testing.T) {
+		s, r := openStore(t), &receiver{script: takes(time.Second)}
+		start(t, s, r)
+		narrow, wide := newWebhook(t, s, bound(3)), newWebhook(t, s, bound(20))
+		ask(t, s, narrow, 30)
+		ask(t, s, wide, 30)
+		pass(10*time.Second - time.Millisecond)
+		if narrow, wide := r.mostInFlight(narrow.ID), r.mostInFlight(wide.ID); narrow != 3 || wide != 20 {
+			t.Errorf("at most %d and %d were in flight, the bounds are 3 and 20", narrow, wide)
+		}
+		// A place that becomes free is taken at that moment: thirty by threes
+		// take ten times a second.
+		pass(time.Millisecond)
+		if n := countIn(t, s, riposte.StateSuccess); n != 60 {
+			t.Errorf("%d of 60 are done after 10 s", n)
+		}
+	})
+}
+
+func TestBoundInAllHolds(t *testing.T) {
+	in(t, func(t *testing.T) {
+		s, r := openStore(t), &receiver{script: takes(time.Second)}
+		e, _ := start(t, s, r, func(o *engine.Options) { o.MaxInFlight = 7 })
+		for range 5 {
+			ask(t, s, newWebhook(t, s), 14)
+		}
+		synctest.Wait()
+		if n := e.InFlight(); n != 7 {
+			t.Errorf("%d in flight, want all 7 places taken", n)
+		}
+		pass(10 * time.Second)
+		if n := r.mostInFlight(""); n != 7 {
+			t.Errorf("at most %d were in flight, the bound is 7", n)
+		}
+		if n := countIn(t, s, riposte.StateSuccess); n != 70 {
+			t.Errorf("%d of 70 are done after 10 s", n)
+		}
+	})
+}
+
+// TestHangingReceiverCostsTheOthersNothing: whatever its backlog.
+func TestHangingReceiverCostsTheOthersNothing(t *testing.T) {
+	in(t, func(t *testing.T) {
+		s := openStore(t)
+		hanging := newWebhook(t, s)
+		r := &receiver{script: func(c riposte.ClaimedInstance) int {
+			if c.Webhook.ID == hanging.ID {
+				time.Sleep(riposte.AttemptTimeout)
+				return 0
+			}
+			return 200
+		}}
+		ask(t, s, hanging, 1000)
+		ask(t, s, hanging, 1000)
+		start(t, s, r)
+		pass(time.Second)
+		healthy := newWebhook(t, s)
+		asked := s.Now()
+		ask(t, s, healthy, 500)
+		synctest.Wait()
+		if n := countIn(t, s, riposte.StateSuccess); n != 500 {
+			t.Errorf("the healthy receiver's: %d of 500 are done at once", n)
+		}
+		if since := s.Now().Sub(asked); since != 0 {
+			t.Errorf("it took %s", since)
+		}
+	})
+}
+
+// takes is a script that answers 200 after d.
+func takes(d time.Duration) func(riposte.ClaimedInstance) int {
+	return func(riposte.ClaimedInstance) int {
+		time.Sleep(d)
+		return 200
+	}
+}
+
+func countIn(t *testing.T, s riposte.Store, state riposte.State) int {
+	t.Helper()
+	all, err := s.ListInstances(t.Context(), riposte.InstanceFilter{State: state, Limit: 10_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := make([]string, len(all))
+	for n, i := range all {
+		ids[n] = i.ID
+	}
+	slices.Sort(ids)
+	return len(slices.Compact(ids))
+}
