@@ -17,8 +17,16 @@ var (
 		Message: "the request needs the header Authorization: Bearer followed by an API key"}
 	errBadCredentials = &riposte.Error{Code: riposte.CodeUnauthenticated, Reason: "BAD_CREDENTIALS",
 		Message: "the API key is not known"}
-	errMayNot = &riposte.Error{Code: riposte.CodePermissionDenied, Reason: "ROLE_TOO_LOW"}
 )
+
+func mayNot(has, needs riposte.Role) error {
+	return &riposte.Error{Code: riposte.CodePermissionDenied, Reason: "ROLE_TOO_LOW",
+		Message: "this needs the role " + string(needs) + "; the API key has the role " + string(has)}
+}
+
+// challenge is the WWW-Authenticate that RFC 9110, section 15.5.2, demands of
+// every 401.
+const challenge = `Bearer realm="riposte"`
 
 type callerKey struct{}
 
@@ -34,6 +42,9 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 		}
 		mapped := s.mapError(r.URL.Path, err)
 		if !strings.HasPrefix(r.URL.Path, "/api/") && rpcErrors.IsSupported(r) {
+			if mapped.Code() == connect.CodeUnauthenticated {
+				mapped.Meta().Set("WWW-Authenticate", challenge)
+			}
 			_ = rpcErrors.Write(w, r, mapped)
 			return
 		}

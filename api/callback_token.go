@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"strings"
 
 	"github.com/riposte-dev/riposte"
 )
@@ -50,10 +51,17 @@ func (t *CallbackTokens) Seal(instanceID string) string {
 
 // Open returns the instance's id, and false for any token that Seal didn't make.
 func (t *CallbackTokens) Open(token string) (string, bool) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(b) < 1 || b[0] != callbackKeyID {
+	b, ok := decodeToken(token)
+	if !ok || len(b) < 1 || b[0] != callbackKeyID {
 		return "", false
 	}
 	id, err := t.aead.Open(nil, nil, b[1:], b[:1])
 	return string(id), err == nil && riposte.IsID(string(id))
+}
+
+// decodeToken takes only the text that encoding gives: Go's decoder skips line
+// breaks, even a strict one.
+func decodeToken(token string) ([]byte, bool) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	return b, err == nil && !strings.ContainsAny(token, "\r\n")
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"regexp"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -72,6 +71,21 @@ func addDetail(e *connect.Error, m proto.Message) {
 	}
 }
 
+// below moves err's fields below path, for a message that a request holds.
+func below(path string, err error) error {
+	e, ok := errors.AsType[*riposte.Error](err)
+	if !ok || len(e.Violations) == 0 {
+		return err
+	}
+	moved := make([]riposte.Violation, len(e.Violations))
+	for i, v := range e.Violations {
+		moved[i] = riposte.Violation{Field: path + "." + v.Field, Description: v.Description}
+	}
+	in := *riposte.Invalid(moved...)
+	in.Metadata = e.Metadata
+	return &in
+}
+
 // writeError answers REST with a google.rpc.Status and the HTTP status that
 // belongs to its code.
 func writeError(w http.ResponseWriter, e *connect.Error) {
@@ -92,7 +106,7 @@ func writeErrorAs(w http.ResponseWriter, httpStatus int, e *connect.Error) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	switch httpStatus {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", `Bearer realm="riposte"`)
+		h.Set("WWW-Authenticate", challenge)
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		h.Set("Retry-After", "1")
 	}
@@ -111,22 +125,15 @@ func notFound(w http.ResponseWriter, _ *http.Request) {
 	writeError(w, connectError(&riposte.Error{Code: riposte.CodeNotFound, Reason: "ROUTE_NOT_FOUND", Message: "there is nothing at this path; /openapi.json lists what there is"}))
 }
 
-// fieldAndRule is the form of an apijson.Error's text.
-var fieldAndRule = regexp.MustCompile(`^([\w.\[\]]+): (.+)$`)
-
-// asConnectError is for the gateway, whose own errors are gRPC statuses that
-// keep only the text of what its decoder said.
+// asConnectError is for the gateway, whose own errors are gRPC statuses.
 func asConnectError(err error) *connect.Error {
 	if e, ok := errors.AsType[*connect.Error](err); ok {
 		return e
 	}
 	st := status.Convert(err)
-	if st.Code() != codes.InvalidArgument {
-		return connect.NewError(connect.Code(st.Code()), errors.New(st.Message()))
+	e := connect.NewError(connect.Code(st.Code()), errors.New(st.Message()))
+	if st.Code() == codes.InvalidArgument {
+		addDetail(e, &errdetails.ErrorInfo{Reason: "INVALID_ARGUMENT", Domain: errorDomain})
 	}
-	e := &riposte.Error{Code: riposte.CodeInvalidArgument, Reason: "INVALID_ARGUMENT", Message: st.Message()}
-	if m := fieldAndRule.FindStringSubmatch(st.Message()); m != nil {
-		e.Violations = []riposte.Violation{{Field: m[1], Description: m[2]}}
-	}
-	return connectError(e)
+	return e
 }

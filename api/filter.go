@@ -13,7 +13,7 @@ import (
 // restriction is one comparison of a filter: AIP-160's, of which we take AND
 // and =, <, <=, >, >= alone (PROTOCOL.md section 7). A value is bare or in
 // double or single quotes.
-var restriction = regexp.MustCompile(`^\s*([A-Za-z_][\w.]*(?:\.(?:"[^"]*"|'[^']*'|[\w./-]+))?)\s*(<=|>=|!=|=|<|>|:)\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"'()]+)`)
+var restriction = regexp.MustCompile(`^\s*([A-Za-z_][\w.]*(?:\.(?:"[^"]*"|'[^']*'|[\w./-]+))?)\s*(<=|>=|!=|=|<|>|:)\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"'()<>=!][^\s"'()]*)`)
 
 var conjunction = regexp.MustCompile(`^\s+AND(?:\s+|$)`)
 
@@ -66,24 +66,46 @@ func (p *filterParser) restriction() {
 		p.label(unquote(label), operator, value)
 		return
 	}
-	switch field {
-	case "createdAt", "created_at":
+	switch field = jsonName(field); field {
+	case "createdAt":
 		p.time(&p.filter.Created, field, operator, value)
-	case "expiresAt", "expires_at":
+	case "expiresAt":
 		p.time(&p.filter.Expires, field, operator, value)
 	default:
 		p.equal(field, operator, value)
 	}
 }
 
+// jsonName lets a filter name fields in snake_case, too.
+func jsonName(field string) string {
+	switch field {
+	case "webhook_id":
+		return "webhookId"
+	case "ticket_id":
+		return "ticketId"
+	case "created_at":
+		return "createdAt"
+	case "expires_at":
+		return "expiresAt"
+	}
+	return field
+}
+
 func (p *filterParser) equal(field, operator, value string) {
+	known := []string{"webhookId", "state", "source", "ticketId"}
+	switch {
+	case !slices.Contains(known, field):
+		p.failf("can't compare %q; it takes webhookId, state, source, ticketId, labels.KEY, createdAt and expiresAt", field)
+	case value == "":
+		p.failf("must not compare %s with nothing", field)
+	}
 	if !p.once(field, operator) {
 		return
 	}
 	switch field {
-	case "webhookId", "webhook_id":
+	case "webhookId":
 		p.filter.WebhookID = value
-	case "ticketId", "ticket_id":
+	case "ticketId":
 		p.filter.TicketID = value
 	case "state":
 		p.filter.State = riposte.State(strings.TrimPrefix(value, "WEBHOOK_STATE_"))
@@ -95,11 +117,6 @@ func (p *filterParser) equal(field, operator, value string) {
 		if !slices.Contains(riposte.SourceKinds, p.filter.SourceKind) {
 			p.failf("has no source %q; the sources are %v", value, riposte.SourceKinds)
 		}
-	default:
-		p.failf("can't compare %q; it takes webhookId, state, source, ticketId, labels.KEY, createdAt and expiresAt", field)
-	}
-	if value == "" {
-		p.failf("must not compare %s with nothing", field)
 	}
 }
 
@@ -125,30 +142,38 @@ func (p *filterParser) once(field, operator string) bool {
 	return p.err == nil
 }
 
-// time narrows a range; times are whole microseconds.
+// time narrows a range. What is kept has whole microseconds, so a bound is the
+// first one that counts.
 func (p *filterParser) time(r *riposte.TimeRange, field, operator, value string) {
 	t, err := time.Parse(time.RFC3339Nano, value)
 	if err != nil {
 		p.failf("must compare %s with an RFC 3339 time, not %q", field, value)
 		return
 	}
-	t = riposte.Time(t)
-	next := t.Add(time.Microsecond)
+	if epoch := time.Unix(0, 0); t.Before(epoch) {
+		t = epoch // nothing is older, and the zero time would mean no bound
+	}
+	at, after := firstMicrosecond(t), firstMicrosecond(t.Add(time.Nanosecond))
 	switch operator {
 	case "=":
-		from(r, t)
-		to(r, next)
+		from(r, at)
+		to(r, after)
 	case ">=":
-		from(r, t)
+		from(r, at)
 	case ">":
-		from(r, next)
+		from(r, after)
 	case "<":
-		to(r, t)
+		to(r, at)
 	case "<=":
-		to(r, next)
+		to(r, after)
 	default:
 		p.failf("takes only =, <, <=, > and >= for %s, not %s", field, operator)
 	}
+}
+
+// firstMicrosecond rounds up.
+func firstMicrosecond(t time.Time) time.Time {
+	return riposte.Time(t.Add(time.Microsecond - time.Nanosecond))
 }
 
 func from(r *riposte.TimeRange, t time.Time) {
@@ -163,7 +188,7 @@ func to(r *riposte.TimeRange, t time.Time) {
 	}
 }
 
-var escaped = regexp.MustCompile(`\\(.)`)
+var escaped = regexp.MustCompile(`(?s)\\(.)`)
 
 func unquote(s string) string {
 	if len(s) < 2 || s[0] != '"' && s[0] != '\'' {

@@ -73,11 +73,11 @@ func readNewInstance(r *ripostev1.InstancesServiceCreateRequest) newInstance {
 }
 
 func (h instancesService) create(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceCreateRequest) (*ripostev1.InstancesServiceCreateResponse, error) {
-	created, err := h.s.createInstances(ctx, []newInstance{readNewInstance(r)})
+	created, err := h.s.createInstance(ctx, readNewInstance(r))
 	if err != nil {
 		return nil, err
 	}
-	return &ripostev1.InstancesServiceCreateResponse{Instance: instanceMessage(created[0])}, nil
+	return &ripostev1.InstancesServiceCreateResponse{Instance: instanceMessage(created)}, nil
 }
 
 func (h instancesService) batchCreate(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceBatchCreateRequest) (*ripostev1.InstancesServiceBatchCreateResponse, error) {
@@ -99,20 +99,33 @@ func (h instancesService) batchCreate(ctx context.Context, _ riposte.Caller, r *
 	return res, nil
 }
 
-// inBatch moves an error's fields below the request that it is about.
+// inBatch says which request an error is about.
 func inBatch(err error) error {
 	e, ok := errors.AsType[*riposte.Error](err)
 	if !ok || e.Metadata["index"] == "" {
 		return err
 	}
-	in := *e
-	prefix := "requests[" + e.Metadata["index"] + "]"
-	in.Message = prefix + ": " + e.Message
-	in.Violations = nil
-	for _, v := range e.Violations {
-		in.Violations = append(in.Violations, riposte.Violation{Field: prefix + "." + v.Field, Description: v.Description})
+	request := "requests[" + e.Metadata["index"] + "]"
+	if len(e.Violations) > 0 {
+		return below(request, err)
 	}
+	in := *e
+	in.Message = request + ": " + e.Message
 	return &in
+}
+
+// createInstance makes and stores one. Its error carries no index.
+func (s *Server) createInstance(ctx context.Context, n newInstance) (riposte.Instance, error) {
+	created, err := s.createInstances(ctx, []newInstance{n})
+	if e, ok := errors.AsType[*riposte.Error](err); ok {
+		alone := *e
+		alone.Metadata = nil
+		return riposte.Instance{}, &alone
+	}
+	if err != nil {
+		return riposte.Instance{}, err
+	}
+	return created[0], nil
 }
 
 // createInstances makes and stores all or none. An error about one of them
@@ -218,16 +231,16 @@ func (h instancesService) recreate(ctx context.Context, _ riposte.Caller, r *rip
 	if err != nil {
 		return nil, err
 	}
-	created, err := h.s.createInstances(ctx, []newInstance{{webhookID: old.WebhookID, request: riposte.InstanceRequest{
+	created, err := h.s.createInstance(ctx, newInstance{webhookID: old.WebhookID, request: riposte.InstanceRequest{
 		Source:        old.Source,
 		Payload:       envelope.Payload(),
 		Labels:        old.Labels,
 		RecreatedFrom: old.ID,
-	}}})
+	}})
 	if err != nil {
 		return nil, err
 	}
-	return &ripostev1.InstancesServiceRecreateResponse{Instance: instanceMessage(created[0])}, nil
+	return &ripostev1.InstancesServiceRecreateResponse{Instance: instanceMessage(created)}, nil
 }
 
 func (h instancesService) answer(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceAnswerRequest) (*ripostev1.InstancesServiceAnswerResponse, error) {

@@ -3,6 +3,7 @@ package api
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"strings"
 
 	"github.com/riposte-dev/riposte"
@@ -20,11 +21,12 @@ const (
 type page struct {
 	size   int
 	before string // the last id of the page before
-	filter string // what the list is filtered by; a cursor works for no other
+	tag    string // of the list and its filter: a cursor works for no other
 }
 
+// newPage takes the list's name and what it is filtered by as filter.
 func newPage(size int32, token string, largest int, filter ...string) (page, error) {
-	p := page{size: int(size), filter: strings.Join(filter, "\x00")}
+	p := page{size: int(size), tag: pageTag(filter)}
 	switch {
 	case size < 0:
 		return page{}, riposte.Invalid(riposte.Violation{Field: "pageSize", Description: "must not be negative"})
@@ -36,26 +38,30 @@ func newPage(size int32, token string, largest int, filter ...string) (page, err
 	if token == "" {
 		return p, nil
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err == nil && len(b) > len(p.tag()) && string(b[:len(p.tag())]) == p.tag() {
-		p.before = string(b[len(p.tag()):])
-	}
-	if !riposte.IsID(p.before) {
+	b, ok := decodeToken(token)
+	before, tagged := strings.CutPrefix(string(b), p.tag)
+	if !ok || !tagged || !riposte.IsID(before) {
 		return page{}, riposte.Invalid(riposte.Violation{Field: "pageToken", Description: "must be one that a page of this very list gave"})
 	}
+	p.before = before
 	return p, nil
 }
 
-func (p page) tag() string {
-	sum := sha256.Sum256([]byte(p.filter))
-	return string(sum[:8])
+// pageTag is a short hash. Every part carries its length, so that no two
+// filters share a preimage.
+func pageTag(filter []string) string {
+	h := sha256.New()
+	for _, part := range filter {
+		fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	return string(h.Sum(nil)[:8])
 }
 
 // limit asks for one row more than the page has, to know whether it is the last.
 func (p page) limit() int { return p.size + 1 }
 
 func (p page) token(lastID string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(p.tag() + lastID))
+	return base64.RawURLEncoding.EncodeToString([]byte(p.tag + lastID))
 }
 
 // cut splits off the row too many and returns the next page's token.

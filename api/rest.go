@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -22,7 +23,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/riposte-dev/riposte"
-	"github.com/riposte-dev/riposte/apijson"
 	webhooksv1 "github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 )
@@ -51,7 +51,30 @@ func newREST(webhooks webhooksService, search searchService, instances instances
 			panic(fmt.Sprintf("api: registering generated routes: %v", err))
 		}
 	}
-	return readBody(gateway)
+	return checkPath(readBody(gateway))
+}
+
+// checkPath does what the gateway's routing does not: HEAD is a GET, no id has
+// a slash, and GET /instances/{id}:cancel is a wrong method, not an odd id.
+func checkPath(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			get := *r
+			get.Method = http.MethodGet
+			r = &get
+		}
+		if strings.Contains(strings.ToLower(r.URL.RawPath), "%2f") {
+			notFound(w, r)
+			return
+		}
+		if strings.Contains(r.URL.Path, ":") {
+			if allow := allowedMethods(r.URL.Path); len(allow) > 0 && !slices.Contains(allow, r.Method) {
+				methodNotAllowed(w, allow...)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // readBody checks the content type and the size before anything is decoded.
@@ -76,7 +99,7 @@ func readBody(next http.Handler) http.Handler {
 
 func refuseBody(w http.ResponseWriter, limit int, err error) {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); !ok {
-		writeError(w, connectError(riposte.Invalid(riposte.Violation{Description: "the body broke off"})))
+		writeError(w, connectError(&riposte.Error{Code: riposte.CodeInvalidArgument, Reason: "BODY_BROKE_OFF", Message: "the body broke off"}))
 		return
 	}
 	e := connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("the body must have at most %d bytes", limit))
@@ -103,16 +126,27 @@ func routingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w
 type route struct {
 	method string
 	path   *regexp.Regexp
+	verb   bool // the path ends in one, such as :wait
 }
 
 var restRoutes = readRoutes(webhooksv1.File_c1_api_webhooks_v1_webhooks_proto, ripostev1.File_riposte_v1_instances_proto,
 	ripostev1.File_riposte_v1_settings_proto, ripostev1.File_riposte_v1_keys_proto)
 
+// allowedMethods is what a path takes, sorted; nothing where there is no such
+// path. A path with a verb is that verb's alone.
 func allowedMethods(path string) []string {
 	var allow []string
+	verb := false
 	for _, r := range restRoutes {
-		if r.path.MatchString(path) {
-			allow = append(allow, r.method)
+		if !r.path.MatchString(path) || verb && !r.verb {
+			continue
+		}
+		if r.verb && !verb {
+			allow, verb = nil, true
+		}
+		allow = append(allow, r.method)
+		if r.method == http.MethodGet {
+			allow = append(allow, http.MethodHead)
 		}
 	}
 	slices.Sort(allow)
@@ -150,7 +184,8 @@ func readRoute(rule *annotations.HttpRule) route {
 	case *annotations.HttpRule_Delete:
 		r.method, path = http.MethodDelete, p.Delete
 	}
-	r.path = regexp.MustCompile("^" + pathVariable.ReplaceAllString(regexp.QuoteMeta(path), `[^/:]+`) + "$")
+	r.path = regexp.MustCompile("^" + pathVariable.ReplaceAllString(regexp.QuoteMeta(path), `[^/]+`) + "$")
+	r.verb = strings.Contains(path, ":")
 	return r
 }
 
@@ -161,22 +196,26 @@ type queryParser struct{ runtime.DefaultQueryParser }
 
 func (p queryParser) Parse(m proto.Message, values url.Values, filter *utilities.DoubleArray) error {
 	md := m.ProtoReflect().Descriptor()
-	for name, vs := range values {
+	ours := md.ParentFile().Package() == ripostev1.File_riposte_v1_instances_proto.Package()
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		vs := values[name]
 		fd := md.Fields().ByJSONName(name)
 		if fd == nil {
 			fd = md.Fields().ByTextName(name)
 		}
-		if fd == nil && md.ParentFile().Package() == ripostev1.File_riposte_v1_instances_proto.Package() {
-			return &apijson.Error{Field: name, Description: "is not a parameter of this operation"}
+		if fd == nil && ours {
+			refuse(m, name, "is not a parameter of this operation")
+			return nil
 		}
-		if fd == nil || len(vs) == 0 || vs[0] == "" {
+		if fd == nil || vs[0] == "" {
 			continue
 		}
 		if fd.Enum() != nil {
 			vs = []string{enumName(fd.Enum(), vs[0])}
 		}
 		if err := p.DefaultQueryParser.Parse(m, url.Values{name: vs}, filter); err != nil {
-			return &apijson.Error{Field: fd.JSONName(), Description: fmt.Sprintf("can't have the value %q", vs[0])}
+			refuse(m, fd.JSONName(), fmt.Sprintf("can't have the value %q", strings.Join(vs, ",")))
+			return nil
 		}
 	}
 	return nil
@@ -197,9 +236,9 @@ type marshaler struct{}
 
 func (marshaler) ContentType(any) string { return "application/json" }
 
-func (marshaler) Marshal(v any) ([]byte, error) { return apijson.Codec{}.Marshal(v) }
+func (marshaler) Marshal(v any) ([]byte, error) { return codec{}.Marshal(v) }
 
-func (marshaler) Unmarshal(b []byte, v any) error { return apijson.Codec{}.Unmarshal(b, v) }
+func (marshaler) Unmarshal(b []byte, v any) error { return codec{}.Unmarshal(b, v) }
 
 func (m marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 	return runtime.DecoderFunc(func(v any) error {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
 
 	"github.com/riposte-dev/riposte"
-	"github.com/riposte-dev/riposte/apijson"
 	"github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1/webhooksv1connect"
 	"github.com/riposte-dev/riposte/gen/openapi"
 	"github.com/riposte-dev/riposte/gen/riposte/v1/ripostev1connect"
@@ -43,7 +43,7 @@ func (s *Server) routes() http.Handler {
 
 	rpc := func(path string, h http.Handler) { mux.Handle(path, s.authenticated(h)) }
 	options := connect.WithHandlerOptions(
-		connect.WithCodec(apijson.Codec{}),
+		connect.WithCodec(codec{}),
 		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
 			return []connect.HandlerOption{connect.WithReadMaxBytes(bodyLimit(spec.Procedure))}
 		}),
@@ -68,14 +68,19 @@ func bodyLimit(path string) int {
 }
 
 // only answers every other method with 405: GET, HEAD and OPTIONS of a
-// callback URL, as link scanners send them, must never act.
+// callback URL, as link scanners send them, must never act. What takes GET
+// takes HEAD.
 func only(method string, h http.HandlerFunc) http.HandlerFunc {
+	allow := []string{method}
+	if method == http.MethodGet {
+		allow = append(allow, http.MethodHead)
+	}
 	return func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == method || method == http.MethodGet && r.Method == http.MethodHead {
-			h(w, r)
+		if !slices.Contains(allow, r.Method) {
+			methodNotAllowed(w, allow...)
 			return
 		}
-		methodNotAllowed(w, method)
+		h(w, r)
 	}
 }
 

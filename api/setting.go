@@ -47,7 +47,7 @@ func (h settingsService) update(ctx context.Context, _ riposte.Caller, r *ripost
 				w.Settings.MaxInFlight = int(change.GetMaxInFlight())
 			}
 		}
-		return w.Settings.Validate()
+		return below("settings", w.Settings.Validate())
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,37 +122,40 @@ func (s *Server) listWebhooks(ctx context.Context, p page, f riposte.WebhookFilt
 }
 
 func (h webhooksService) update(ctx context.Context, _ riposte.Caller, r *webhooksv1.WebhooksServiceUpdateRequest) (*webhooksv1.WebhooksServiceUpdateResponse, error) {
-	change := r.GetWebhook()
 	paths, err := maskPaths(r.GetUpdateMask(), "display_name", "description", "url", "callback_timeout")
 	if err != nil {
 		return nil, err
 	}
-	timeout, err := callbackTimeout(change.GetCallbackTimeout())
-	if err != nil {
-		return nil, err
-	}
-	w, err := h.s.changeWebhook(ctx, change.GetId(), func(w *riposte.Webhook) error {
-		if paths.includes("display_name", change != nil && change.DisplayName != nil) {
-			w.DisplayName = change.GetDisplayName()
+	w, err := h.s.changeWebhook(ctx, r.GetWebhook().GetId(), func(w *riposte.Webhook) error {
+		if err := changeFields(w, r.GetWebhook(), paths); err != nil {
+			return below("webhook", err)
 		}
-		if paths.includes("description", change != nil && change.Description != nil) {
-			w.Description = change.GetDescription()
-		}
-		if paths.includes("url", change != nil && change.Url != nil) {
-			w.URL = change.GetUrl()
-		}
-		if paths.includes("callback_timeout", timeout != 0) {
-			w.CallbackTimeout = timeout
-			if timeout == 0 {
-				w.CallbackTimeout = riposte.DefaultCallbackTimeout
-			}
-		}
-		return w.Validate(h.s.Check)
+		return below("webhook", w.Validate(h.s.Check))
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &webhooksv1.WebhooksServiceUpdateResponse{Webhook: webhookMessage(w)}, nil
+}
+
+// changeFields clears a field that the mask names and the change doesn't have;
+// a timeout falls back to its default.
+func changeFields(w *riposte.Webhook, change *webhooksv1.Webhook, paths mask) error {
+	if paths.includes("display_name", change != nil && change.DisplayName != nil) {
+		w.DisplayName = change.GetDisplayName()
+	}
+	if paths.includes("description", change != nil && change.Description != nil) {
+		w.Description = change.GetDescription()
+	}
+	if paths.includes("url", change != nil && change.Url != nil) {
+		w.URL = change.GetUrl()
+	}
+	if !paths.includes("callback_timeout", change.GetCallbackTimeout() != nil) {
+		return nil
+	}
+	timeout, err := callbackTimeout(change.GetCallbackTimeout())
+	w.CallbackTimeout = cmp.Or(timeout, riposte.DefaultCallbackTimeout)
+	return err
 }
 
 func (h webhooksService) delete(ctx context.Context, _ riposte.Caller, r *webhooksv1.WebhooksServiceDeleteRequest) (*webhooksv1.WebhooksServiceDeleteResponse, error) {
@@ -166,14 +170,14 @@ func (h webhooksService) delete(ctx context.Context, _ riposte.Caller, r *webhoo
 }
 
 func (h webhooksService) test(ctx context.Context, _ riposte.Caller, r *webhooksv1.WebhooksServiceTestRequest) (*webhooksv1.WebhooksServiceTestResponse, error) {
-	created, err := h.s.createInstances(ctx, []newInstance{{
+	created, err := h.s.createInstance(ctx, newInstance{
 		webhookID: r.GetId(),
 		request:   riposte.InstanceRequest{Source: riposte.Source{Kind: riposte.SourceTest}},
-	}})
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &webhooksv1.WebhooksServiceTestResponse{Webhook: webhookInstanceMessage(created[0])}, nil
+	return &webhooksv1.WebhooksServiceTestResponse{Webhook: webhookInstanceMessage(created)}, nil
 }
 
 // liveWebhook loads a webhook that is not deleted.

@@ -129,10 +129,11 @@ func isRaw(fd protoreflect.FieldDescriptor) bool {
 // camelPaths turns a field mask's JSON string into the form that protojson
 // takes.
 func camelPaths(value []byte) (string, bool) {
-	var s string
-	if err := json.Unmarshal(value, &s); err != nil {
+	if value[0] != '"' {
 		return "", false
 	}
+	var s string
+	_ = json.Unmarshal(value, &s) // the document is valid
 	paths := strings.Split(s, ",")
 	for i, p := range paths {
 		paths[i] = camel(strings.TrimSpace(p))
@@ -140,14 +141,20 @@ func camelPaths(value []byte) (string, bool) {
 	return strings.Join(paths, ","), true
 }
 
+// camel turns a path in snake_case into camelCase. What is neither it leaves
+// alone, for protojson to refuse.
 func camel(s string) string {
 	head, tail, found := strings.Cut(s, "_")
+	if head == "" {
+		return s
+	}
 	for found {
 		var word string
 		word, tail, found = strings.Cut(tail, "_")
-		if word != "" {
-			head += strings.ToUpper(word[:1]) + word[1:]
+		if word == "" || word[0] < 'a' || word[0] > 'z' {
+			return s
 		}
+		head += strings.ToUpper(word[:1]) + word[1:]
 	}
 	return head
 }

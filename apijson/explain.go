@@ -6,11 +6,16 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-var protojsonError = regexp.MustCompile(`^proto:[\s\x{a0}]*(?:\(line (\d+):(\d+)\):)?\s*(.*)$`)
+// protojsonError takes "proto: (line 1:5): unknown field" apart, and "proto:
+// syntax error (line 1:5): invalid UTF-8". The space after the colon may be a
+// non-breaking one: it varies so that nobody relies on the text, and where this
+// no longer matches, the text as a whole stands.
+var protojsonError = regexp.MustCompile(`^proto:[\s\x{a0}]*(?:(?:syntax error )?\(line (\d+):(\d+)\):)?\s*(.*)$`)
 
 // explain turns protojson's error into one that names the field by its path,
 // found by the position that the error carries.
@@ -41,8 +46,11 @@ func offset(b []byte, line, column string) int {
 	for range l - 1 {
 		at += bytes.IndexByte(b[at:], '\n') + 1
 	}
-	rest := []rune(string(b[at:]))
-	return at + len(string(rest[:min(c-1, len(rest))]))
+	for range c - 1 {
+		_, n := utf8.DecodeRune(b[at:])
+		at += n
+	}
+	return at
 }
 
 func join(path, name string) string {

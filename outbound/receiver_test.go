@@ -329,7 +329,10 @@ func TestTLSIsDemanded(t *testing.T) {
 		wantError(t, r, riposte.PhaseTLS, ReasonHandshake)
 	})
 	t.Run("resets", func(t *testing.T) {
-		r := send(t, newClient(t, nil), "https://"+listener(t, func(conn *net.TCPConn) { conn.SetLinger(0) }))
+		r := send(t, newClient(t, nil), "https://"+listener(t, func(conn *net.TCPConn) {
+			conn.Read(make([]byte, 1)) // a reset before that may still hit the connect
+			conn.SetLinger(0)
+		}))
 		wantError(t, r, riposte.PhaseTLS, ReasonReset)
 	})
 }

@@ -20,6 +20,7 @@ import (
 type Delivery struct {
 	Method   string
 	Path     string
+	Target   string // path and query as they were sent
 	Header   http.Header
 	Body     []byte
 	Envelope Envelope
@@ -141,7 +142,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		return
 	}
-	d := Delivery{Method: req.Method, Path: req.URL.Path, Header: req.Header, Body: body, At: time.Now()}
+	d := Delivery{Method: req.Method, Path: req.URL.Path, Target: req.RequestURI, Header: req.Header, Body: body, At: time.Now()}
 	_ = json.Unmarshal(body, &d.Envelope)
 	r.log(&d)
 

@@ -70,6 +70,9 @@ func (c Claims) check(d Delivery, receiverURL string) error {
 	}
 	sum := sha256.Sum256(d.Body)
 	hash := base64.StdEncoding.EncodeToString(sum[:])
+	// A URL without a path is requested with the path /.
+	base := u.Scheme + "://" + u.Host
+	path, _, _ := strings.Cut(d.Target, "?")
 	switch now := d.At; {
 	case c.IssuedAt == nil || c.NotBefore == nil || c.Expiry == nil:
 		return errors.New("a time is missing")
@@ -77,7 +80,7 @@ func (c Claims) check(d Delivery, receiverURL string) error {
 		return fmt.Errorf("not valid at %s", now.Format(time.RFC3339))
 	case c.Audience != u.Hostname():
 		return fmt.Errorf("aud is %q, not %q", c.Audience, u.Hostname())
-	case c.URL != u.Scheme+"://"+u.Host+d.Path:
+	case c.URL != base+path && (path != "/" || c.URL != base):
 		return fmt.Errorf("htu is %q, not this URL", c.URL)
 	case c.Type != "wh" || c.Method != http.MethodPost:
 		return fmt.Errorf("c1typ is %q and htm %q", c.Type, c.Method)

@@ -10,8 +10,8 @@
 //	caller ──op──▶           SAVEPOINT, op, RELEASE   (or ROLLBACK TO: one op's
 //	caller ──op──▶           SAVEPOINT, op, RELEASE    failure is its own)
 //	                         COMMIT ── fsync
-//	caller ◀─answer──        answers
 //	subscribers ◀────        changed instances, in the order of the commits
+//	caller ◀─answer──        answers
 //
 // Nobody is answered before the commit is on disk: WAL with synchronous=FULL,
 // which Open reads back and insists on. A commit that finds the disk full is

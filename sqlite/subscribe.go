@@ -3,6 +3,7 @@ package sqlite
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/riposte-dev/riposte"
 )
@@ -14,40 +15,47 @@ const maxUnpublished = 1024
 // subscribers hands what was committed to whoever wants to know, from a
 // goroutine of its own, so that the next commit need not wait.
 type subscribers struct {
-	commits  chan []riposte.Instance
+	commits  chan publication
 	finished chan struct{}
+	current  atomic.Pointer[[]*subscriber] // never changed, only replaced
 
-	mu   sync.Mutex
-	last int
-	all  []subscriber
+	mu sync.Mutex // held for replacing current
 }
 
 type subscriber struct {
-	number int
-	f      func(riposte.Instance)
+	f    func(riposte.Instance)
+	gone atomic.Bool
+}
+
+// publication is what one commit changed, for those who had subscribed by then.
+type publication struct {
+	changed []riposte.Instance
+	to      []*subscriber
 }
 
 func newSubscribers() *subscribers {
-	s := &subscribers{commits: make(chan []riposte.Instance, maxUnpublished), finished: make(chan struct{})}
+	s := &subscribers{commits: make(chan publication, maxUnpublished), finished: make(chan struct{})}
+	s.current.Store(new([]*subscriber))
 	go s.run()
 	return s
 }
 
 func (s *subscribers) run() {
 	defer close(s.finished)
-	for changed := range s.commits {
-		subscribed := s.current()
-		for _, i := range changed {
-			for _, each := range subscribed {
-				each.f(i)
+	for p := range s.commits {
+		for _, i := range p.changed {
+			for _, each := range p.to {
+				if !each.gone.Load() {
+					each.f(i)
+				}
 			}
 		}
 	}
 }
 
 func (s *subscribers) publish(changed []riposte.Instance) {
-	if len(changed) > 0 {
-		s.commits <- changed
+	if to := *s.current.Load(); len(changed) > 0 && len(to) > 0 {
+		s.commits <- publication{changed, to}
 	}
 }
 
@@ -56,30 +64,22 @@ func (s *subscribers) close() {
 	<-s.finished
 }
 
-func (s *subscribers) current() []subscriber {
+func (s *subscribers) replace(change func([]*subscriber) []*subscriber) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.all
+	next := change(slices.Clone(*s.current.Load()))
+	s.current.Store(&next)
 }
 
-func (s *subscribers) add(f func(riposte.Instance)) (cancel func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.last++
-	number := s.last
-	// A new slice each time, because run goes through the old one unlocked.
-	s.all = append(slices.Clone(s.all), subscriber{number, f})
-	return func() { s.remove(number) }
-}
-
-func (s *subscribers) remove(number int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.all = slices.DeleteFunc(slices.Clone(s.all), func(each subscriber) bool { return each.number == number })
-}
-
-// Subscribe implements riposte.InstanceStore. f may be called once more while
-// cancel is under way.
+// Subscribe implements riposte.InstanceStore. f may still be running when
+// cancel returns.
 func (s *Store) Subscribe(f func(riposte.Instance)) (cancel func()) {
-	return s.writer.subscribers.add(f)
+	subs, added := s.writer.subscribers, &subscriber{f: f}
+	subs.replace(func(all []*subscriber) []*subscriber { return append(all, added) })
+	return func() {
+		added.gone.Store(true)
+		subs.replace(func(all []*subscriber) []*subscriber {
+			return slices.DeleteFunc(all, func(each *subscriber) bool { return each == added })
+		})
+	}
 }

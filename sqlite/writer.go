@@ -131,11 +131,10 @@ func (w *writer) work() {
 	var batch []*op
 	for o := range w.queue {
 		batch = w.gather(append(batch[:0], o))
-		changed := w.commit(batch)
+		w.subscribers.publish(w.commit(batch))
 		for _, o := range batch {
 			o.done <- o.err
 		}
-		w.subscribers.publish(changed)
 		clear(batch)
 	}
 }

@@ -111,8 +111,8 @@ var purging = []behaviour{
 	}},
 	{"purging never removes what is open", func(h *house) {
 		w := h.webhook()
-		open := []riposte.Instance{h.change(h.running(w), attempted(202)), h.change(h.running(w), attempted(500)), h.decided(h.running(w))}
-		open = append(open, h.running(w), h.create(w, approval))
+		open := []riposte.Instance{h.change(h.running(w), attempted(202)), h.change(h.running(w), attempted(500)), h.running(w)}
+		open = append(open, h.decided(h.running(w)), h.create(w, approval))
 		h.wantPurged(h.now().Add(100*24*time.Hour), 100, 0)
 		for _, i := range open {
 			h.wantEqual(h.load(i.ID), i)

@@ -62,7 +62,9 @@ func TestServerBelowAPath(t *testing.T) {
 
 func TestAnswersThatAreNotRipostes(t *testing.T) {
 	page := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>welcome</html>") }
-	elsewhere := func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://elsewhere.example"+r.URL.Path, http.StatusMovedPermanently) }
+	elsewhere := func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://elsewhere.example"+r.URL.Path, http.StatusMovedPermanently)
+	}
 	basicAuth := func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", http.StatusUnauthorized) }
 	for _, test := range []struct {
 		name   string

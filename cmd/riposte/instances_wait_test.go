@@ -65,7 +65,6 @@ func createWebhook(t *testing.T, s *ripostetest.Server, address string) string {
 // TestWaitOutlivesARestart restarts the server below a proxy while a command
 // waits. The answer comes to the server that is started second.
 func TestWaitOutlivesARestart(t *testing.T) {
-	t.Parallel()
 	receiver, err := ripostetest.NewReceiver(func(ripostetest.Delivery) ripostetest.Reply {
 		return ripostetest.Reply{Status: http.StatusAccepted}
 	})
@@ -111,13 +110,12 @@ func TestWaitOutlivesARestart(t *testing.T) {
 }
 
 func TestWaitEndsWithItsTimeout(t *testing.T) {
-	t.Parallel()
 	receiver, err := ripostetest.NewReceiver(func(ripostetest.Delivery) ripostetest.Reply { return ripostetest.Reply{Hang: true} })
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(receiver.Close)
 	s := ripostetest.Start(t)
+	t.Cleanup(receiver.Close) // before the server, which would wait for the attempt
 	webhook := createWebhook(t, s, receiver.URL)
 	var out bytes.Buffer
 	began := time.Now()

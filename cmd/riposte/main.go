@@ -31,24 +31,19 @@ func run(root *cobra.Command) int {
 }
 
 func newRootCommand() *cobra.Command {
-	root := &cobra.Command{
-		Use:   "riposte",
-		Short: "Webhooks that ask a question and wait for the answer",
-		Long: `Riposte asks other systems questions over HTTP and waits for their answers: a
+	root := newGroup("riposte", "Webhooks that ask a question and wait for the answer",
+		`Riposte asks other systems questions over HTTP and waits for their answers: a
 millisecond or three weeks. It takes a question durably, calls the endpoint with
 a signed request, retries, takes the answer at once or later on a one-time
-callback URL, and hands the outcome to the caller exactly once.`,
-		Example: `  riposte dev                  see it work, on loopback and throw-away data
+callback URL, and hands the outcome to the caller exactly once.`)
+	root.Example = `  riposte dev                  see it work, on loopback and throw-away data
   riposte serve                run it
   riposte webhooks create --name approvals --url https://example.com/hook
-  riposte instances create WEBHOOK_ID --approval-step T-1 --wait`,
-		Version:       version,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return readEnv(cmd)
-		},
-	}
+  riposte instances create WEBHOOK_ID --approval-step T-1 --wait`
+	root.Version = version
+	root.SilenceUsage, root.SilenceErrors = true, true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return readEnv(cmd) }
 	root.AddCommand(newServeCommand(), newDevCommand(), newWebhooksCommand(), newInstancesCommand(), newKeysCommand())
 	return root
 }

@@ -1,0 +1,339 @@
+package api_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/apijson"
+	webhooksv1 "github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1"
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+)
+
+// payload must come back as it is: the white space, the order, a number that
+// no float64 holds, and the escape.
+const payload = `{ "z":1, "n":12345678901234567890, "f":1.0, "a":[ 1e2, "\u00e9é" ] }`
+
+// operation is one call, in the words of each transport. {names} are those that
+// earlier calls' replies gave.
+type operation struct {
+	name      string // of the golden file, testdata/operations/NAME.json
+	procedure string // of gRPC and Connect
+	message   string // the request's JSON
+	rest      string // REST's method and path
+	body      string // REST's; message when empty, nothing for GET
+	as        string // the names of the ids in the reply, in their order
+	then      riposte.State
+}
+
+const (
+	webhooks  = "/c1.api.webhooks.v1.WebhooksService/"
+	search    = "/c1.api.webhooks.v1.WebhooksSearch/"
+	instances = "/riposte.v1.InstancesService/"
+	settings  = "/riposte.v1.WebhookSettingsService/"
+	keys      = "/riposte.v1.KeysService/"
+)
+
+// operations is a story: each call builds on those before it.
+var operations = []operation{
+	{name: "webhook_create", procedure: webhooks + "Create", as: "webhook", rest: "POST /api/v1/webhooks",
+		message: `{"displayName":"Approvals","url":"{receiver}/approve?a=1&b=<2>","description":"asks"}`},
+	{name: "webhook_create_later", procedure: webhooks + "Create", as: "later", rest: "POST /api/v1/webhooks",
+		message: `{"display_name":"Later","url":"{receiver}/later","callback_timeout":"86400s"}`},
+	{name: "webhook_create_down", procedure: webhooks + "Create", as: "down", rest: "POST /api/v1/webhooks",
+		message: `{"displayName":"Down","url":"{receiver}/down","callbackTimeout":null}`},
+	{name: "webhook_get", procedure: webhooks + "Get", message: `{"id":"{webhook}"}`, rest: "GET /api/v1/webhooks/{webhook}"},
+	{name: "webhook_list", procedure: webhooks + "List", message: `{"pageSize":10}`, rest: "GET /api/v1/webhooks?page_size=10"},
+	{name: "webhook_update", procedure: webhooks + "Update", rest: "POST /api/v1/webhooks/{webhook}",
+		message: `{"webhook":{"id":"{webhook}","displayName":"Renamed","url":"https://ignored.example"},"updateMask":"display_name,description"}`,
+		body:    `{"webhook":{"displayName":"Renamed","url":"https://ignored.example"},"updateMask":"display_name,description"}`},
+	{name: "webhook_patch", procedure: webhooks + "Update", rest: "PATCH /api/v1/webhooks/{webhook}",
+		message: `{"webhook":{"id":"{webhook}","callbackTimeout":"2592000s","description":null}}`},
+	{name: "webhook_search", procedure: search + "Search", rest: "POST /api/v1/search/webhooks",
+		message: `{"query":"RENAMED","refs":[{"id":"{webhook}"},{"id":"{later}"}],"pageSize":10}`},
+	{name: "setting_get", procedure: settings + "Get", message: `{"webhookId":"{webhook}"}`, rest: "GET /api/v1/webhooks/{webhook}/settings"},
+	{name: "setting_update", procedure: settings + "Update", rest: "PATCH /api/v1/webhooks/{webhook}/settings",
+		message: `{"webhookId":"{webhook}","settings":{"retryPolicy":"RETRY_POLICY_FAST"},"updateMask":"retryPolicy,max_in_flight"}`},
+	{name: "webhook_test", procedure: webhooks + "Test", message: `{"id":"{webhook}"}`, rest: "POST /api/v1/webhooks/{webhook}/test",
+		body: `{}`, as: "test", then: riposte.StateSuccess},
+
+	{name: "instance_create", procedure: instances + "Create", rest: "POST /api/v1/webhooks/{webhook}/instances", as: "approval", then: riposte.StateSuccess,
+		message: `{"webhookId":"{webhook}","source":{"approvalStep":{"ticketId":"ticket-1"}},"payload":` + payload +
+			`,"requestId":"request-1","callbackTimeout":"86400s","labels":{"team":"red","env":"prod"}}`,
+		body: `{"source":{"approvalStep":{"ticketId":"ticket-1"}},"payload":` + payload +
+			`,"requestId":"request-1","callbackTimeout":"86400s","labels":{"team":"red","env":"prod"}}`},
+	{name: "instance_create_again", procedure: instances + "Create", rest: "POST /api/v1/webhooks/{webhook}/instances",
+		message: `{"webhookId":"{webhook}","source":{"approvalStep":{"ticketId":"ticket-1"}},"payload":` + payload +
+			`,"requestId":"request-1","callbackTimeout":"86400s","labels":{"env":"prod","team":"red"}}`},
+	{name: "instance_get_basic", procedure: instances + "Get", message: `{"id":"{approval}"}`, rest: "GET /api/v1/instances/{approval}?view=BASIC"},
+	{name: "instance_get_full", procedure: instances + "Get", message: `{"id":"{approval}","view":"INSTANCE_VIEW_FULL"}`, rest: "GET /api/v1/instances/{approval}?view=FULL"},
+	{name: "instance_list", procedure: instances + "List", message: `{"filter":"ticketId = ticket-1 AND labels.team=red","pageSize":1000}`,
+		rest: "GET /api/v1/instances?filter=ticketId+%3D+ticket-1+AND+labels.team%3Dred&pageSize=1000"},
+	{name: "instance_wait", procedure: instances + "Wait", message: `{"id":"{approval}"}`, rest: "GET /api/v1/instances/{approval}:wait"},
+	{name: "instance_batch_create", procedure: instances + "BatchCreate", rest: "POST /api/v1/instances:batchCreate", as: "workflow,provision", then: riposte.StateWaitingCallback,
+		message: `{"requests":[{"webhookId":"{later}","source":{"workflowStep":{"workflowExecutionId":"9007199254740993","workflowStepId":"step-1"}}},
+			{"webhookId":"{later}","source":{"provisionStep":{"ticketId":"ticket-2"}},"payload":{}}]}`},
+	{name: "instance_wait_open", procedure: instances + "Wait", message: `{"id":"{workflow}","timeout":"0s"}`, rest: "GET /api/v1/instances/{workflow}:wait?timeout=0s"},
+	{name: "instance_answer", procedure: instances + "Answer", rest: "POST /api/v1/instances/{provision}:answer",
+		message: `{"id":"{provision}","document":{"version":"v1", "complete":{"comment":"by hand"}}}`,
+		body:    `{"document":{"version":"v1", "complete":{"comment":"by hand"}}}`},
+	{name: "instance_cancel", procedure: instances + "Cancel", message: `{"id":"{workflow}"}`, rest: "POST /api/v1/instances/{workflow}:cancel", body: `{}`},
+	{name: "instance_recreate", procedure: instances + "Recreate", message: `{"id":"{workflow}"}`, rest: "POST /api/v1/instances/{workflow}:recreate", body: `{}`,
+		as: "again", then: riposte.StateWaitingCallback},
+	{name: "instance_create_down", procedure: instances + "Create", rest: "POST /api/v1/webhooks/{down}/instances", as: "failing", then: riposte.StateError,
+		message: `{"webhookId":"{down}","source":{"policyPostAction":{"ticketId":"ticket-3"}}}`},
+	{name: "instance_retry", procedure: instances + "RetryNow", message: `{"id":"{failing}"}`, rest: "POST /api/v1/instances/{failing}:retry", body: `{}`},
+
+	{name: "key_create", procedure: keys + "Create", message: `{"name":"console","role":"ROLE_VIEWER"}`, rest: "POST /api/v1/keys"},
+	{name: "webhook_delete", procedure: webhooks + "Delete", message: `{"id":"{down}"}`, rest: "DELETE /api/v1/webhooks/{down}", body: " "},
+	{name: "webhook_list_after_delete", procedure: webhooks + "List", message: `{}`, rest: "GET /api/v1/webhooks"},
+}
+
+// transport makes one call and returns its reply's JSON.
+type transport func(n *node, o operation, fill func(string) string) []byte
+
+var transports = map[string]transport{
+	"REST":         overREST,
+	"Connect JSON": overConnectJSON,
+	"Connect":      overConnect,
+	"gRPC":         overGRPC,
+}
+
+func TestEveryTransportGivesTheSameReplies(t *testing.T) {
+	for name, transport := range transports {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := startNode(t)
+			names := map[string]string{"receiver": n.receiver.URL}
+			for _, o := range operations {
+				t.Run(o.name, func(t *testing.T) {
+					n.t = t
+					got := transport(n, o, func(s string) string { return fill(s, names) })
+					for i, id := range ids(got, o.as) {
+						names[strings.Split(o.as, ",")[i]] = id
+						if o.then != "" {
+							n.await(id, o.then)
+						}
+					}
+					if o.name == "instance_get_full" && !bytes.Contains(got, []byte(payload)) {
+						t.Errorf("the payload is not as it was sent:\n got %s\nwant %s", got, payload)
+					}
+					compareGolden(t, name == "REST", filepath.Join("testdata", "operations", o.name+".json"), masked(t, got))
+				})
+			}
+		})
+	}
+}
+
+// TestEveryOperationIsInTheStory keeps the table whole.
+func TestEveryOperationIsInTheStory(t *testing.T) {
+	var told []string
+	for _, o := range operations {
+		told = append(told, o.procedure)
+	}
+	for _, m := range methods() {
+		if !slices.Contains(told, m.procedure) {
+			t.Errorf("operations has no %s", m.procedure)
+		}
+	}
+}
+
+func overREST(n *node, o operation, fill func(string) string) []byte {
+	n.t.Helper()
+	method, path, _ := strings.Cut(fill(o.rest), " ")
+	body := strings.TrimSpace(fill(cmp.Or(o.body, o.message)))
+	if method == http.MethodGet {
+		body = ""
+	}
+	return okJSON(n.t, n.send(method, path, body))
+}
+
+func overConnectJSON(n *node, o operation, fill func(string) string) []byte {
+	n.t.Helper()
+	return okJSON(n.t, n.send(http.MethodPost, o.procedure, fill(o.message)))
+}
+
+func okJSON(t testing.TB, r reply) []byte {
+	t.Helper()
+	if r.status != http.StatusOK || r.header.Get("Content-Type") != "application/json" {
+		t.Fatalf("HTTP %d, %s: %s", r.status, r.header.Get("Content-Type"), r.body)
+	}
+	return r.body
+}
+
+func overConnect(n *node, o operation, fill func(string) string) []byte {
+	n.t.Helper()
+	call := map[string]rpc{
+		webhooks + "Create":       unary(n.Webhooks.Create),
+		webhooks + "Get":          unary(n.Webhooks.Get),
+		webhooks + "List":         unary(n.Webhooks.List),
+		webhooks + "Update":       unary(n.Webhooks.Update),
+		webhooks + "Delete":       unary(n.Webhooks.Delete),
+		webhooks + "Test":         unary(n.Webhooks.Test),
+		search + "Search":         unary(n.Search.Search),
+		instances + "Create":      unary(n.Instances.Create),
+		instances + "BatchCreate": unary(n.Instances.BatchCreate),
+		instances + "Get":         unary(n.Instances.Get),
+		instances + "List":        unary(n.Instances.List),
+		instances + "Wait":        unary(n.Instances.Wait),
+		instances + "Cancel":      unary(n.Instances.Cancel),
+		instances + "RetryNow":    unary(n.Instances.RetryNow),
+		instances + "Recreate":    unary(n.Instances.Recreate),
+		instances + "Answer":      unary(n.Instances.Answer),
+		settings + "Get":          unary(n.Settings.Get),
+		settings + "Update":       unary(n.Settings.Update),
+		keys + "Create":           unary(n.Keys.Create),
+	}[o.procedure]
+	return call(n.t, n.t.Context(), fill(o.message))
+}
+
+func overGRPC(n *node, o operation, fill func(string) string) []byte {
+	n.t.Helper()
+	var (
+		w = webhooksv1.NewWebhooksServiceClient(n.grpc)
+		s = webhooksv1.NewWebhooksSearchClient(n.grpc)
+		i = ripostev1.NewInstancesServiceClient(n.grpc)
+		b = ripostev1.NewWebhookSettingsServiceClient(n.grpc)
+		k = ripostev1.NewKeysServiceClient(n.grpc)
+	)
+	call := map[string]rpc{
+		webhooks + "Create":       unaryGRPC(w.Create),
+		webhooks + "Get":          unaryGRPC(w.Get),
+		webhooks + "List":         unaryGRPC(w.List),
+		webhooks + "Update":       unaryGRPC(w.Update),
+		webhooks + "Delete":       unaryGRPC(w.Delete),
+		webhooks + "Test":         unaryGRPC(w.Test),
+		search + "Search":         unaryGRPC(s.Search),
+		instances + "Create":      unaryGRPC(i.Create),
+		instances + "BatchCreate": unaryGRPC(i.BatchCreate),
+		instances + "Get":         unaryGRPC(i.Get),
+		instances + "List":        unaryGRPC(i.List),
+		instances + "Wait":        unaryGRPC(i.Wait),
+		instances + "Cancel":      unaryGRPC(i.Cancel),
+		instances + "RetryNow":    unaryGRPC(i.RetryNow),
+		instances + "Recreate":    unaryGRPC(i.Recreate),
+		instances + "Answer":      unaryGRPC(i.Answer),
+		settings + "Get":          unaryGRPC(b.Get),
+		settings + "Update":       unaryGRPC(b.Update),
+		keys + "Create":           unaryGRPC(k.Create),
+	}[o.procedure]
+	return call(n.t, n.asAdmin(), fill(o.message))
+}
+
+// rpc calls a generated client with a request in JSON.
+type rpc func(t testing.TB, ctx context.Context, message string) []byte
+
+func unary[Req, Res any](call func(context.Context, *Req) (*Res, error)) rpc {
+	return func(t testing.TB, ctx context.Context, message string) []byte {
+		t.Helper()
+		req := new(Req)
+		if err := apijson.Unmarshal([]byte(message), any(req).(proto.Message)); err != nil {
+			t.Fatal(err)
+		}
+		res, err := call(ctx, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := apijson.Marshal(any(res).(proto.Message))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+}
+
+func unaryGRPC[Req, Res any](call func(context.Context, *Req, ...grpc.CallOption) (*Res, error)) rpc {
+	return unary(func(ctx context.Context, req *Req) (*Res, error) { return call(ctx, req) })
+}
+
+func fill(s string, names map[string]string) string {
+	for name, value := range names {
+		s = strings.ReplaceAll(s, "{"+name+"}", value)
+	}
+	return s
+}
+
+var idMember = regexp.MustCompile(`"id":\s*"([0-9a-v]{24})"`)
+
+// ids finds as many as there are names.
+func ids(reply []byte, names string) []string {
+	if names == "" {
+		return nil
+	}
+	var found []string
+	for _, m := range idMember.FindAllSubmatch(reply, len(strings.Split(names, ","))) {
+		found = append(found, string(m[1]))
+	}
+	return found
+}
+
+// volatile is what differs from run to run. A phase that took no time is null.
+var volatile = []struct {
+	pattern *regexp.Regexp
+	with    string
+}{
+	{regexp.MustCompile(`"(\w+At)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"`), `"$1":"TIME"`},
+	{regexp.MustCompile(`"(duration|dns|connect|tls|firstByte)":(?:null|"[\d.]+s")`), `"$1":"DURATION"`},
+	{regexp.MustCompile(`"Date":"[^"]*"`), `"Date":"DATE"`},
+	{regexp.MustCompile(`127\.0\.0\.1:\d+`), `RECEIVER`},
+	{regexp.MustCompile(`riposte_[0-9a-z]+`), `SECRET`},
+	{regexp.MustCompile(`"sequence":"\d+"`), `"sequence":"SEQUENCE"`},
+}
+
+var anyID = regexp.MustCompile(`\b[0-9a-v]{24}\b`)
+
+// masked is a reply compacted, with what is volatile masked and ids numbered,
+// and then indented for those who read it.
+func masked(t testing.TB, reply []byte) []byte {
+	t.Helper()
+	b := compact(t, reply)
+	for _, v := range volatile {
+		b = v.pattern.ReplaceAll(b, []byte(v.with))
+	}
+	var seen []string
+	b = anyID.ReplaceAllFunc(b, func(id []byte) []byte {
+		if !slices.Contains(seen, string(id)) {
+			seen = append(seen, string(id))
+		}
+		return fmt.Appendf(nil, "ID%d", slices.Index(seen, string(id))+1)
+	})
+	var out bytes.Buffer
+	if err := json.Indent(&out, b, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return append(out.Bytes(), '\n')
+}
+
+// compareGolden writes the file instead with -update, if may says so.
+func compareGolden(t testing.TB, may bool, file string, got []byte) {
+	t.Helper()
+	if *update && may {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
+}

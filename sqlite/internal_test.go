@@ -1,0 +1,337 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/riposte-dev/riposte"
+	driver "modernc.org/sqlite"
+)
+
+func openStore(t *testing.T, opts Options) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), t.TempDir(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil && s.writer.broken == nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func saveWebhook(t *testing.T, s *Store) riposte.Webhook {
+	t.Helper()
+	w, err := riposte.NewWebhook("w", "", "https://receiver.example", 0, func(string) (string, error) { return "receiver.example", nil }, s.Now())
+	if err == nil {
+		w, err = s.SaveWebhook(t.Context(), w)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func newRecord(t *testing.T, s *Store, w riposte.Webhook, payload string) riposte.NewInstanceRecord {
+	t.Helper()
+	i, e, err := riposte.NewInstance(w, riposte.InstanceRequest{
+		Source:  riposte.Source{Kind: riposte.SourceApprovalStep, TicketID: "t"},
+		Payload: fmt.Appendf(nil, `{"a":%q}`, payload),
+	}, func(id string) string { return "https://riposte.example/" + id }, s.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return riposte.NewInstanceRecord{Instance: i, Envelope: e}
+}
+
+// hold keeps the writer busy until the returned function is called.
+func hold(t *testing.T, s *Store) (release func()) {
+	t.Helper()
+	begun, free, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		done <- s.writer.do(context.Background(), maxBatchWeight, func(*tx) error {
+			close(begun)
+			<-free
+			return nil
+		})
+	}()
+	<-begun
+	return func() {
+		close(free)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// queued waits until n ops are in the queue.
+func queued(t *testing.T, s *Store, n int) {
+	t.Helper()
+	for len(s.writer.queue) < n {
+		if t.Context().Err() != nil {
+			t.Fatal("the queue does not fill")
+		}
+		time.Sleep(0) // yields
+	}
+}
+
+func TestWaitingOpsShareOneCommit(t *testing.T) {
+	s := openStore(t, Options{})
+	w := saveWebhook(t, s)
+	const n = 64
+	release := hold(t, s)
+	answers := make(chan error, n)
+	for range n {
+		r := newRecord(t, s, w, "")
+		go func() {
+			_, err := s.CreateInstances(context.Background(), []riposte.NewInstanceRecord{r})
+			answers <- err
+		}()
+	}
+	queued(t, s, n)
+	release()
+	for range n {
+		if err := <-answers; err != nil {
+			t.Error(err)
+		}
+	}
+	s.writer.drain()
+	if got := s.writer.commits; got != 3 { // the webhook's, the one that held, and theirs
+		t.Errorf("%d commits, want 3", got)
+	}
+}
+
+func TestOneOpsFailureIsItsOwn(t *testing.T) {
+	s := openStore(t, Options{})
+	w := saveWebhook(t, s)
+	good, bad := newRecord(t, s, w, "good"), newRecord(t, s, w, "bad")
+	bad.Instance.State = "NONSENSE"
+	release := hold(t, s)
+	answers := make([]chan error, 3)
+	for k, records := range [][]riposte.NewInstanceRecord{{good}, {newRecord(t, s, w, "also lost"), bad}, {newRecord(t, s, w, "good too")}} {
+		answers[k] = make(chan error, 1)
+		go func() {
+			_, err := s.CreateInstances(context.Background(), records)
+			answers[k] <- err
+		}()
+		queued(t, s, k+1)
+	}
+	release()
+	for k, wantErr := range []bool{false, true, false} {
+		if err := <-answers[k]; (err != nil) != wantErr {
+			t.Errorf("op %d: error is %v", k, err)
+		}
+	}
+	is, err := s.ListInstances(t.Context(), riposte.InstanceFilter{Limit: 10})
+	if err != nil || len(is) != 2 {
+		t.Errorf("there are %d instances (%v), want 2", len(is), err)
+	}
+}
+
+func TestOpIsNotBegunAfterItsContextEnded(t *testing.T) {
+	s := openStore(t, Options{})
+	w := saveWebhook(t, s)
+	r := newRecord(t, s, w, "")
+	release := hold(t, s)
+	ctx, cancel := context.WithCancel(t.Context())
+	answer := make(chan error)
+	go func() {
+		_, err := s.CreateInstances(ctx, []riposte.NewInstanceRecord{r})
+		answer <- err
+	}()
+	queued(t, s, 1)
+	cancel()
+	if err := <-answer; !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v, want context.Canceled", err)
+	}
+	release()
+	if err := s.Check(t.Context()); err != nil { // after which the canceled op has had its turn
+		t.Fatal(err)
+	}
+	if _, err := s.LoadInstance(t.Context(), r.Instance.ID); !errors.Is(err, riposte.ErrInstanceNotFound) {
+		t.Errorf("the canceled op was executed (%v)", err)
+	}
+}
+
+func TestCloseWaitsForWhatIsUnderWay(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRecord(t, s, saveWebhook(t, s), "")
+	release := hold(t, s)
+	created, closed := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := s.CreateInstances(context.Background(), []riposte.NewInstanceRecord{r})
+		created <- err
+	}()
+	queued(t, s, 1)
+	go func() { closed <- s.Close() }()
+	release()
+	if err := errors.Join(<-created, <-closed); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Check(t.Context()); !errors.Is(err, riposte.ErrUnavailable) {
+		t.Errorf("after Close: %v, want ErrUnavailable", err)
+	}
+	if s, err = Open(t.Context(), dir, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.LoadInstance(t.Context(), r.Instance.ID); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDiskFullIsUnavailableUntilThereIsRoom(t *testing.T) {
+	s := openStore(t, Options{Fatal: func(err error) { t.Errorf("fatal: %v", err) }})
+	w := saveWebhook(t, s)
+	limitPages(t, s, "PRAGMA main.page_count")
+	large := newRecord(t, s, w, strings.Repeat("x", 500_000))
+	if _, err := s.CreateInstances(t.Context(), []riposte.NewInstanceRecord{large}); !errors.Is(err, riposte.ErrUnavailable) {
+		t.Fatalf("error is %v, want ErrUnavailable", err)
+	}
+	if is, err := s.ListInstances(t.Context(), riposte.InstanceFilter{Limit: 10}); err != nil || len(is) != 0 {
+		t.Errorf("after the failure there are %d instances (%v)", len(is), err)
+	}
+	limitPages(t, s, "SELECT 1000000")
+	created, err := s.CreateInstances(t.Context(), []riposte.NewInstanceRecord{large})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Claim(t.Context(), riposte.ClaimRequest{Limit: 10})
+	if err != nil || len(c.Attempts) != 1 || c.Attempts[0].Instance.ID != created[0].ID {
+		t.Errorf("claimed %d (%v), want what was created", len(c.Attempts), err)
+	}
+}
+
+// limitPages sets how many pages the database may have: as many as query says.
+func limitPages(t *testing.T, s *Store, query string) {
+	t.Helper()
+	var n int
+	if err := s.readers.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.writer.conn.QueryRowContext(t.Context(), fmt.Sprintf("PRAGMA max_page_count = %d", n)).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFailedCommitStopsTheProcess(t *testing.T) {
+	var fatal error
+	s := openStore(t, Options{Fatal: func(err error) { fatal = err }})
+	w := saveWebhook(t, s)
+	// A COMMIT that fails, though not by fsync: a reference that is checked late.
+	err := s.writer.do(t.Context(), 1, func(t *tx) error {
+		for _, query := range []string{"PRAGMA defer_foreign_keys = 1", "DELETE FROM webhooks", "INSERT INTO envelopes VALUES (1, 0, x'')"} {
+			if _, err := s.writer.conn.ExecContext(context.Background(), query); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil || errors.Is(err, riposte.ErrUnavailable) {
+		t.Errorf("error is %v: nobody can know that nothing was committed", err)
+	}
+	if fatal == nil {
+		t.Error("Fatal was not called")
+	}
+	if _, err := s.SaveWebhook(t.Context(), w); err == nil {
+		t.Error("the store went on")
+	}
+}
+
+func TestDurabilityIsAsserted(t *testing.T) {
+	for pragma, refused := range map[string]bool{
+		"synchronous(FULL)":    false,
+		"synchronous(NORMAL)":  true,
+		"journal_mode(DELETE)": true,
+		"foreign_keys(0)":      true,
+	} {
+		db, err := sql.Open("sqlite", dsn(filepath.Join(t.TempDir(), fileName), "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", pragma))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := assertDurable(t.Context(), conn); (err != nil) != refused {
+			t.Errorf("%s: error is %v", pragma, err)
+		}
+		_ = conn.Close()
+		_ = db.Close()
+	}
+}
+
+func TestOldSQLiteIsRefused(t *testing.T) {
+	for version, refused := range map[string]bool{
+		"3.51.2": true, "3.50.9": true, "2.99.99": true, "nonsense": true,
+		"3.51.3": false, "3.51.10": false, "3.52.0": false, "4.0.0": false,
+	} {
+		if err := checkVersion(version); (err != nil) != refused {
+			t.Errorf("%s: error is %v", version, err)
+		}
+	}
+}
+
+func TestNewerDataIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.writer.conn.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), dir, Options{}); err == nil || !strings.Contains(err.Error(), "9999") {
+		t.Errorf("error is %v, want one that names the version", err)
+	}
+}
+
+func TestReadersCannotWrite(t *testing.T) {
+	s := openStore(t, Options{})
+	if _, err := s.readers.ExecContext(t.Context(), "DELETE FROM webhooks"); err == nil {
+		t.Error("a reader wrote")
+	}
+}
+
+func TestLogIsCheckpointedWhileTheStoreIsOpen(t *testing.T) {
+	s := openStore(t, Options{})
+	w := saveWebhook(t, s)
+	payload := strings.Repeat("x", 900_000)
+	for range 60 { // 54 MB, three times what a checkpoint waits for
+		if _, err := s.CreateInstances(t.Context(), []riposte.NewInstanceRecord{newRecord(t, s, w, payload)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.writer.drain() // and with it the checkpointer
+	var busy, logged, copied int
+	if err := s.writer.conn.QueryRowContext(t.Context(), "PRAGMA wal_checkpoint(NOOP)").Scan(&busy, &logged, &copied); err != nil {
+		t.Fatal(err)
+	}
+	if copied == 0 {
+		t.Errorf("none of %d pages in the log were copied", logged)
+	}
+}
+
+func TestSteadyClockIsTheDefault(t *testing.T) {
+	s := openStore(t, Options{})
+	if d := time.Since(s.Now()); d < 0 || d > time.Minute {
+		t.Errorf("the store's time is off by %v", d)
+	}
+}
+
+var _ driver.DBStatus // pagesWritten relies on it
