@@ -146,10 +146,8 @@ func (n *node) send(method, path, body string, header ...string) reply {
 }
 
 // asAdmin is the context of a gRPC call.
-func (n *node) asAdmin() context.Context { return withKey(n.t.Context(), n.APIKey) }
-
-func withKey(ctx context.Context, key string) context.Context {
-	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key)
+func (n *node) asAdmin() context.Context {
+	return metadata.AppendToOutgoingContext(n.t.Context(), "authorization", "Bearer "+n.APIKey)
 }
 
 // webhook makes one that asks the receiver at path.

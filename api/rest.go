@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -19,8 +20,10 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/riposte-dev/riposte"
 	webhooksv1 "github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1"
@@ -34,7 +37,6 @@ func newREST(webhooks webhooksService, search searchService, instances instances
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, marshaler{}),
 		runtime.WithErrorHandler(restError),
 		runtime.WithRoutingErrorHandler(routingError),
-		runtime.SetQueryParameterParser(queryParser{}),
 		// C1's clients never override a method, and a form must not become one.
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
@@ -194,6 +196,11 @@ func readRoute(rule *annotations.HttpRule) route {
 // ours doesn't have is refused.
 type queryParser struct{ runtime.DefaultQueryParser }
 
+// The gateway keeps the parser in a variable of its package, whatever the mux
+// that the option is given to: setting it once keeps two servers in one process
+// from racing.
+func init() { runtime.SetQueryParameterParser(queryParser{})(nil) }
+
 func (p queryParser) Parse(m proto.Message, values url.Values, filter *utilities.DoubleArray) error {
 	md := m.ProtoReflect().Descriptor()
 	ours := md.ParentFile().Package() == ripostev1.File_riposte_v1_instances_proto.Package()
@@ -213,12 +220,20 @@ func (p queryParser) Parse(m proto.Message, values url.Values, filter *utilities
 		if fd.Enum() != nil {
 			vs = []string{enumName(fd.Enum(), vs[0])}
 		}
-		if err := p.DefaultQueryParser.Parse(m, url.Values{name: vs}, filter); err != nil {
+		if err := p.DefaultQueryParser.Parse(m, url.Values{name: vs}, filter); err != nil || isGoDuration(fd, vs[0]) {
 			refuse(m, fd.JSONName(), fmt.Sprintf("can't have the value %q", strings.Join(vs, ",")))
 			return nil
 		}
 	}
 	return nil
+}
+
+// isGoDuration finds 1h and 100ms, which the gateway takes and proto3 JSON doesn't.
+func isGoDuration(fd protoreflect.FieldDescriptor, value string) bool {
+	if fd.Message() == nil || fd.Message().FullName() != "google.protobuf.Duration" {
+		return false
+	}
+	return protojson.Unmarshal([]byte(strconv.Quote(value)), &durationpb.Duration{}) != nil
 }
 
 // enumName finds FULL as INSTANCE_VIEW_FULL.

@@ -25,6 +25,11 @@ func explain(b []byte, md protoreflect.MessageDescriptor, err error) *Error {
 		return &Error{Description: err.Error()}
 	}
 	e := &Error{Description: m[3]}
+	if m[3] == "unexpected EOF" {
+		// b is whole, so this is how protojson sees the one thing that only
+		// encoding/json lets through at the end of a string.
+		return &Error{Description: `a string ends in half of a surrogate pair (\ud800 to \udfff)`}
+	}
 	at := offset(b, m[1], m[2])
 	walk(b, md, func(f field) {
 		if at >= f.at && at < f.at+len(f.value) {

@@ -186,8 +186,8 @@ func number(t *testing.T, v any) int64 {
 // TestDeliverySource has the table of sources: the event, the payload, and the
 // answer each takes. TestResponseDocument has the answers it does not take.
 func TestDeliverySource(t *testing.T) {
+	s := atOnce.use(t)
 	t.Parallel()
-	s := ripostetest.Start(t, atOnce)
 
 	// Order, precision, escapes and white space are the caller's.
 	const written = `{"z":1, "a":12345678901234567890,"f":1.10,"e":1E+2,"s":"\u00e9<&>\/é","o":{"b":[ 1 ,2],"a":null}}`
@@ -254,8 +254,8 @@ func TestDeliverySource(t *testing.T) {
 // TestPayloadRefused: what could not reach the receiver as it was written, or
 // what would hide the server's own members, is 400.
 func TestPayloadRefused(t *testing.T) {
+	s := atOnce.use(t)
 	t.Parallel()
-	s := ripostetest.Start(t)
 	r := newReceiver(t, always(ripostetest.Reply{}))
 	path := "/api/v1/webhooks/" + newWebhook(t, s, r.URL) + "/instances"
 	for _, tt := range []struct{ name, source, payload string }{
@@ -288,8 +288,8 @@ func TestPayloadRefused(t *testing.T) {
 
 // TestEveryAttempt says what stays and what changes from one attempt to the next.
 func TestEveryAttempt(t *testing.T) {
+	s := atOnce.use(t)
 	t.Parallel()
-	s := ripostetest.Start(t, atOnce)
 	failing := ripostetest.Reply{Status: 500}
 	r := newReceiver(t, inTurn(failing, failing, failing, ripostetest.Reply{Body: approve}))
 	id := askAt(t, s, r, sourceApprovalStep)
@@ -329,8 +329,8 @@ func TestEveryAttempt(t *testing.T) {
 
 // TestJWKS checks the key set's own row.
 func TestJWKS(t *testing.T) {
+	s := atOnce.use(t)
 	t.Parallel()
-	s := ripostetest.Start(t)
 	set := send(t, http.MethodGet, s.BaseURL()+"/auth/v1/jwks", "", nil).ok(t)
 	keys, _ := set["keys"].([]any)
 	if len(keys) == 0 {

@@ -9,7 +9,10 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,12 +40,73 @@ func retryAfter(d time.Duration) func(*server.Config) {
 	return func(c *server.Config) { c.RetryMinDelay, c.RetryMaxDelay = d, d }
 }
 
-// atOnce is for tests that want the next attempt, never is for those that must
-// look at an instance before it comes.
+// Most tests share a server. atOnce is for those that want the next attempt,
+// never for those that must look at an instance before it comes.
 var (
-	atOnce = retryAfter(time.Millisecond)
-	never  = retryAfter(24 * time.Hour)
+	atOnce = sharedServer{change: retryAfter(time.Millisecond)}
+	never  = sharedServer{change: retryAfter(24 * time.Hour)}
 )
+
+// sharedServer runs from the first test that uses it to the end of the last.
+type sharedServer struct {
+	change func(*server.Config)
+
+	mu     sync.Mutex
+	users  int
+	server *ripostetest.Server
+	scope  scope
+}
+
+// use must come before t.Parallel, so that all users are there before the
+// first of them ends.
+func (s *sharedServer) use(t *testing.T) *ripostetest.Server {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users++; s.users == 1 {
+		s.scope = scope{T: t}
+		s.server = ripostetest.Start(&s.scope, s.change)
+	}
+	t.Cleanup(func() { s.release(t) })
+	return s.server
+}
+
+func (s *sharedServer) release(t *testing.T) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users--; s.users == 0 {
+		s.scope.T = t
+		s.scope.end()
+	}
+}
+
+// scope is a ripostetest.TB for what outlives the test that began it.
+type scope struct {
+	*testing.T
+	cleanups []func()
+}
+
+func (s *scope) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
+
+func (s *scope) TempDir() string {
+	dir, err := os.MkdirTemp("", "riposte-e2e-")
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			s.Error(err)
+		}
+	})
+	return dir
+}
+
+func (s *scope) end() {
+	for _, f := range slices.Backward(s.cleanups) {
+		f()
+	}
+	s.cleanups = nil
+}
 
 func timedBy(clock *ripostetest.Clock) func(*server.Config) {
 	return func(c *server.Config) { c.Now = clock.Now }

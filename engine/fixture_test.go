@@ -88,6 +88,12 @@ func bound(n int) func(*riposte.Webhook) {
 	return func(w *riposte.Webhook) { w.Settings.MaxInFlight = n }
 }
 
+// shortly is a callback timeout that keeps the tests short; the API's shortest
+// is a day.
+const shortly = 2 * time.Minute
+
+func expiresShortly(w *riposte.Webhook) { w.CallbackTimeout = shortly }
+
 // ask creates n instances on w, all or none.
 func ask(t testing.TB, s riposte.Store, w riposte.Webhook, n int) []riposte.Instance {
 	t.Helper()
@@ -216,17 +222,22 @@ func (r *receiver) mostInFlight(webhookID string) int {
 // faulty is a store that fails as it is told to, before an effect or after it.
 type faulty struct {
 	riposte.Store
-	beforeClaim, afterClaim func() error
-	beforeSave, afterSave   func(riposte.Instance) error
+	beforeClaim           func() error
+	afterClaim            func(ctx context.Context) error
+	beforeSave, afterSave func(riposte.Instance) error
 }
 
 func (f *faulty) Claim(ctx context.Context, r riposte.ClaimRequest) (riposte.Claim, error) {
-	if err := fault(f.beforeClaim); err != nil {
-		return riposte.Claim{}, err
+	if f.beforeClaim != nil {
+		if err := f.beforeClaim(); err != nil {
+			return riposte.Claim{}, err
+		}
 	}
 	c, err := f.Store.Claim(ctx, r)
-	if err == nil {
-		err = fault(f.afterClaim)
+	if err == nil && f.afterClaim != nil {
+		if err := f.afterClaim(ctx); err != nil {
+			return riposte.Claim{}, err
+		}
 	}
 	return c, err
 }
@@ -242,11 +253,4 @@ func (f *faulty) SaveInstance(ctx context.Context, i riposte.Instance, a *ripost
 		err = f.afterSave(i)
 	}
 	return saved, err
-}
-
-func fault(f func() error) error {
-	if f == nil {
-		return nil
-	}
-	return f()
 }

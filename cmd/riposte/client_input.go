@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ func (s *span) Set(value string) error {
 	var days float64
 	if n, after, found := strings.Cut(value, "d"); found {
 		var err error
-		if days, err = strconv.ParseFloat(n, 64); err != nil || days > 1e4 || days < -1e4 {
+		if days, err = strconv.ParseFloat(n, 64); err != nil || !(math.Abs(days) <= 1e4) { // nor NaN
 			return fmt.Errorf("a duration is 8d, 192h or 691200s, not %q", value)
 		}
 		rest = after

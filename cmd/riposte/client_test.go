@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -68,19 +70,26 @@ func TestAnswersThatAreNotRipostes(t *testing.T) {
 	basicAuth := func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", http.StatusUnauthorized) }
 	for _, test := range []struct {
 		name   string
-		server *httptest.Server
+		answer http.HandlerFunc
+		tls    bool
 		want   string
 	}{
-		{"a web page", httptest.NewServer(http.HandlerFunc(page)), "does not answer as a Riposte server"},
-		{"a redirect", httptest.NewServer(http.HandlerFunc(elsewhere)), "the server redirects to https://elsewhere.example: name that one with --server"},
-		{"a proxy's own password", httptest.NewServer(http.HandlerFunc(basicAuth)), "(401 Unauthorized): check --server"},
-		{"a certificate of nobody's", httptest.NewTLSServer(http.HandlerFunc(page)), "certificate"},
+		{"a web page", page, false, "does not answer as a Riposte server"},
+		{"a redirect", elsewhere, false, "the server redirects to https://elsewhere.example: name that one with --server"},
+		{"a proxy's own password", basicAuth, false, "(401 Unauthorized): check --server"},
+		{"a certificate of nobody's", page, true, "certificate"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			defer test.server.Close()
-			test.server.Config.ErrorLog = nil
+			s := httptest.NewUnstartedServer(test.answer)
+			s.Config.ErrorLog = log.New(io.Discard, "", 0)
+			if test.tls {
+				s.StartTLS()
+			} else {
+				s.Start()
+			}
+			defer s.Close()
 			var out bytes.Buffer
-			code := runCommand(t.Context(), &out, "", "webhooks", "list", "--server", test.server.URL, "--api-key", "k")
+			code := runCommand(t.Context(), &out, "", "webhooks", "list", "--server", s.URL, "--api-key", "k")
 			if code != exitFailure || !strings.Contains(out.String(), test.want) {
 				t.Errorf("exit code %d: %s", code, out.String())
 			}

@@ -56,6 +56,7 @@ func newInstancesRecreateCommand(f *clientFlags) *cobra.Command {
 current URL. The new one says from which it was recreated; the old one stays.
 
 With --wait the command returns when there is an outcome.
+
 ` + exitCodes,
 		Example: "  riposte instances recreate INSTANCE_ID --wait",
 		Args:    exactly("ID"),

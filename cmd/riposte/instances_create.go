@@ -49,6 +49,7 @@ func newInstancesCreateCommand(f *clientFlags) *cobra.Command {
 when the command returns. The payload reaches the receiver byte for byte.
 
 With --wait the command returns when there is an outcome.
+
 ` + exitCodes,
 		Example: `  riposte instances create WEBHOOK_ID --test --wait
   riposte instances create WEBHOOK_ID --approval-step T-1 --payload '{"who":"ada"}' --label team=db

@@ -48,8 +48,8 @@ func newWebhooksSettingsCommand(f *clientFlags) *cobra.Command {
 			return f.showOrChangeSettings(cmd, c, req)
 		}),
 	}
-	cmd.Flags().StringVar(&retryPolicy, "retry-policy", "", "`POLICY`: fast or fast-then-slow")
-	cmd.Flags().Int32Var(&maxInFlight, "max-in-flight", 0, "attempts at once, 1 to 1024")
+	cmd.Flags().StringVar(&retryPolicy, "retry-policy", "", "the `POLICY` fast or fast-then-slow")
+	cmd.Flags().Int32Var(&maxInFlight, "max-in-flight", 0, "`N` attempts at once, 1 to 1024")
 	return cmd
 }
 

@@ -1,0 +1,50 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/riposte-dev/riposte"
+)
+
+// What the tests, which are package api_test, see of the inside.
+var (
+	ParseFilter    = parseFilter
+	AllowedMethods = allowedMethods
+)
+
+const MaxFilterLength = maxFilterLength
+
+// Page reads a page's token and returns where it begins.
+func Page(token string, filter ...string) (before string, err error) {
+	p, err := newPage(0, token, maxPageSize, filter...)
+	return p.before, err
+}
+
+// PageSize returns how many rows a page has.
+func PageSize(asked int32, largest int) (int, error) {
+	p, err := newPage(asked, "", largest)
+	return p.size, err
+}
+
+// PageToken is the token of the page after id.
+func PageToken(id string, filter ...string) string {
+	return page{tag: pageTag(filter)}.token(id)
+}
+
+// Waiters are those who wait for outcomes.
+type Waiters struct{ waiters }
+
+func (w *Waiters) Add(id string) (<-chan struct{}, func()) { return w.add(id) }
+func (w *Waiters) Decided(i riposte.Instance)              { w.decided(i) }
+
+// Len is for how many instances somebody waits.
+func (w *Waiters) Len() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.m)
+}
+
+// REST is the routes below /api/ without authentication.
+func (s *Server) REST() http.Handler {
+	return newREST(webhooksService{s}, searchService{s}, instancesService{s}, settingsService{s}, keysService{s})
+}

@@ -1,0 +1,54 @@
+package api_test
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/api"
+	"github.com/riposte-dev/riposte/sqlite"
+)
+
+const adminKey = "riposte-api-test-key"
+
+// newAPI is the API alone, over a store of its own: nothing is delivered.
+func newAPI(t testing.TB) (*api.Server, riposte.Store) {
+	t.Helper()
+	store, err := sqlite.Open(t.Context(), t.TempDir(), sqlite.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	key, err := riposte.NewKeyWithSecret("test", riposte.RoleAdmin, adminKey, store.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := api.New(api.Options{
+		Store:     store,
+		PublicURL: "https://riposte.example",
+		Check:     func(string) (string, error) { return "receiver.example", nil },
+		JWKS:      []byte(`{"keys":[]}`),
+		Keys:      []riposte.Key{key},
+		Tokens:    newTokens(t),
+		Logger:    slog.New(slog.DiscardHandler),
+	})
+	t.Cleanup(s.Close)
+	return s, store
+}
+
+func newTokens(t testing.TB) *api.CallbackTokens {
+	t.Helper()
+	key, err := api.NewCallbackKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := api.NewCallbackTokens(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
