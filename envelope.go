@@ -66,14 +66,15 @@ func (e Envelope) Payload() []byte {
 	return append(p, '}')
 }
 
-// CallbackURL returns the callback URL that the body carries.
+// CallbackURL returns the callback URL that the body carries. It stops reading
+// there: a payload may be large, and each attempt asks.
 func (e Envelope) CallbackURL() string {
-	var v struct {
-		CallbackURL string `json:"callbackUrl"`
-	}
-	dec := json.NewDecoder(bytes.NewReader(e.Body))
-	_ = dec.Decode(&v) // built above
-	return v.CallbackURL
+	const member = `,"callbackUrl":`
+	head := e.Body[:e.payloadAt]
+	var u string
+	dec := json.NewDecoder(bytes.NewReader(head[bytes.Index(head, []byte(member))+len(member):]))
+	_ = dec.Decode(&u) // NewEnvelope wrote it
+	return u
 }
 
 func payloadMembers(payload []byte) []byte {

@@ -149,7 +149,10 @@ func (i Instance) Advance(e Event, now time.Time) (Instance, error) {
 func (i Instance) refuses(e Event, now time.Time) error {
 	_, handOver := e.(HandedOver)
 	if i.State.Closed() || i.State == StateProcessResponse && !handOver {
-		return i.closedError()
+		if _, ok := e.(Answered); ok {
+			return i.closedError()
+		}
+		return ErrInstanceClosed
 	}
 	due, expired := !now.Before(i.DueAt), !now.Before(i.ExpiresAt)
 	switch e := e.(type) {

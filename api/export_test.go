@@ -1,10 +1,6 @@
 package api
 
-import (
-	"net/http"
-
-	"github.com/riposte-dev/riposte"
-)
+import "github.com/riposte-dev/riposte"
 
 // What the tests, which are package api_test, see of the inside.
 var (
@@ -42,9 +38,4 @@ func (w *Waiters) Len() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.m)
-}
-
-// REST is the routes below /api/ without authentication.
-func (s *Server) REST() http.Handler {
-	return newREST(webhooksService{s}, searchService{s}, instancesService{s}, settingsService{s}, keysService{s})
 }

@@ -1,7 +1,11 @@
 package api_test
 
 import (
+	"context"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/riposte-dev/riposte"
@@ -51,4 +55,15 @@ func newTokens(t testing.TB) *api.CallbackTokens {
 		t.Fatal(err)
 	}
 	return tokens
+}
+
+// newRequest is one as a server gets it; rest has method and target.
+func newRequest(ctx context.Context, rest, body string) *http.Request {
+	method, target, _ := strings.Cut(rest, " ")
+	r := httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+adminKey)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return r
 }

@@ -6,8 +6,9 @@
 //     it holds, spliced in and out byte for byte (docs/adr/0002-raw-json-payload.md).
 //   - A field mask's paths may be snake_case as well as camelCase, because C1's
 //     clients send both.
-//   - Unknown fields are ignored on C1's operations, so that its newer clients
-//     work, and refused on Riposte's own (PROTOCOL.md section 1, Rules).
+//   - Unknown fields are ignored in requests of C1's operations and in every
+//     response, so that newer clients and servers work, and refused in requests
+//     of Riposte's own (PROTOCOL.md section 1, Rules).
 package apijson
 
 import (
@@ -46,11 +47,18 @@ func Marshal(m proto.Message) ([]byte, error) {
 			return
 		}
 		raw, _ := base64.StdEncoding.DecodeString(strings.Trim(string(f.value), `"`)) // protojson wrote it
-		if len(raw) == 0 {
+		switch {
+		case len(raw) == 0:
 			raw = []byte("null")
+		case !json.Valid(raw):
+			// Spliced in, it could pass for fields of the message itself.
+			err = &Error{Field: f.path, Description: "must be one JSON value"}
 		}
 		e.replace(f, raw)
 	})
+	if err != nil {
+		return nil, err
+	}
 	return e.apply(b), nil
 }
 
@@ -64,7 +72,7 @@ func Unmarshal(b []byte, m proto.Message) error {
 	if !isObject(b) {
 		return &Error{Description: "the body must be a JSON object"}
 	}
-	lenient := md.ParentFile().Package() != ripostev1.File_riposte_v1_instances_proto.Package()
+	lenient := !strict(md)
 	var unknown *Error
 	var e edits
 	walk(b, md, func(f field) {
@@ -89,6 +97,13 @@ func Unmarshal(b []byte, m proto.Message) error {
 		return explain(b, md, err)
 	}
 	return nil
+}
+
+// strict reports whether md is a request of Riposte's own. A response is read
+// leniently, so that a client works with a newer server.
+func strict(md protoreflect.MessageDescriptor) bool {
+	return md.ParentFile().Package() == ripostev1.File_riposte_v1_instances_proto.Package() &&
+		strings.HasSuffix(string(md.Name()), "Request")
 }
 
 // Codec is the connect.Codec that replaces connect's own for JSON.

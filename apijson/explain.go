@@ -26,9 +26,9 @@ func explain(b []byte, md protoreflect.MessageDescriptor, err error) *Error {
 	}
 	e := &Error{Description: m[3]}
 	if m[3] == "unexpected EOF" {
-		// b is whole, so this is how protojson sees the one thing that only
-		// encoding/json lets through at the end of a string.
-		return &Error{Description: `a string ends in half of a surrogate pair (\ud800 to \udfff)`}
+		// b is whole, so protojson looked for the other half of a pair, which
+		// encoding/json does without.
+		return &Error{Description: `a string has half of a surrogate pair (\ud800 to \udfff)`}
 	}
 	at := offset(b, m[1], m[2])
 	walk(b, md, func(f field) {
@@ -59,6 +59,9 @@ func offset(b []byte, line, column string) int {
 }
 
 func join(path, name string) string {
+	if name == "" {
+		name = `""`
+	}
 	if path == "" {
 		return name
 	}

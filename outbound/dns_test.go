@@ -137,15 +137,16 @@ func TestNameThatFailsInDNS(t *testing.T) {
 	}
 }
 
-// TestGuardSeesWhatNamesResolveTo has names that only the guard can judge. The
-// port is 443 on loopback: if a connect were made, it would be refused.
+// TestGuardSeesWhatNamesResolveTo has names that only the guard can judge. They
+// resolve to loopback, where nothing listens on 443, and to addresses that are
+// nobody's, so that a guard that is broken does no harm here.
 func TestGuardSeesWhatNamesResolveTo(t *testing.T) {
 	zone := map[string][]string{
 		"loopback.example": {"127.0.0.1"},
-		"metadata.example": {"169.254.169.254"},
+		"reserved.example": {"192.0.2.1"},
 		"mapped.example":   {"::ffff:127.0.0.1"},
-		"six.example":      {"::1", "fd00::1", "fe80::1"},
-		"both.example":     {"10.0.0.1", "::1", "127.0.0.1"},
+		"six.example":      {"::1", "2001:db8::1"},
+		"both.example":     {"192.0.2.1", "::1", "127.0.0.1"},
 		"zero.example":     {"0.0.0.0", "::"},
 		"alias.example":    {"CNAME second.example."},
 		"second.example":   {"CNAME localhost."},
@@ -171,7 +172,7 @@ func TestGuardSeesWhatNamesResolveTo(t *testing.T) {
 func TestGuardTakesTheAllowedOneOfMixedAddresses(t *testing.T) {
 	destination := receiver(t, func(http.ResponseWriter, *http.Request) {})
 	c := newClient(t, nil)
-	resolveWith(t, c, map[string][]string{"mixed.example": {"10.0.0.1", "127.0.0.1", "169.254.169.254"}})
+	resolveWith(t, c, map[string][]string{"mixed.example": {"192.0.2.1", "127.0.0.1", "198.51.100.1"}})
 	r := send(t, c, strings.Replace(destination, "127.0.0.1", "mixed.example", 1))
 	wantStatus(t, r, 200)
 	if r.Attempt.Phases.DNS <= 0 || !strings.HasPrefix(r.Attempt.RemoteAddress, "127.0.0.1:") {
@@ -186,7 +187,7 @@ func TestNameIsResolvedAnewForEveryConnection(t *testing.T) {
 	resolveWith(t, c, zone)
 	rebinding := strings.Replace(destination, "127.0.0.1", "rebinding.example", 1)
 	wantStatus(t, send(t, c, rebinding), 200)
-	resolveWith(t, c, map[string][]string{"rebinding.example": {"10.0.0.1"}})
+	resolveWith(t, c, map[string][]string{"rebinding.example": {"192.0.2.1"}})
 	wantError(t, send(t, c, rebinding), riposte.PhaseConnect, ReasonBlockedAddress)
 }
 

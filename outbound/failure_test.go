@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -51,6 +52,25 @@ func TestConnectErrorsAreTold(t *testing.T) {
 	} {
 		if c := classify(dialError(errno), riposte.PhaseConnect); c != (cause{riposte.PhaseConnect, reason}) {
 			t.Errorf("%v is %v, want %s", errno, c, reason)
+		}
+	}
+}
+
+func TestBrokenConnectionsAreTold(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		in   riposte.Phase
+		want cause
+	}{
+		{syscall.EPIPE, riposte.PhaseRequest, cause{riposte.PhaseRequest, ReasonReset}},
+		{syscall.ECONNRESET, riposte.PhaseResponse, cause{riposte.PhaseResponse, ReasonReset}},
+		{io.EOF, riposte.PhaseRequest, cause{riposte.PhaseRequest, ReasonCutOff}},
+		{io.EOF, riposte.PhaseTLS, cause{riposte.PhaseTLS, ReasonHandshake}},
+		// TLS 1.3: the receiver demands a certificate of us after the handshake.
+		{&net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}, riposte.PhaseResponse, cause{riposte.PhaseTLS, ReasonHandshake}},
+	} {
+		if got := classify(fmt.Errorf("wrapping: %w", c.err), c.in); got != c.want {
+			t.Errorf("%v in %s is %v, want %v", c.err, c.in, got, c.want)
 		}
 	}
 }

@@ -93,7 +93,7 @@ func keptHeaders(all http.Header) http.Header {
 }
 
 // headerText makes a receiver's header fit for stores and screens, which take
-// valid UTF-8 without control characters.
+// valid UTF-8 without control characters. strings.Map sees to the UTF-8.
 func headerText(value string) string {
 	if len(value) > maxHeaderLength {
 		value = value[:maxHeaderLength] + "…"
@@ -103,7 +103,7 @@ func headerText(value string) string {
 			return unicode.ReplacementChar
 		}
 		return r
-	}, strings.ToValidUTF8(value, string(unicode.ReplacementChar)))
+	}, value)
 }
 
 // maxRetryAfter bounds what a receiver may ask for, so that nothing overflows.

@@ -3,12 +3,9 @@ package ripostetest
 import (
 	"context"
 	"log/slog"
-	"net/http"
 
 	"github.com/riposte-dev/riposte"
-	"github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1/webhooksv1connect"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
-	"github.com/riposte-dev/riposte/gen/riposte/v1/ripostev1connect"
 	"github.com/riposte-dev/riposte/server"
 )
 
@@ -25,14 +22,9 @@ type TB interface {
 // Server is a whole server on loopback, with a client of every service.
 type Server struct {
 	*server.Server
-	Config server.Config
-	APIKey string // an admin's
-
-	Webhooks  webhooksv1connect.WebhooksServiceClient
-	Search    webhooksv1connect.WebhooksSearchClient
-	Instances ripostev1connect.InstancesServiceClient
-	Settings  ripostev1connect.WebhookSettingsServiceClient
-	Keys      ripostev1connect.KeysServiceClient
+	*Client // an admin's
+	Config  server.Config
+	APIKey  string // an admin's
 
 	tb     TB
 	cancel context.CancelFunc
@@ -66,7 +58,8 @@ func Start(tb TB, changes ...func(*server.Config)) *Server {
 		tb.Fatalf("starting a server: %v", err)
 	}
 	s := &Server{Server: opened, Config: c, APIKey: c.APIKey, tb: tb, cancel: cancel, ended: make(chan struct{})}
-	s.connect()
+	s.Client = NewClient(s.BaseURL(), s.APIKey)
+	tb.Cleanup(s.CloseIdleConnections)
 	go func() {
 		defer close(s.ended)
 		s.err = opened.Run(ctx)
@@ -88,31 +81,6 @@ func (s *Server) Stop() {
 
 // BaseURL is where the server listens.
 func (s *Server) BaseURL() string { return "http://" + s.Addr().String() }
-
-func (s *Server) connect() {
-	client := &http.Client{Transport: authorized{s.APIKey, &http.Transport{MaxIdleConnsPerHost: 64}}}
-	base := s.BaseURL()
-	s.Webhooks = webhooksv1connect.NewWebhooksServiceClient(client, base)
-	s.Search = webhooksv1connect.NewWebhooksSearchClient(client, base)
-	s.Instances = ripostev1connect.NewInstancesServiceClient(client, base)
-	s.Settings = ripostev1connect.NewWebhookSettingsServiceClient(client, base)
-	s.Keys = ripostev1connect.NewKeysServiceClient(client, base)
-	s.tb.Cleanup(client.CloseIdleConnections)
-}
-
-// authorized adds the API key to each request.
-type authorized struct {
-	key  string
-	next *http.Transport
-}
-
-func (a authorized) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.Header.Set("Authorization", "Bearer "+a.key)
-	return a.next.RoundTrip(r)
-}
-
-func (a authorized) CloseIdleConnections() { a.next.CloseIdleConnections() }
 
 // WaitFor returns the instance, in the view FULL, once done says so; it asks
 // again after each change of the instance. When ctx ends first, it returns the

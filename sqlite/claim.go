@@ -84,7 +84,7 @@ func (c *claiming) expire() error {
 func (c *claiming) visitLanes() error {
 	due := c.lanes.due(c.now.UnixMicro())
 	for {
-		due = slices.DeleteFunc(due, func(l *lane) bool { return c.allowance(l) == 0 })
+		due = slices.DeleteFunc(due, func(l *lane) bool { return c.allowance(l, c.limit, c.settling) == 0 })
 		if len(due) == 0 {
 			return nil
 		}
@@ -97,14 +97,11 @@ func (c *claiming) visitLanes() error {
 
 // round goes once over the lanes and returns those that may have more.
 func (c *claiming) round(due []*lane) ([]*lane, error) {
-	share := max(1, c.limit/len(due))
-	left, total := due[:0:0], c.limit
 	var picked []int64
+	share, limit, settling := max(1, c.limit/len(due)), c.limit, c.settling
+	left := due[:0:0]
 	for _, l := range due {
-		take := c.allowance(l)
-		if !l.webhook.Deleted() {
-			take = min(take, share, total)
-		}
+		take := c.allowance(l, min(share, limit), settling)
 		if take == 0 {
 			continue
 		}
@@ -115,24 +112,27 @@ func (c *claiming) round(due []*lane) ([]*lane, error) {
 		if len(numbers) == take {
 			left = append(left, l)
 		}
-		if !l.webhook.Deleted() {
-			total -= len(numbers)
+		if l.webhook.Deleted() {
+			settling -= len(numbers)
+		} else {
+			limit -= len(numbers)
 		}
 		picked = append(picked, numbers...)
 	}
 	return left, c.advance(picked)
 }
 
-// allowance is how many rows of a lane may be looked at. A deleted webhook's
-// need no room, because no attempt begins.
-func (c *claiming) allowance(l *lane) int {
+// allowance is how many rows of a lane may be looked at, if limit attempts may
+// begin and settling instances move on without one. A deleted webhook's need
+// no room.
+func (c *claiming) allowance(l *lane, limit, settling int) int {
 	switch {
-	case c.settling <= 0:
+	case settling <= 0:
 		return 0
 	case l.webhook.Deleted():
-		return c.settling
+		return settling
 	}
-	return max(0, min(c.room(l), c.limit))
+	return max(0, min(c.room(l), limit))
 }
 
 func (c *claiming) room(l *lane) int {

@@ -7,11 +7,16 @@
 // commit goes into the next, so the price of an fsync is shared by all who wait:
 //
 //	caller ──op──▶ queue ──▶ BEGIN IMMEDIATE
-//	caller ──op──▶           SAVEPOINT, op, RELEASE   (or ROLLBACK TO: one op's
-//	caller ──op──▶           SAVEPOINT, op, RELEASE    failure is its own)
+//	caller ──op──▶           op
+//	caller ──op──▶           op
 //	                         COMMIT ── fsync
 //	subscribers ◀────        changed instances, in the order of the commits
 //	caller ◀─answer──        answers
+//
+// One op's failure is its own. Most fail before they have written anything. If
+// one fails half way, the transaction is rolled back and the batch runs again
+// with a savepoint around each op; savepoints from the start would cost each op
+// a copy of every page that it changes. So ops must be able to run twice.
 //
 // Nobody is answered before the commit is on disk: WAL with synchronous=FULL,
 // which Open reads back and insists on. A commit that finds the disk full is

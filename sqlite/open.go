@@ -39,8 +39,9 @@ type Options struct {
 	// Logger is told what no caller hears of. Default: slog.Default().
 	Logger *slog.Logger
 	// Fatal is called when a commit or a checkpoint failed so that nobody can
-	// know what is on disk. It should not return; if it does, the store
-	// refuses everything from then on. Default: log and exit with status 1.
+	// know what is on disk. It should not return; if it does after a commit,
+	// the store refuses everything from then on. Default: log and exit with
+	// status 1.
 	Fatal func(error)
 }
 
@@ -79,12 +80,9 @@ var _ riposte.Store = (*Store)(nil)
 // its tables up to date. ErrLocked when another process has it open.
 func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 	opts = opts.withDefaults()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the data directory: %w", err)
-	}
-	dir, err := filepath.Abs(dir)
+	dir, err := makeDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("finding the data directory: %w", err)
+		return nil, fmt.Errorf("making the data directory: %w", err)
 	}
 	held, err := lock(dir)
 	if err != nil {
@@ -118,6 +116,23 @@ func (s *Store) open(ctx context.Context, path string, opts Options) error {
 		return fmt.Errorf("preparing the queries: %w", err)
 	}
 	return nil
+}
+
+// makeDir makes the data directory if need be and returns its absolute path.
+// Its entry is synced here; for the files in it SQLite sees to that.
+func makeDir(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	parent, err := os.Open(filepath.Dir(dir))
+	if err != nil {
+		return "", err
+	}
+	return dir, errors.Join(parent.Sync(), parent.Close())
 }
 
 // makePrivate makes the database file before SQLite does, whose other files

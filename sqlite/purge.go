@@ -59,6 +59,7 @@ func (t *tx) purgeStep(before time.Time, limit int) (int, error) {
 }
 
 func (t *tx) purgeDeletedWebhooks(before time.Time) error {
+	t.writes++
 	rows, err := t.purgeWebhooks.QueryContext(context.Background(), before.UnixMicro())
 	if err != nil {
 		return err

@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/riposte-dev/riposte"
@@ -12,42 +14,66 @@ import (
 type tx struct {
 	*statements
 	lanes   *lanes
+	writes  int                // statements that may have changed something
 	changed []riposte.Instance // to be published after the commit
 	undo    []func()           // takes back what ops did to lanes
 }
 
 // mark is a point in a transaction to which it can be rolled back.
-type mark struct{ changed, undo int }
+type mark struct{ writes, changed, undo int }
 
-// within runs an op in a savepoint, so that its failure is its own.
-func (t *tx) within(run func(*tx) error) error {
-	m := mark{len(t.changed), len(t.undo)}
-	if _, err := t.exec(t.savepoint); err != nil {
-		return err
+func (t *tx) mark() mark { return mark{t.writes, len(t.changed), len(t.undo)} }
+
+// errTainted says that an op failed after it had written something.
+var errTainted = errors.New("an op failed half way")
+
+// bare runs an op as it is. That does for almost every op, because those that
+// fail mostly do so before they write.
+func (t *tx) bare(run func(*tx) error) (opErr, txErr error) {
+	m := t.mark()
+	if opErr = run(t); opErr == nil {
+		return nil, nil
 	}
-	if err := run(t); err != nil {
-		t.rollBackTo(m)
-		if _, lost := t.exec(t.rollbackToSavepoint); lost != nil {
-			return fmt.Errorf("%w (rolling back: %w)", err, lost)
-		}
-		_, _ = t.exec(t.releaseSavepoint) // an empty savepoint, which goes with the transaction
-		return err
+	if t.writes > m.writes {
+		return opErr, errTainted
 	}
-	_, err := t.exec(t.releaseSavepoint)
-	return err
+	t.forget(m)
+	return opErr, nil
 }
 
-// rollBackTo takes back what is kept in memory; SQLite does the rest.
-func (t *tx) rollBackTo(m mark) {
+// isolated runs an op in a savepoint, so that its failure is its own. SQLite
+// copies each page that is changed within one.
+func (t *tx) isolated(run func(*tx) error) (opErr, txErr error) {
+	if err := t.control(t.savepoint); err != nil {
+		return nil, err
+	}
+	m := t.mark()
+	if opErr = run(t); opErr != nil {
+		t.forget(m)
+		txErr = t.control(t.rollbackToSavepoint)
+	}
+	return opErr, cmp.Or(txErr, t.control(t.releaseSavepoint))
+}
+
+// forget takes back what is kept in memory; SQLite does the rest.
+func (t *tx) forget(m mark) {
 	for i := len(t.undo) - 1; i >= m.undo; i-- {
 		t.undo[i]()
 	}
 	t.undo = t.undo[:m.undo]
 	t.changed = t.changed[:m.changed]
+	t.writes = m.writes
+}
+
+// control begins or ends a transaction or a savepoint.
+func (t *tx) control(s *sql.Stmt) error {
+	_, err := s.ExecContext(context.Background())
+	return err
 }
 
 // exec runs a statement. What has begun is not interrupted, hence no context.
 func (t *tx) exec(s *sql.Stmt, args ...any) (sql.Result, error) {
+	t.writes++
 	return s.ExecContext(context.Background(), args...)
 }
 
@@ -58,6 +84,9 @@ func (t *tx) affects(s *sql.Stmt, args ...any) (bool, error) {
 		return false, err
 	}
 	n, err := r.RowsAffected()
+	if n == 0 {
+		t.writes--
+	}
 	return n > 0, err
 }
 
@@ -93,6 +122,17 @@ type statements struct {
 	loadNumbered, loadEnvelopes                  *sql.Stmt
 	purgeable, purgeLabels, purge, purgeWebhooks *sql.Stmt
 	insertSecret, insertKey                      *sql.Stmt
+
+	all []*sql.Stmt
+}
+
+// close must come before the connection's, which would stay open for them.
+func (s *statements) close() error {
+	var errs []error
+	for _, each := range s.all {
+		errs = append(errs, each.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func prepareStatements(ctx context.Context, conn *sql.Conn) (statements, error) {
@@ -136,6 +176,7 @@ func prepareStatements(ctx context.Context, conn *sql.Conn) (statements, error) 
 		if *each.stmt, err = conn.PrepareContext(context.WithoutCancel(ctx), each.sql); err != nil {
 			return s, fmt.Errorf("preparing %q: %w", each.sql, err)
 		}
+		s.all = append(s.all, *each.stmt)
 	}
 	return s, nil
 }

@@ -17,7 +17,7 @@ const (
 	// maxBatchWeight bounds how much one commit takes, and with it how long
 	// those who came just after must wait. An op weighs as many instances as
 	// it may write.
-	maxBatchWeight = 256
+	maxBatchWeight = 512
 )
 
 var errClosed = errors.New("the store is closed")
@@ -85,10 +85,12 @@ func (w *writer) connect(ctx context.Context, path string, now time.Time) error 
 	return err
 }
 
+const releaseLeasesSQL = `UPDATE instances SET due_at = ?1 WHERE state = 'RUNNING' AND due_at > ?1`
+
 // releaseLeases makes due what was RUNNING in a process that is gone. The
 // state machine then sees that the lease ran out.
 func releaseLeases(ctx context.Context, conn *sql.Conn, now time.Time) error {
-	_, err := conn.ExecContext(ctx, `UPDATE instances SET due_at = ?1 WHERE state = 'RUNNING' AND due_at > ?1`, now.UnixMicro())
+	_, err := conn.ExecContext(ctx, releaseLeasesSQL, now.UnixMicro())
 	if err != nil {
 		return fmt.Errorf("releasing the leases of the last process: %w", err)
 	}
@@ -158,16 +160,21 @@ func (w *writer) gather(batch []*op) []*op {
 }
 
 // commit runs a batch in one transaction, leaves each op's answer in it, and
-// returns the instances that changed.
+// returns the instances that changed. The second time around, if there is one,
+// each op has a savepoint.
 func (w *writer) commit(batch []*op) []riposte.Instance {
 	t := &tx{statements: &w.stmts, lanes: w.lanes}
-	err := w.transact(t, batch)
+	err := w.transact(t, batch, t.bare)
+	if errors.Is(err, errTainted) {
+		t.forget(mark{})
+		err = w.transact(t, batch, t.isolated)
+	}
 	if err == nil {
 		w.commits++
 		w.checkpoints.committed(w.conn)
 		return t.changed
 	}
-	t.rollBackTo(mark{})
+	t.forget(mark{})
 	for _, o := range batch {
 		o.err = err
 	}
@@ -175,27 +182,25 @@ func (w *writer) commit(batch []*op) []riposte.Instance {
 }
 
 // transact returns an error if the whole batch came to nothing.
-func (w *writer) transact(t *tx, batch []*op) error {
+func (w *writer) transact(t *tx, batch []*op, run func(func(*tx) error) (opErr, txErr error)) error {
 	if w.broken != nil {
 		return w.broken
 	}
-	if _, err := t.exec(t.begin); err != nil {
+	if err := t.control(t.begin); err != nil {
 		return unavailable(err)
 	}
 	for _, o := range batch {
-		if o.err = o.ctx.Err(); o.err != nil {
-			continue
-		}
-		if o.err = t.within(o.run); o.err != nil && dooms(o.err) {
-			w.rollBack(t)
-			return unavailable(o.err)
+		if err := w.runOp(o, run); err != nil {
+			// Its own error would say that SQLite has rolled back by itself.
+			_ = t.control(t.rollback)
+			return err
 		}
 	}
-	_, err := t.exec(t.commit)
+	err := t.control(t.commit)
 	if err == nil {
 		return nil
 	}
-	w.rollBack(t)
+	_ = t.control(t.rollback)
 	if harmless(err) {
 		return unavailable(err)
 	}
@@ -204,9 +209,22 @@ func (w *writer) transact(t *tx, batch []*op) error {
 	return w.broken
 }
 
-// rollBack leaves no transaction open. Its own error says that SQLite has
-// already rolled back by itself.
-func (w *writer) rollBack(t *tx) { _, _ = t.exec(t.rollback) }
+// runOp leaves o's answer in it, and returns an error if that ends the whole
+// transaction.
+func (w *writer) runOp(o *op, run func(func(*tx) error) (opErr, txErr error)) error {
+	if o.err = o.ctx.Err(); o.err != nil {
+		return nil
+	}
+	var txErr error
+	o.err, txErr = run(o.run)
+	switch {
+	case dooms(o.err):
+		return unavailable(o.err)
+	case txErr != nil && !errors.Is(txErr, errTainted):
+		return unavailable(txErr)
+	}
+	return txErr
+}
 
 // drain lets nothing more in and waits for what is under way.
 func (w *writer) drain() {
@@ -233,7 +251,7 @@ func (w *writer) close() error {
 }
 
 func (w *writer) disconnect() error {
-	var errs []error
+	errs := []error{w.stmts.close()}
 	if w.conn != nil {
 		errs = append(errs, w.conn.Close())
 	}

@@ -3,6 +3,7 @@ package storetest
 import (
 	"maps"
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/riposte-dev/riposte"
@@ -16,7 +17,7 @@ var model = []behaviour{
 			// runs before left open expires.
 			h.clock.Advance(riposte.MaxCallbackTimeout)
 			h.settle(riposte.ClaimRequest{})
-			m := &modelled{house: &house{TB: h.TB, store: h.store, clock: h.clock}, t: t,
+			m := &modelled{house: &house{TB: ruled{h.TB, t}, store: h.store, clock: h.clock}, t: t,
 				webhooks: make(map[string]riposte.Webhook), instances: make(map[string]riposte.Instance),
 				attempts: make(map[string]map[int]bool), stale: make(map[string]riposte.Instance), touched: make(map[string]bool)}
 			t.Repeat(map[string]func(*rapid.T){
@@ -37,6 +38,16 @@ var model = []behaviour{
 		})
 	}},
 }
+
+// ruled is a testing.TB whose failures are rapid's, which then looks for a
+// shorter way to the same.
+type ruled struct {
+	testing.TB
+	t *rapid.T
+}
+
+func (r ruled) Errorf(format string, args ...any) { r.t.Errorf(format, args...) }
+func (r ruled) Fatalf(format string, args ...any) { r.t.Fatalf(format, args...) }
 
 // modelled is a store beside what it should be: the state machine over maps.
 type modelled struct {

@@ -39,24 +39,22 @@ func Run(t *testing.T, open Open) {
 	}
 }
 
-// Failures runs the suite and returns the names of the cases that fail: for
-// tests that plant a bug in a store and want it found.
-func Failures(t testing.TB, open Open) []string {
-	var failed []string
-	for _, b := range behaviours() {
-		w := &witness{TB: t}
-		var wait sync.WaitGroup
-		wait.Go(func() { // which FailNow may end
-			defer w.recovers()
-			b.show(newHouse(w, open))
-		})
-		wait.Wait()
-		w.cleanUp()
-		if w.Failed() {
-			failed = append(failed, b.name)
-		}
+// Fails runs one case and reports whether it fails: for tests that plant a bug
+// in a store and want it found.
+func Fails(t testing.TB, name string, open Open) bool {
+	t.Helper()
+	all := behaviours()
+	n := slices.IndexFunc(all, func(b behaviour) bool { return b.name == name })
+	if n < 0 {
+		t.Fatalf("there is no case %q", name)
 	}
-	return failed
+	w := &witness{TB: t}
+	defer w.cleanUp()
+	func() {
+		defer w.recovers()
+		all[n].show(newHouse(w, open))
+	}()
+	return w.Failed()
 }
 
 // Clock stands still until it is told to go on.

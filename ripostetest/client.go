@@ -1,0 +1,49 @@
+package ripostetest
+
+import (
+	"net/http"
+
+	"github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1/webhooksv1connect"
+	"github.com/riposte-dev/riposte/gen/riposte/v1/ripostev1connect"
+)
+
+// Client has a client of each of a server's services.
+type Client struct {
+	Webhooks  webhooksv1connect.WebhooksServiceClient
+	Search    webhooksv1connect.WebhooksSearchClient
+	Instances ripostev1connect.InstancesServiceClient
+	Settings  ripostev1connect.WebhookSettingsServiceClient
+	Keys      ripostev1connect.KeysServiceClient
+
+	http *http.Client
+}
+
+// NewClient returns a client of the server at base that calls with an API key.
+func NewClient(base, apiKey string) *Client {
+	h := &http.Client{Transport: authorized{apiKey, &http.Transport{MaxIdleConnsPerHost: 64}}}
+	return &Client{
+		Webhooks:  webhooksv1connect.NewWebhooksServiceClient(h, base),
+		Search:    webhooksv1connect.NewWebhooksSearchClient(h, base),
+		Instances: ripostev1connect.NewInstancesServiceClient(h, base),
+		Settings:  ripostev1connect.NewWebhookSettingsServiceClient(h, base),
+		Keys:      ripostev1connect.NewKeysServiceClient(h, base),
+		http:      h,
+	}
+}
+
+// CloseIdleConnections lets go of the connections that no call uses.
+func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
+
+// authorized adds the API key to each request.
+type authorized struct {
+	key  string
+	next *http.Transport
+}
+
+func (a authorized) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+a.key)
+	return a.next.RoundTrip(r)
+}
+
+func (a authorized) CloseIdleConnections() { a.next.CloseIdleConnections() }
