@@ -220,7 +220,7 @@ func (p queryParser) Parse(m proto.Message, values url.Values, filter *utilities
 		if fd.Enum() != nil {
 			vs = []string{enumName(fd.Enum(), vs[0])}
 		}
-		if err := p.DefaultQueryParser.Parse(m, url.Values{name: vs}, filter); err != nil || isGoDuration(fd, vs[0]) {
+		if err := p.parseField(m, fd, name, vs, filter); err != nil {
 			refuse(m, fd.JSONName(), fmt.Sprintf("can't have the value %q", strings.Join(vs, ",")))
 			return nil
 		}
@@ -228,12 +228,18 @@ func (p queryParser) Parse(m proto.Message, values url.Values, filter *utilities
 	return nil
 }
 
-// isGoDuration finds 1h and 100ms, which the gateway takes and proto3 JSON doesn't.
-func isGoDuration(fd protoreflect.FieldDescriptor, value string) bool {
+// parseField reads durations as proto3 JSON does: the gateway takes 1h and
+// 100ms, and doesn't take the longest.
+func (p queryParser) parseField(m proto.Message, fd protoreflect.FieldDescriptor, name string, values []string, filter *utilities.DoubleArray) error {
 	if fd.Message() == nil || fd.Message().FullName() != "google.protobuf.Duration" {
-		return false
+		return p.DefaultQueryParser.Parse(m, url.Values{name: values}, filter)
 	}
-	return protojson.Unmarshal([]byte(strconv.Quote(value)), &durationpb.Duration{}) != nil
+	d := &durationpb.Duration{}
+	if err := protojson.Unmarshal([]byte(strconv.Quote(strings.Join(values, ","))), d); err != nil {
+		return err
+	}
+	m.ProtoReflect().Set(fd, protoreflect.ValueOfMessage(d.ProtoReflect()))
+	return nil
 }
 
 // enumName finds FULL as INSTANCE_VIEW_FULL.

@@ -111,7 +111,7 @@ func TestPathsThatAreNotThere(t *testing.T) {
 	for _, rest := range []string{
 		"GET /", "GET /api/", "GET /api/v1", "GET /api/v2/webhooks", "GET /api/v1/webhooks/", "POST /api/v1/webhooks/", "GET /api/v1/instances/",
 		"GET /api/v1/keys/", "POST /api/v1/webhooks/x/", "POST /api/v1/webhooks/x/test/", "POST /api/v1/webhooks/callback/", "POST /api/v1/webhooks/callback/a/b",
-		"POST /api/v1/instances:batchcreate", "POST /api/v1/instances/:cancel", "GET /healthz/", "GET /auth/v1/jwks/", "POST /riposte.v1.Nothing/Get",
+		"POST /api/v1/instances:batchcreate", "GET /healthz/", "GET /auth/v1/jwks/", "POST /riposte.v1.Nothing/Get",
 	} {
 		method, path, _ := strings.Cut(rest, " ")
 		r := n.send(method, path, "")

@@ -100,7 +100,8 @@ func TestList(t *testing.T) {
 		t.Run(fmt.Sprintf("page by page/%d at a time", size), func(t *testing.T) {
 			t.Parallel()
 			var listed, found []string
-			for token := ""; ; {
+			pages := 0
+			for token := ""; ; pages++ {
 				p := list(t, s, fmt.Sprintf("page_size=%d&page_token=%s", size, url.QueryEscape(token))).page(t)
 				listed = append(listed, p.ids()...)
 				if token = *p.NextPageToken; token == "" {
@@ -116,6 +117,9 @@ func TestList(t *testing.T) {
 			}
 			if !slices.Equal(listed, ids) {
 				t.Errorf("List gave %d in all, want %d, newest first", len(listed), total)
+			}
+			if want := (total - 1) / size; pages != want {
+				t.Errorf("%d pages had a next one, want %d", pages, want)
 			}
 			if len(found) != total/2 {
 				t.Errorf("Search gave %d in all, want %d", len(found), total/2)

@@ -103,7 +103,7 @@ func TestRequestIsThePostThatWasStored(t *testing.T) {
 // and claims.
 func verified(t *testing.T, authorization string, jwks []byte) (jose.Header, map[string]any) {
 	t.Helper()
-	jws, err := jose.ParseSigned(strings.TrimPrefix(authorization, "bearer "), []jose.SignatureAlgorithm{jose.EdDSA})
+	jws, err := jose.ParseSignedCompact(strings.TrimPrefix(authorization, "bearer "), []jose.SignatureAlgorithm{jose.EdDSA})
 	if err != nil {
 		t.Fatal(err)
 	}

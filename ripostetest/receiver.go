@@ -55,6 +55,7 @@ type Receiver struct {
 	server   *http.Server
 	client   *http.Client
 	closing  chan struct{}
+	close    func()
 	handlers sync.WaitGroup
 
 	mu         sync.Mutex
@@ -86,13 +87,17 @@ func NewReceiver(script func(Delivery) Reply) (*Receiver, error) {
 		attempts: map[string]int{},
 		changed:  make(chan struct{}),
 	}
+	r.close = sync.OnceFunc(r.shutDown)
 	r.server = &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = r.server.Serve(listener) }()
 	return r, nil
 }
 
-// Close ends the receiver and what it still had to call back.
-func (r *Receiver) Close() {
+// Close ends the receiver and what it still had to call back; it may be called
+// twice.
+func (r *Receiver) Close() { r.close() }
+
+func (r *Receiver) shutDown() {
 	close(r.closing)
 	_ = r.server.Close()
 	r.handlers.Wait()
