@@ -195,8 +195,8 @@ var actRefusals = []refusal{
 	{name: "wait negatively", rest: "GET /api/v1/instances/{waiting}:wait?timeout=-1s", fields: field("timeout", "negative")},
 	{name: "wait for junk", rest: "GET /api/v1/instances/{waiting}:wait?timeout=1h", fields: field("timeout", `"1h"`)},
 	{name: "retry what waits", rest: "POST /api/v1/instances/{waiting}:retry", reason: "INSTANCE_NOT_IN_ERROR"},
-	{name: "retry what is closed", rest: "POST /api/v1/instances/{answered}:retry", reason: "CALLBACK_ALREADY_USED"},
-	{name: "cancel what is closed", rest: "POST /api/v1/instances/{answered}:cancel", reason: "CALLBACK_ALREADY_USED"},
+	{name: "retry what is closed", rest: "POST /api/v1/instances/{answered}:retry", reason: "INSTANCE_CLOSED"},
+	{name: "cancel what is closed", rest: "POST /api/v1/instances/{answered}:cancel", reason: "INSTANCE_CLOSED"},
 	{name: "answer what is answered", rest: "POST /api/v1/instances/{answered}:answer", body: `{"document":"bad"}`, reason: "CALLBACK_ALREADY_USED"},
 	{name: "cancel with an unknown field", rest: "POST /api/v1/instances/{waiting}:cancel", body: `{"why":"x"}`, fields: field("why", "is not a field")},
 

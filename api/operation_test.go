@@ -261,10 +261,11 @@ func unaryGRPC[Req, Res any](call func(context.Context, *Req, ...grpc.CallOption
 }
 
 func fill(s string, names map[string]string) string {
+	var pairs []string
 	for name, value := range names {
-		s = strings.ReplaceAll(s, "{"+name+"}", value)
+		pairs = append(pairs, "{"+name+"}", value)
 	}
-	return s
+	return strings.NewReplacer(pairs...).Replace(s)
 }
 
 var idMember = regexp.MustCompile(`"id":\s*"([0-9a-v]{24})"`)

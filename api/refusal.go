@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 
@@ -60,7 +61,7 @@ func refusal(m proto.Message) error {
 func refusalError(b []byte) error {
 	var v errdetails.BadRequest_FieldViolation
 	if err := proto.Unmarshal(b, &v); err != nil || v.GetField() == "" {
-		return invalidBody(v.GetDescription())
+		return invalidBody(cmp.Or(v.GetDescription(), "the request can't be read"))
 	}
 	return riposte.Invalid(riposte.Violation{Field: v.GetField(), Description: v.GetDescription()})
 }

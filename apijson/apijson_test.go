@@ -168,6 +168,23 @@ func TestUnknownFieldsAreIgnoredOnC1sMessagesAlone(t *testing.T) {
 	}
 }
 
+func TestUnknownFieldsOfAResponseAreIgnored(t *testing.T) {
+	var got ripostev1.InstancesServiceGetResponse
+	b := `{"instance":{"payload":{"a": 1},"color":"red","outcome":{"kind":"OUTCOME_KIND_NEWER","sequence":"7","more":[]}},"trace":{}}`
+	if err := apijson.Unmarshal([]byte(b), &got); err != nil || string(got.GetInstance().GetPayload()) != `{"a": 1}` || got.GetInstance().GetOutcome().GetSequence() != 7 {
+		t.Errorf("%v, %v", &got, err)
+	}
+}
+
+func TestMarshalRefusesRawBytesThatAreNotOneValue(t *testing.T) {
+	for _, raw := range []string{`{}, "webhookId":"other"`, `{`, `1 2`, ` `, `nul`} {
+		_, err := apijson.Marshal(&ripostev1.InstancesServiceBatchCreateRequest{Requests: []*ripostev1.InstancesServiceCreateRequest{{Payload: []byte(raw)}}})
+		if e, ok := errors.AsType[*apijson.Error](err); !ok || e.Field != "requests[0].payload" {
+			t.Errorf("%q: %v", raw, err)
+		}
+	}
+}
+
 func refusal(t testing.TB, b string, m proto.Message) *apijson.Error {
 	t.Helper()
 	e, ok := errors.AsType[*apijson.Error](apijson.Unmarshal([]byte(b), m))

@@ -44,7 +44,8 @@ func TestHistoryIsRemovedInSteps(t *testing.T) {
 		ask(t, s, w, 450)
 		start(t, s, &receiver{}, keepFor(time.Hour))
 		synctest.Wait()
-		pass(shortly + time.Hour)
+		const grace = time.Hour
+		pass(shortly + time.Hour + grace)
 		if n := countIn(t, s, riposte.StateSuccess); n != 450 {
 			t.Errorf("%d of 450 are there when their time is up", n)
 		}
@@ -71,7 +72,7 @@ func TestNeitherOpenNorRecentHistoryIsRemoved(t *testing.T) {
 		waiting := askOne(t, s, open)
 		pass(2 * time.Hour)
 		closed := askOne(t, s, recent)
-		pass(shortly + 59*time.Minute)
+		pass(shortly + time.Hour + 59*time.Minute) // a minute before Keep and its grace are over
 		if got := load(t, s, waiting.ID).State; got != riposte.StateWaitingCallback {
 			t.Errorf("the open one is in %s", got)
 		}
