@@ -76,7 +76,7 @@ var (
 
 	ErrAnswerExpired     = &Error{Code: CodeFailedPrecondition, Reason: "CALLBACK_EXPIRED", Message: "the instance expired before an answer came"}
 	ErrAlreadyAnswered   = &Error{Code: CodeFailedPrecondition, Reason: "CALLBACK_ALREADY_USED", Message: "the instance already has its answer"}
-	ErrInstanceClosed    = &Error{Code: CodeFailedPrecondition, Reason: "INSTANCE_CLOSED", Message: "the instance is closed; recreate asks its question again"}
+	ErrInstanceClosed    = &Error{Code: CodeFailedPrecondition, Reason: "INSTANCE_CLOSED", Message: "the instance is closed"}
 	ErrNotAttempted      = &Error{Code: CodeFailedPrecondition, Reason: "INSTANCE_NOT_ATTEMPTED", Message: "the instance has not been attempted yet, so nobody can have answered it"}
 	ErrNotRetryable      = &Error{Code: CodeFailedPrecondition, Reason: "INSTANCE_NOT_IN_ERROR", Message: "only an instance that is in ERROR can be retried"}
 	ErrTransitionRefused = &Error{Code: CodeFailedPrecondition, Reason: "TRANSITION_REFUSED", Message: "the instance's state does not allow this"}

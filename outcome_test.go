@@ -28,7 +28,7 @@ var answers = []struct {
 	{workflowStep, `{"version":"v1","context":{}}`, riposte.OutcomeContext, ""},
 }
 
-// running returns an instance whose first attempt began at start.
+// runningInstance returns an instance whose first attempt began at start.
 func runningInstance(t *testing.T, kind riposte.SourceKind) riposte.Instance {
 	t.Helper()
 	return advance(t, newInstance(t, riposte.InstanceRequest{Source: sources[kind]}), riposte.Claimed{}, start)

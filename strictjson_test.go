@@ -28,6 +28,7 @@ func TestCheckJSONTakesWhatAllReadersReadAlike(t *testing.T) {
 		strings.Repeat("[", 64) + strings.Repeat("]", 64),
 		strings.Repeat(`{"a":`, 64) + "1" + strings.Repeat("}", 64),
 		`"` + strings.Repeat("[", 1000) + `"`,
+		`"\"` + strings.Repeat("[", 1000) + `\\"`,
 	} {
 		if err := riposte.CheckJSON([]byte(document)); err != nil {
 			t.Errorf("%.80s: %v", document, err)
@@ -69,20 +70,21 @@ func TestCheckJSONSaysWhatIsWrongAndWhere(t *testing.T) {
 }
 
 // TestDeepNestingDoesNotGrowTheStack: a process whose stack overflows dies,
-// and no recover helps.
+// and no recover helps. encoding/json itself goes 10,000 deep and no further.
 func TestDeepNestingDoesNotGrowTheStack(t *testing.T) {
 	defer debug.SetMaxStack(debug.SetMaxStack(256 << 10))
-	const n = 1 << 16
-	for name, document := range map[string]string{
-		"arrays":           strings.Repeat("[", n) + strings.Repeat("]", n),
-		"arrays, unclosed": strings.Repeat("[", n),
-		"objects":          strings.Repeat(`{"a":`, n) + "1" + strings.Repeat("}", n),
-		"closed first":     strings.Repeat("]", n) + strings.Repeat("[", n),
-		"after a string":   `"\"` + strings.Repeat("[", n),
-		"in turns":         strings.Repeat(`[{"a":`, n),
-	} {
-		if err := riposte.CheckJSON([]byte(document)); err == nil {
-			t.Errorf("%s: accepted", name)
+	for _, n := range []int{9_999, 1 << 16} {
+		for name, document := range map[string]string{
+			"arrays":           strings.Repeat("[", n) + strings.Repeat("]", n),
+			"arrays, unclosed": strings.Repeat("[", n),
+			"objects":          strings.Repeat(`{"a":`, n) + "1" + strings.Repeat("}", n),
+			"closed first":     strings.Repeat("]", n) + strings.Repeat("[", n),
+			"after a string":   `"\"` + strings.Repeat("[", n),
+			"in turns":         strings.Repeat(`[{"a":`, n),
+		} {
+			if err := riposte.CheckJSON([]byte(document)); err == nil {
+				t.Errorf("%d %s: accepted", n, name)
+			}
 		}
 	}
 }

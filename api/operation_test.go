@@ -261,11 +261,13 @@ func unaryGRPC[Req, Res any](call func(context.Context, *Req, ...grpc.CallOption
 }
 
 func fill(s string, names map[string]string) string {
-	var pairs []string
-	for name, value := range names {
-		pairs = append(pairs, "{"+name+"}", value)
+	if !strings.Contains(s, "{") {
+		return s // megabytes of nothing
 	}
-	return strings.NewReplacer(pairs...).Replace(s)
+	for name, value := range names {
+		s = strings.ReplaceAll(s, "{"+name+"}", value)
+	}
+	return s
 }
 
 var idMember = regexp.MustCompile(`"id":\s*"([0-9a-v]{24})"`)

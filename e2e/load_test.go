@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	loadInstances = 10_000
+	loadInstances = 1_000
 	loadCallers   = 64
 	loadPatience  = 5 * time.Minute // the machine may be busy with other tests
 )

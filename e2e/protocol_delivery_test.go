@@ -140,7 +140,7 @@ func TestDelivery(t *testing.T) {
 		}
 	})
 	t.Run("claim/jti", func(t *testing.T) {
-		if jti, _ := claims["jti"].(string); len(jti) < 16 {
+		if len(part[string](t, claims, "jti")) < 16 {
 			t.Errorf("jti is %q, want 16 characters or more", claims["jti"])
 		}
 	})
@@ -210,7 +210,7 @@ func TestDeliverySource(t *testing.T) {
 				body = `{"source":` + source.json + `,"payload":` + payload.caller + `}`
 			}
 			i := rest(t, s, http.MethodPost, "/api/v1/webhooks/"+newWebhook(t, s, r.URL)+"/instances", body).ok(t)
-			id := i["instance"].(object)["webhookInstance"].(object)["id"].(string)
+			id := part[string](t, i, "instance", "webhookInstance", "id")
 			d := delivered(t, r, id, 1)
 			if d.Envelope.Event != source.event || d.Header.Get("Webhook-Event") != source.event {
 				t.Errorf("event is %q, and Webhook-Event %q, want %q", d.Envelope.Event, d.Header.Get("Webhook-Event"), source.event)
@@ -244,7 +244,7 @@ func TestDeliverySource(t *testing.T) {
 		t.Parallel()
 		r := newReceiver(t, always(ripostetest.Reply{Status: 204}))
 		res := rest(t, s, http.MethodPost, "/api/v1/webhooks/"+newWebhook(t, s, r.URL)+"/test", "").ok(t)
-		d := delivered(t, r, res["webhook"].(object)["id"].(string), 1)
+		d := delivered(t, r, part[string](t, res, "webhook", "id"), 1)
 		if got, want := string(d.Envelope.Payload), `{"@type":"type.googleapis.com/c1.webhooks.v1.PayloadTest"}`; got != want {
 			t.Errorf("payload is %s, want %s", got, want)
 		}
@@ -332,18 +332,18 @@ func TestJWKS(t *testing.T) {
 	s := atOnce.use(t)
 	t.Parallel()
 	set := send(t, http.MethodGet, s.BaseURL()+"/auth/v1/jwks", "", nil).ok(t)
-	keys, _ := set["keys"].([]any)
+	keys := part[[]any](t, set, "keys")
 	if len(keys) == 0 {
 		t.Fatalf("the key set is %v", set)
 	}
 	for _, k := range keys {
-		k := k.(object)
+		k := part[object](t, k)
 		for name, want := range map[string]string{"use": "sig", "alg": "EdDSA", "kty": "OKP", "crv": "Ed25519"} {
 			if k[name] != want {
 				t.Errorf("%s is %v, want %s", name, k[name], want)
 			}
 		}
-		if kid, _ := k["kid"].(string); kid == "" {
+		if part[string](t, k, "kid") == "" {
 			t.Error("a key has no kid")
 		}
 		if k["d"] != nil {

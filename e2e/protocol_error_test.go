@@ -91,8 +91,8 @@ func TestIDOfAnotherShape(t *testing.T) {
 // routed is another one.
 func decodeReason(t *testing.T, r response) string {
 	t.Helper()
-	for _, d := range decode(t, r.body)["details"].([]any) {
-		if reason, ok := d.(object)["reason"].(string); ok && reason != "" {
+	for _, d := range part[[]any](t, decode(t, r.body), "details") {
+		if reason, _ := part[object](t, d)["reason"].(string); reason != "" {
 			return reason
 		}
 	}

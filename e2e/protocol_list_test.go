@@ -56,7 +56,8 @@ func TestList(t *testing.T) {
 	var creating sync.WaitGroup
 	for n := range total {
 		creating.Go(func() {
-			ids[n] = createWebhook(t, s, fmt.Sprintf(`{"displayName":"w%d","description":"odd%d","url":%q}`, n, n%2, nowhere))["id"].(string)
+			w := createWebhook(t, s, fmt.Sprintf(`{"displayName":"w%d","description":"odd%d","url":%q}`, n, n%2, nowhere))
+			ids[n] = part[string](t, w, "id")
 		})
 	}
 	creating.Wait()
@@ -170,7 +171,8 @@ func TestSearch(t *testing.T) {
 	for _, w := range [][2]string{
 		{"Grüße aus KÖLN", "carnival"}, {"plain", "ΣΊΣΥΦΟΣ rolls"}, {"Ещё Один", ""}, {"100% sure_thing", `back\slash`}, {"carnival", "Zürich"},
 	} {
-		id := createWebhook(t, s, fmt.Sprintf(`{"displayName":%q,"description":%q,"url":%q}`, w[0], w[1], nowhere))["id"].(string)
+		created := createWebhook(t, s, fmt.Sprintf(`{"displayName":%q,"description":%q,"url":%q}`, w[0], w[1], nowhere))
+		id := part[string](t, created, "id")
 		if p := search(t, s, fmt.Sprintf(`{"query":%q}`, w[0])).page(t); !slices.Contains(p.ids(), id) {
 			t.Errorf("%q is not found at once after its creation", w[0])
 		}
@@ -204,15 +206,15 @@ func TestSearch(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%q among %q", tt.query, tt.refs), func(t *testing.T) {
 			t.Parallel()
-			request := object{"query": tt.query, "refs": []object{}}
+			refs := []object{}
 			for _, name := range tt.refs {
 				id, ok := ids[name]
 				if !ok {
 					id = name
 				}
-				request["refs"] = append(request["refs"].([]object), object{"id": id})
+				refs = append(refs, object{"id": id})
 			}
-			body, err := json.Marshal(request)
+			body, err := json.Marshal(object{"query": tt.query, "refs": refs})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -22,12 +22,12 @@ const nowhere = "http://127.0.0.1:1"
 // createWebhook over REST returns the webhook as it was answered.
 func createWebhook(t *testing.T, s *ripostetest.Server, body string) object {
 	t.Helper()
-	return rest(t, s, http.MethodPost, "/api/v1/webhooks", body).ok(t)["webhook"].(object)
+	return part[object](t, rest(t, s, http.MethodPost, "/api/v1/webhooks", body).ok(t), "webhook")
 }
 
 func getWebhook(t *testing.T, s *ripostetest.Server, id string) object {
 	t.Helper()
-	return rest(t, s, http.MethodGet, "/api/v1/webhooks/"+id, "").ok(t)["webhook"].(object)
+	return part[object](t, rest(t, s, http.MethodGet, "/api/v1/webhooks/"+id, "").ok(t), "webhook")
 }
 
 var (
@@ -50,7 +50,7 @@ func TestOperation(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, always(ripostetest.Reply{}))
 	w := createWebhook(t, s, `{"displayName":"one","url":"`+r.URL+`/x","description":"first"}`)
-	id := w["id"].(string)
+	id := part[string](t, w, "id")
 	path := "/api/v1/webhooks/" + id
 
 	t.Run("WebhooksService.Create", func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestOperation(t *testing.T) {
 				t.Errorf("%s is %v, want %v", name, w[name], want)
 			}
 		}
-		if at, _ := w["createdAt"].(string); !timePattern.MatchString(at) {
+		if at := part[string](t, w, "createdAt"); !timePattern.MatchString(at) {
 			t.Errorf("createdAt is %q", at)
 		}
 	})
@@ -84,8 +84,8 @@ func TestOperation(t *testing.T) {
 	for _, method := range []string{http.MethodPost, http.MethodPatch} {
 		t.Run("WebhooksService.Update by "+method, func(t *testing.T) {
 			res := rest(t, s, method, path, `{"webhook":{"displayName":"`+method+`"}}`).ok(t)
-			got := res["webhook"].(object)
-			if got["displayName"] != method || got["description"] != "first" || got["updatedAt"].(string) <= got["createdAt"].(string) {
+			got := part[object](t, res, "webhook")
+			if got["displayName"] != method || got["description"] != "first" || part[string](t, got, "updatedAt") <= part[string](t, got, "createdAt") {
 				t.Errorf("Update gave %v", got)
 			}
 			if diff := cmp.Diff(got, getWebhook(t, s, id)); diff != "" {
@@ -97,7 +97,7 @@ func TestOperation(t *testing.T) {
 		t.Run("WebhooksService.Test with "+name, func(t *testing.T) {
 			res := rest(t, s, http.MethodPost, path+"/test", body).ok(t)
 			wantFields(t, res, []string{"webhook"})
-			i := res["webhook"].(object)
+			i := part[object](t, res, "webhook")
 			wantFields(t, i, instanceFields)
 			if i["webhookId"] != id || i["completedAt"] != nil || i["state"] != "WEBHOOK_STATE_PENDING" {
 				t.Errorf("Test gave %v", i)
@@ -126,7 +126,7 @@ func TestWebhookSource(t *testing.T) {
 		t.Run(source.name, func(t *testing.T) {
 			t.Parallel()
 			res := rest(t, s, http.MethodPost, path, `{"source":`+source.json+`}`).ok(t)
-			i := res["instance"].(object)["webhookInstance"].(object)
+			i := part[object](t, res, "instance", "webhookInstance")
 			wantFields(t, i, instanceFields)
 			if diff := cmp.Diff(decode(t, []byte(source.json)), i["source"]); diff != "" {
 				t.Errorf("source (-want +got):\n%s", diff)
@@ -193,7 +193,7 @@ func TestUpdateMask(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			before := createWebhook(t, s, `{"displayName":"name","description":"words","url":"`+nowhere+`/a","callbackTimeout":"86400s"}`)
-			id := before["id"].(string)
+			id := part[string](t, before, "id")
 			res := rest(t, s, http.MethodPost, "/api/v1/webhooks/"+id, tt.body)
 			want := tt.want
 			if want == nil {
@@ -204,7 +204,7 @@ func TestUpdateMask(t *testing.T) {
 				for _, name := range []string{"id", "createdAt", "deletedAt"} {
 					want[name] = before[name]
 				}
-				want["updatedAt"] = res.ok(t)["webhook"].(object)["updatedAt"]
+				want["updatedAt"] = part[string](t, res.ok(t), "webhook", "updatedAt")
 			}
 			if diff := cmp.Diff(want, getWebhook(t, s, id)); diff != "" {
 				t.Errorf("the webhook is now (-want +got):\n%s", diff)
@@ -214,8 +214,7 @@ func TestUpdateMask(t *testing.T) {
 	t.Run("the echo of the whole object", func(t *testing.T) {
 		t.Parallel()
 		w := rest(t, s, http.MethodGet, "/api/v1/webhooks/"+newWebhook(t, s, nowhere), "")
-		w.ok(t)
-		id := decode(t, w.body)["webhook"].(object)["id"].(string)
+		id := part[string](t, w.ok(t), "webhook", "id")
 		rest(t, s, http.MethodPost, "/api/v1/webhooks/"+id, string(w.body)).ok(t)
 	})
 }
@@ -235,7 +234,7 @@ func TestCallbackTimeout(t *testing.T) {
 			if w["callbackTimeout"] != want {
 				t.Errorf("callbackTimeout is %v, want %s", w["callbackTimeout"], want)
 			}
-			if got := getWebhook(t, s, w["id"].(string))["callbackTimeout"]; got != want {
+			if got := getWebhook(t, s, part[string](t, w, "id"))["callbackTimeout"]; got != want {
 				t.Errorf("Get says %v, want %s", got, want)
 			}
 		})
@@ -273,12 +272,12 @@ func TestURL(t *testing.T) {
 		t.Run("accepted, and given back byte for byte/"+name, func(t *testing.T) {
 			t.Parallel()
 			w := createWebhook(t, s, body(url))
-			if w["url"] != url || getWebhook(t, s, w["id"].(string))["url"] != url {
+			if w["url"] != url || getWebhook(t, s, part[string](t, w, "id"))["url"] != url {
 				t.Errorf("url is %q, want %q", w["url"], url)
 			}
 		})
 	}
-	id := createWebhook(t, s, body("https://example.com"))["id"].(string)
+	id := part[string](t, createWebhook(t, s, body("https://example.com")), "id")
 	for name, url := range map[string]string{
 		"none":                  "",
 		"2041 characters":       long + "a",
@@ -346,7 +345,7 @@ func TestSoftDelete(t *testing.T) {
 	s := never.use(t)
 	t.Parallel()
 	name := "to be deleted " + t.Name()
-	id := createWebhook(t, s, `{"displayName":"`+name+`","url":"`+nowhere+`"}`)["id"].(string)
+	id := part[string](t, createWebhook(t, s, `{"displayName":"`+name+`","url":"`+nowhere+`"}`), "id")
 	path := "/api/v1/webhooks/" + id
 	rest(t, s, http.MethodDelete, path, "").ok(t)
 	for _, tt := range []struct{ method, path, body string }{
@@ -362,22 +361,20 @@ func TestSoftDelete(t *testing.T) {
 			rest(t, s, tt.method, tt.path, tt.body).refused(t, 404, "WEBHOOK_NOT_FOUND")
 		})
 	}
-	for search, body := range map[string]string{"query": `{"query":"` + name + `"}`, "refs": `{"refs":[{"id":"` + id + `"}]}`} {
-		t.Run("Search by "+search+" leaves it out", func(t *testing.T) {
-			if list := rest(t, s, http.MethodPost, "/api/v1/search/webhooks", body).ok(t)["list"].([]any); len(list) != 0 {
-				t.Errorf("Search found %v", list)
+	for by, body := range map[string]string{"query": `{"query":"` + name + `"}`, "refs": `{"refs":[{"id":"` + id + `"}]}`} {
+		t.Run("Search by "+by+" leaves it out", func(t *testing.T) {
+			if found := search(t, s, body).page(t); len(found.List) != 0 {
+				t.Errorf("Search found %v", found)
 			}
 		})
 	}
 	t.Run("List leaves it out", func(t *testing.T) {
 		for token := ""; ; {
-			res := rest(t, s, http.MethodGet, "/api/v1/webhooks?page_size=100&page_token="+url.QueryEscape(token), "").ok(t)
-			for _, w := range res["list"].([]any) {
-				if w.(object)["id"] == id {
-					t.Error("List has it")
-				}
+			p := list(t, s, "page_size=100&page_token="+url.QueryEscape(token)).page(t)
+			if slices.Contains(p.ids(), id) {
+				t.Error("List has it")
 			}
-			if token = res["nextPageToken"].(string); token == "" {
+			if token = *p.NextPageToken; token == "" {
 				return
 			}
 		}

@@ -174,7 +174,9 @@ func migrate(ctx context.Context, path string) error {
 	if current > target {
 		return fmt.Errorf("the data is of version %d, this program knows up to %d: run a newer one", current, target)
 	}
-	_, err = p.Up(ctx)
+	if current < target {
+		_, err = p.Up(ctx)
+	}
 	return err
 }
 

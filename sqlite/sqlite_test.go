@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,12 +31,40 @@ func TestMain(m *testing.M) {
 }
 
 func open(ctx context.Context, place string, now func() time.Time) (riposte.Store, error) {
+	file := filepath.Join(place, "riposte.db")
+	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+		empty, err := fresh()
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(file, empty, 0o600); err != nil {
+			return nil, err
+		}
+	}
 	s, err := sqlite.Open(ctx, place, sqlite.Options{Now: now})
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
 }
+
+// fresh is a database without rows, made once, because making the tables takes
+// longer than most cases do.
+var fresh = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "riposte")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	s, err := sqlite.Open(context.Background(), dir, sqlite.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(dir, "riposte.db"))
+})
 
 func TestStore(t *testing.T) { storetest.Run(t, open) }
 

@@ -34,7 +34,7 @@ var claimBounds = []behaviour{
 	}},
 	{"a full webhook with many due holds up nobody", func(h *house) {
 		full := h.webhook(bounded(2))
-		h.createMany(full, 1000)
+		h.createMany(full, 300)
 		other := h.create(h.webhook(), approval)
 		c := h.claim(riposte.ClaimRequest{Limit: 2, InFlight: map[string]int{full.ID: 2}})
 		h.wantEqual(claimedIDs(c), []string{other.ID})
@@ -87,7 +87,7 @@ var claimBounds = []behaviour{
 		}
 	}},
 	{"any number that expired is closed, claim by claim", func(h *house) {
-		is := h.createMany(h.webhook(), 700)
+		is := h.createMany(h.webhook(), 450)
 		h.clock.Advance(riposte.DefaultCallbackTimeout)
 		h.settle(riposte.ClaimRequest{Limit: 10})
 		if n := len(h.list(riposte.InstanceFilter{State: riposte.StateFatalError})); n != len(is) {
@@ -136,10 +136,10 @@ var claimBounds = []behaviour{
 		}
 	}},
 	{"next is at once while a claim had too much to do", func(h *house) {
-		h.createMany(h.webhook(), 700)
+		h.createMany(h.webhook(), 250)
 		h.clock.Advance(riposte.DefaultCallbackTimeout)
 		c := h.claim(riposte.ClaimRequest{Limit: 10})
-		if open := 700 - len(h.list(riposte.InstanceFilter{State: riposte.StateFatalError})); open > 0 && !c.Next.Equal(h.now()) {
+		if open := 250 - len(h.list(riposte.InstanceFilter{State: riposte.StateFatalError})); open > 0 && !c.Next.Equal(h.now()) {
 			h.Errorf("%d expired are still open and next is %v", open, c.Next)
 		}
 	}},

@@ -119,15 +119,15 @@ var purging = []behaviour{
 		}
 	}},
 	{"purging goes in steps", func(h *house) {
-		h.createMany(h.webhook(), 250)
+		h.createMany(h.webhook(), 150)
 		h.clock.Advance(riposte.DefaultCallbackTimeout)
 		h.settle(riposte.ClaimRequest{})
 		late := h.now().Add(time.Hour)
 		h.wantPurged(late, 0, 0)
 		h.wantPurged(late, 7, 7)
-		h.wantPurged(late, 240, 240)
-		h.wantPurged(late, 240, 3)
-		h.wantPurged(late, 240, 0)
+		h.wantPurged(late, 140, 140)
+		h.wantPurged(late, 140, 3)
+		h.wantPurged(late, 140, 0)
 	}},
 	{"a sequence is not used again after a purge", func(h *house) {
 		w := h.webhook()

@@ -48,9 +48,9 @@ var subscriptions = []behaviour{
 		var n notes
 		defer h.store.Subscribe(n.take)()
 		w := h.webhook(bounded(1000))
-		h.createMany(w, 100)
-		c := h.claim(riposte.ClaimRequest{Limit: 100})
-		for _, err := range concurrently(100, func(k int) error {
+		h.createMany(w, 50)
+		c := h.claim(riposte.ClaimRequest{Limit: 50})
+		for _, err := range concurrently(50, func(k int) error {
 			_, err := h.store.SaveInstance(h.Context(), h.apply(c.Attempts[k].Instance, answered(riposte.ViaCallback)), nil)
 			return err
 		}) {
@@ -70,8 +70,8 @@ var subscriptions = []behaviour{
 				sequence = i.Outcome.Sequence
 			}
 		}
-		if len(n.all()) != 300 {
-			h.Errorf("told of %d changes, want 300", len(n.all()))
+		if len(n.all()) != 150 {
+			h.Errorf("told of %d changes, want 150", len(n.all()))
 		}
 	}},
 	{"a subscriber is told after the commit", func(h *house) {
