@@ -6,15 +6,12 @@
 
 GO    ?= go
 TOOL  := $(GO) tool -modfile=tools/go.mod
-# The race detector watches all but the translated C of SQLite, which it makes
-# many times slower and in which it has nothing to find.
-RACE  := -race -gcflags='modernc.org/...=-race=false'
 # Outside CI, name one: make test TESTFLAGS='-run TestDelivery'
 TESTFLAGS ?=
 
 .PHONY: test
 test: needs lint stale
-	$(GO) test $(RACE) -timeout 20m $(TESTFLAGS) ./...
+	$(GO) test -race -timeout 20m $(TESTFLAGS) ./...
 
 # The race detector needs a C compiler.
 .PHONY: needs

@@ -104,7 +104,11 @@ func TestFullWebhookCostsNothing(t *testing.T) {
 	if _, err := s.CreateInstances(t.Context(), []riposte.NewInstanceRecord{newRecord(t, s, full, "")}); err != nil {
 		t.Fatal(err)
 	}
-	multiply(t, s, 10_000)
+	backlog := 10_000
+	if testing.Short() {
+		backlog = 2_000
+	}
+	multiply(t, s, backlog)
 	if _, err := s.CreateInstances(t.Context(), []riposte.NewInstanceRecord{newRecord(t, s, other, "")}); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +130,6 @@ func TestFullWebhookCostsNothing(t *testing.T) {
 	if one > 100 || nothing > 5 {
 		t.Errorf("claiming one instance touched %d pages, claiming none %d", one, nothing)
 	}
-	t.Log(one, nothing)
 }
 
 // multiply stores n instances more like the one that is there.
