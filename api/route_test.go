@@ -75,7 +75,7 @@ func TestIdOfAnyShapeIsNotFound(t *testing.T) {
 	instance := n.approval(n.webhook("/later"), riposte.StateWaitingCallback)
 	for _, id := range []string{
 		"callback", "incoming", "x", "a:b", "a%3Ab", "%25", "%00", "%ff", "..%2f..", "%20", "é", "2aEpLC4cSgFzFrO5QbVJgTc0LJh",
-		strings.ToUpper(webhook), webhook + "0", webhook[1:], webhook + "%00", webhook + "%2F", "%2F" + webhook, strings.Repeat("x", 4000),
+		strings.ToUpper(webhook), webhook + "0", webhook[1:], webhook + "%00", webhook + "%2F", "%2F" + webhook, webhook + "%2Ftest", webhook + "%2fsettings", strings.Repeat("x", 4000),
 	} {
 		for _, rest := range []string{
 			"GET /api/v1/webhooks/%s", "POST /api/v1/webhooks/%s", "PATCH /api/v1/webhooks/%s", "DELETE /api/v1/webhooks/%s",

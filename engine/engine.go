@@ -39,6 +39,9 @@ const (
 	// idlePoll is the longest time without a look at the store. Nothing hangs
 	// on it: what becomes due announces itself or is known from the last look.
 	idlePoll = 30 * time.Second
+	// claimStep bounds the attempts that one claim begins, so that a backlog
+	// does not hold up who waits for the same commit.
+	claimStep = 200
 	// storeRetry is the pause after the store could not take something.
 	storeRetry = time.Second
 )
@@ -130,7 +133,10 @@ func (e *Engine) claim() (time.Duration, error) {
 		e.start(each)
 	}
 	now, wait := e.Store.Now(), idlePoll
-	if !c.Next.IsZero() {
+	switch {
+	case len(c.Attempts) == claimStep:
+		wait = 0 // there may be more
+	case !c.Next.IsZero():
 		wait = min(wait, max(0, c.Next.Sub(now)))
 	}
 	e.setNext(now.Add(wait))
@@ -140,7 +146,7 @@ func (e *Engine) claim() (time.Duration, error) {
 func (e *Engine) room() riposte.ClaimRequest {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return riposte.ClaimRequest{Limit: e.MaxInFlight - e.total, InFlight: maps.Clone(e.inFlight)}
+	return riposte.ClaimRequest{Limit: min(claimStep, e.MaxInFlight-e.total), InFlight: maps.Clone(e.inFlight)}
 }
 
 func (e *Engine) setNext(t time.Time) {

@@ -178,6 +178,26 @@ func TestBoundInAllHolds(t *testing.T) {
 	})
 }
 
+// TestBacklogIsClaimedInSteps, and yet at once.
+func TestBacklogIsClaimedInSteps(t *testing.T) {
+	in(t, func(t *testing.T) {
+		largest := 0
+		s := &faulty{Store: openStore(t), beforeClaim: func(r riposte.ClaimRequest) error {
+			largest = max(largest, r.Limit)
+			return nil
+		}}
+		ask(t, s, newWebhook(t, s, bound(400)), 450)
+		e, _ := start(t, s, &receiver{script: takes(time.Second)})
+		synctest.Wait()
+		if n := e.InFlight(); n != 400 {
+			t.Errorf("%d are in flight at once, want 400", n)
+		}
+		if largest > 200 {
+			t.Errorf("one claim was for %d", largest)
+		}
+	})
+}
+
 // TestHangingReceiverCostsTheOthersNothing: whatever its backlog.
 func TestHangingReceiverCostsTheOthersNothing(t *testing.T) {
 	in(t, func(t *testing.T) {

@@ -222,14 +222,14 @@ func (r *receiver) mostInFlight(webhookID string) int {
 // faulty is a store that fails as it is told to, before an effect or after it.
 type faulty struct {
 	riposte.Store
-	beforeClaim           func() error
+	beforeClaim           func(riposte.ClaimRequest) error
 	afterClaim            func(ctx context.Context) error
 	beforeSave, afterSave func(riposte.Instance) error
 }
 
 func (f *faulty) Claim(ctx context.Context, r riposte.ClaimRequest) (riposte.Claim, error) {
 	if f.beforeClaim != nil {
-		if err := f.beforeClaim(); err != nil {
+		if err := f.beforeClaim(r); err != nil {
 			return riposte.Claim{}, err
 		}
 	}

@@ -58,7 +58,7 @@ func TestClaimThatFailsIsTriedOnceASecond(t *testing.T) {
 		s := &faulty{Store: openStore(t)}
 		began := s.Now()
 		var tries []time.Duration // after began
-		s.beforeClaim = func() error {
+		s.beforeClaim = func(riposte.ClaimRequest) error {
 			if since := s.Now().Sub(began); since < 10*time.Second {
 				tries = append(tries, since)
 				return errors.New("no claim now")
@@ -84,7 +84,7 @@ func TestClaimThatFailsIsTriedOnceASecond(t *testing.T) {
 func TestIdleEngineHardlyClaims(t *testing.T) {
 	in(t, func(t *testing.T) {
 		claims := 0
-		s := &faulty{Store: openStore(t), beforeClaim: func() error {
+		s := &faulty{Store: openStore(t), beforeClaim: func(riposte.ClaimRequest) error {
 			claims++
 			return nil
 		}}

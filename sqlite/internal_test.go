@@ -369,6 +369,17 @@ func TestSteadyClockIsTheDefault(t *testing.T) {
 	}
 }
 
+func TestAnIDIsTakenOnce(t *testing.T) {
+	s := openStore(t, Options{})
+	r := []riposte.NewInstanceRecord{newRecord(t, s, saveWebhook(t, s), "")}
+	if _, err := s.CreateInstances(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CreateInstances(t.Context(), r); !errors.Is(err, riposte.ErrConflict) {
+		t.Errorf("error is %v, want ErrConflict", err)
+	}
+}
+
 // TestPurgeLeavesNothing looks into every table, because some rows could never
 // be seen again.
 func TestPurgeLeavesNothing(t *testing.T) {

@@ -288,7 +288,8 @@ func attempt(number int, startedAt time.Time) riposte.Attempt {
 	}
 }
 
-// concurrently runs f n times at once and returns the errors in their order.
+// concurrently runs f n times at once and returns the errors in their order. f
+// must not end the case, which its goroutine can't.
 func concurrently(n int, f func(k int) error) []error {
 	errs := make([]error, n)
 	done := make(chan struct{})

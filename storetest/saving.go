@@ -52,11 +52,14 @@ var saving = []behaviour{
 	{"one of simultaneous answers wins and all see it", func(h *house) {
 		i := h.running(h.webhook())
 		saved := make([]riposte.Instance, 16)
-		won := -1
-		for k, err := range concurrently(len(saved), func(k int) (err error) {
+		for k := range saved {
 			e := answered(riposte.ViaCallback)
 			e.Answer.Comment = string(rune('a' + k))
-			saved[k], err = h.store.SaveInstance(h.Context(), h.apply(i, e), nil)
+			saved[k] = h.apply(i, e)
+		}
+		won := -1
+		for k, err := range concurrently(len(saved), func(k int) (err error) {
+			saved[k], err = h.store.SaveInstance(h.Context(), saved[k], nil)
 			return err
 		}) {
 			switch {

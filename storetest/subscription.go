@@ -49,9 +49,12 @@ var subscriptions = []behaviour{
 		defer h.store.Subscribe(n.take)()
 		w := h.webhook(bounded(1000))
 		h.createMany(w, 50)
-		c := h.claim(riposte.ClaimRequest{Limit: 50})
-		for _, err := range concurrently(50, func(k int) error {
-			_, err := h.store.SaveInstance(h.Context(), h.apply(c.Attempts[k].Instance, answered(riposte.ViaCallback)), nil)
+		var answers []riposte.Instance
+		for _, c := range h.claim(riposte.ClaimRequest{Limit: 50}).Attempts {
+			answers = append(answers, h.apply(c.Instance, answered(riposte.ViaCallback)))
+		}
+		for _, err := range concurrently(len(answers), func(k int) error {
+			_, err := h.store.SaveInstance(h.Context(), answers[k], nil)
 			return err
 		}) {
 			h.must(err)
