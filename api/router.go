@@ -20,6 +20,8 @@ import (
 const (
 	maxBody      = 2 << 20
 	maxBatchBody = 32 << 20
+	// minCompressed: what fits into a packet gains nothing by gzip.
+	minCompressed = 1 << 10
 )
 
 // routes lays out every path the server has.
@@ -44,6 +46,7 @@ func (s *Server) routes() http.Handler {
 	rpc := func(path string, h http.Handler) { mux.Handle(path, s.authenticated(h)) }
 	options := connect.WithHandlerOptions(
 		connect.WithCodec(codec{}),
+		connect.WithCompressMinBytes(minCompressed),
 		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
 			return []connect.HandlerOption{connect.WithReadMaxBytes(bodyLimit(spec.Procedure))}
 		}),
