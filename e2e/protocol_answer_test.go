@@ -185,6 +185,17 @@ func noTLS(t *testing.T) string {
 
 // TestReceiverHangs: an attempt that nobody answers holds up neither a
 // callback nor a cancellation. That it fails after 30 s is outbound's test.
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	s := ripostetest.Start(t, retryAfter(time.Hour), func(c *server.Config) { c.AttemptTimeout = 100 * time.Millisecond })
+	r := newReceiver(t, always(ripostetest.Reply{Hang: true}))
+	i := inState(t, s, askAt(t, s, r, sourceApprovalStep), "ERROR")
+	wantError(t, i)
+	if got := i.GetAttempts()[0].GetError().GetReason(); got != "TIMEOUT" {
+		t.Errorf("the attempt's error is %s, want TIMEOUT", got)
+	}
+}
+
 func TestReceiverHangs(t *testing.T) {
 	s := atOnce.use(t)
 	t.Parallel()

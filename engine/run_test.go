@@ -32,6 +32,27 @@ func TestStopWaitsForTheAttemptsInFlight(t *testing.T) {
 	})
 }
 
+// slowPurge is a store whose purges take 10 s, whoever has stopped waiting.
+type slowPurge struct{ riposte.Store }
+
+func (s slowPurge) PurgeInstances(context.Context, time.Time, int) (int, error) {
+	time.Sleep(10 * time.Second)
+	return 0, nil
+}
+
+// TestStopWaitsForThePurge, because the store is closed next.
+func TestStopWaitsForThePurge(t *testing.T) {
+	in(t, func(t *testing.T) {
+		_, stop := start(t, slowPurge{openStore(t)}, &receiver{})
+		pass(time.Second)
+		began := time.Now()
+		stop()
+		if took := time.Since(began); took != 9*time.Second {
+			t.Errorf("Run returned after %s while a purge had 9 s to go", took)
+		}
+	})
+}
+
 // TestStopDuringAClaimLosesNothing: what a claim has taken is attempted, or
 // its lease would be nobody's and a restart would record an attempt that was
 // never made.

@@ -27,6 +27,7 @@ type Config struct {
 	APIKey            string        // an admin key of the operator's choice
 	Logger            *slog.Logger
 	Now               func() time.Time // the clock, for tests; the store's own when nil
+	AttemptTimeout    time.Duration    // for tests; riposte.AttemptTimeout, which a lease outlasts, when zero
 }
 
 // Default is a Config with every default set.

@@ -91,7 +91,8 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 	if err != nil {
 		return err
 	}
-	s.outbound, err = outbound.New(outbound.Options{Destinations: destinations, Signer: signer, Issuer: s.config.Issuer, Now: s.store.Now})
+	s.outbound, err = outbound.New(outbound.Options{Destinations: destinations, Signer: signer, Issuer: s.config.Issuer,
+		Timeout: s.config.AttemptTimeout, Now: s.store.Now})
 	if err != nil {
 		return err
 	}
