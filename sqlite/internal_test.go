@@ -369,6 +369,32 @@ func TestSteadyClockIsTheDefault(t *testing.T) {
 	}
 }
 
+// TestCancelHoldsForWhatWaits is about changes that were committed, but not
+// told of yet.
+func TestCancelHoldsForWhatWaits(t *testing.T) {
+	s := openStore(t, Options{})
+	w := saveWebhook(t, s)
+	begun, free := make(chan struct{}, 3), make(chan struct{})
+	defer s.Subscribe(func(riposte.Instance) {
+		begun <- struct{}{}
+		<-free
+	})()
+	told := 0
+	cancel := s.Subscribe(func(riposte.Instance) { told++ })
+	for range 3 {
+		if _, err := s.CreateInstances(t.Context(), []riposte.NewInstanceRecord{newRecord(t, s, w, "")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-begun
+	cancel()
+	close(free)
+	s.writer.drain()
+	if told != 0 {
+		t.Errorf("told of %d changes after it had canceled", told)
+	}
+}
+
 func TestAnIDIsTakenOnce(t *testing.T) {
 	s := openStore(t, Options{})
 	r := []riposte.NewInstanceRecord{newRecord(t, s, saveWebhook(t, s), "")}
