@@ -18,29 +18,6 @@ import (
 
 var silent = log.New(io.Discard, "", 0)
 
-// listener serves each connection with serve before anything is read.
-func listener(t *testing.T, serve func(*net.TCPConn)) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				serve(conn.(*net.TCPConn))
-			}()
-		}
-	}()
-	return l.Addr().String()
-}
-
 // resolveWith gives c a DNS server that knows the names in zone (their
 // addresses, or "CNAME other.name."). The name servfail.example fails, and
 // silent.example is never answered.

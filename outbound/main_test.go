@@ -3,6 +3,7 @@ package outbound
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -89,9 +90,8 @@ func receiver(tb testing.TB, handler http.HandlerFunc) string {
 	return s.URL + "/hook"
 }
 
-// rawReceiver reads each request that comes and leaves the rest of its
-// connection to respond.
-func rawReceiver(tb testing.TB, respond func(*net.TCPConn)) string {
+// listener serves each connection with serve before anything is read.
+func listener(tb testing.TB, serve func(*net.TCPConn)) string {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -106,19 +106,27 @@ func rawReceiver(tb testing.TB, respond func(*net.TCPConn)) string {
 			}
 			go func() {
 				defer conn.Close()
-				req, err := http.ReadRequest(bufio.NewReader(conn))
-				if err != nil {
-					return
-				}
-				body := make([]byte, req.ContentLength)
-				if _, err := req.Body.Read(body); err != nil && err.Error() != "EOF" {
-					return
-				}
-				respond(conn.(*net.TCPConn))
+				serve(conn.(*net.TCPConn))
 			}()
 		}
 	}()
-	return "http://" + l.Addr().String() + "/hook"
+	return l.Addr().String()
+}
+
+// rawReceiver reads each request that comes and leaves the rest of its
+// connection to respond.
+func rawReceiver(tb testing.TB, respond func(*net.TCPConn)) string {
+	tb.Helper()
+	return "http://" + listener(tb, func(conn *net.TCPConn) {
+		req, err := http.ReadRequest(bufio.NewReader(conn))
+		if err != nil {
+			return
+		}
+		if _, err := io.Copy(io.Discard, req.Body); err != nil {
+			return
+		}
+		respond(conn)
+	}) + "/hook"
 }
 
 // write responds with text, its newlines as HTTP has them.

@@ -41,7 +41,6 @@ func (f *clientFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.json, "json", false, "print the API's JSON, for programs")
 	env(flags, "server", "RIPOSTE_SERVER")
 	env(flags, "api-key", "RIPOSTE_API_KEY")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 }
 
 // clients are the API's services at one server.
