@@ -24,11 +24,11 @@ type server struct {
 func (s *server) routes() http.Handler {
 	m := http.NewServeMux()
 	for pattern, answer := range map[string]func(*http.Request) (string, error){
-		"POST /api/v1/webhooks":  s.createWebhook,
-		"POST /api/v1/instances": s.createInstance,
-		"POST /seed":             s.seed,
-		"POST /start":            s.start,
-		"GET /metrics":           s.metrics,
+		"POST /api/v1/webhooks":                s.createWebhook,
+		"POST /api/v1/webhooks/{id}/instances": s.createInstance,
+		"POST /seed":                           s.seed,
+		"POST /start":                          s.start,
+		"GET /metrics":                         s.metrics,
 	} {
 		m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			text, err := answer(r)
@@ -57,6 +57,7 @@ func (s *server) createInstance(r *http.Request) (string, error) {
 	if err := json.NewDecoder(r.Body).Decode(&job); err != nil {
 		return "", err
 	}
+	job.WebhookID = r.PathValue("id")
 	inserted, err := s.client.Insert(r.Context(), job, nil)
 	if err != nil {
 		return "", err

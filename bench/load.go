@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// payloadSize is the callers' payloads', in bytes.
+const payloadSize = 1 << 10
+
+func newClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, DisableCompression: true}}
+}
+
+// caller creates instances of one webhook.
+type caller struct {
+	node *node
+	path string
+	body []byte
+}
+
+func newCaller(n *node, webhook string) *caller {
+	payload := bytes.Repeat([]byte("x"), payloadSize-len(`{"text":""}`))
+	return &caller{node: n, path: "/api/v1/webhooks/" + webhook + "/instances",
+		body: fmt.Appendf(nil, `{"source":{"approvalStep":{"ticketId":"T-1"}},"payload":{"text":%q}}`, payload)}
+}
+
+// create returns the new instance's id once it is accepted.
+func (c *caller) create() (string, error) {
+	b, err := c.node.post(context.Background(), c.path, c.body)
+	if err != nil {
+		return "", err
+	}
+	return firstID(b)
+}
+
+var idMember = []byte(`"id":`)
+
+// firstID reads the first id in a response, as a generator that takes little
+// of the machine does.
+func firstID(b []byte) (string, error) {
+	at := bytes.Index(b, idMember)
+	if at < 0 {
+		return "", fmt.Errorf("no id in %s", b)
+	}
+	_, rest, _ := bytes.Cut(b[at+len(idMember):], []byte(`"`))
+	id, _, _ := bytes.Cut(rest, []byte(`"`))
+	return string(id), nil
+}
+
+// closedLoop has n callers create one instance after the other for d, and
+// returns how many were accepted.
+func closedLoop(c *caller, n int, d time.Duration) (int64, error) {
+	var created atomic.Int64
+	var failed firstError
+	end := time.Now().Add(d)
+	var callers sync.WaitGroup
+	for range n {
+		callers.Go(func() {
+			for time.Now().Before(end) && !failed.is() {
+				if _, err := c.create(); err != nil {
+					failed.set(err)
+					return
+				}
+				created.Add(1)
+			}
+		})
+	}
+	callers.Wait()
+	return created.Load(), failed.get()
+}
+
+// planned is an instance and when it should have been created.
+type planned struct {
+	id string
+	at time.Time
+}
+
+// openLoop creates instances at a fixed rate, whatever becomes of those before:
+// a latency counts from the time at which its instance was planned.
+func openLoop(c *caller, perSecond float64, d time.Duration) ([]planned, error) {
+	all := make([]planned, int(perSecond*d.Seconds()))
+	var failed firstError
+	start := time.Now()
+	var creating sync.WaitGroup
+	for n := range all {
+		p := &all[n]
+		p.at = start.Add(time.Duration(float64(n) / perSecond * float64(time.Second)))
+		time.Sleep(time.Until(p.at))
+		creating.Go(func() {
+			id, err := c.create()
+			failed.set(err)
+			p.id = id
+		})
+	}
+	creating.Wait()
+	return all, failed.get()
+}
+
+// arrivals are the latencies from plan to arrival.
+func arrivals(all []planned, r *receiver, within time.Duration) (*hdrhistogram.Histogram, error) {
+	h := newHistogram()
+	deadline := time.Now().Add(within)
+	for _, p := range all {
+		at, ok := r.arrivedAt(p.id)
+		for !ok {
+			if time.Now().After(deadline) {
+				return nil, fmt.Errorf("instance %s has not arrived %s after the last was created", p.id, within)
+			}
+			time.Sleep(time.Millisecond)
+			at, ok = r.arrivedAt(p.id)
+		}
+		if err := h.RecordValue(at.Sub(p.at).Microseconds()); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+// newHistogram takes microseconds up to ten minutes.
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, (10 * time.Minute).Microseconds(), 3)
+}
+
+// milliseconds is a histogram's quantile, in percent.
+func milliseconds(h *hdrhistogram.Histogram, q float64) float64 {
+	return float64(h.ValueAtQuantile(q)) / 1000
+}
+
+// firstError keeps the first error of several goroutines.
+type firstError struct{ err atomic.Pointer[error] }
+
+func (f *firstError) set(err error) {
+	if err != nil {
+		f.err.CompareAndSwap(nil, &err)
+	}
+}
+
+func (f *firstError) is() bool { return f.err.Load() != nil }
+
+func (f *firstError) get() error {
+	if err := f.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// post sends JSON and returns the body of a 200.
+func (n *node) post(ctx context.Context, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.url+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return n.do(req)
+}
+
+func (n *node) get(ctx context.Context, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.url+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	return n.do(req)
+}
+
+func (n *node) do(req *http.Request) ([]byte, error) {
+	req.Header.Set("Authorization", "Bearer "+apiKey)
+	resp, err := n.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = errors.New(resp.Status + ": " + string(b))
+	}
+	return b, err
+}

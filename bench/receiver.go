@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The receivers' paths. Each answers in its own way.
+const (
+	answers   = "/answers"    // 200 at once
+	callsBack = "/calls-back" // 202, and a callback at once
+	hangs     = "/hangs"      // nothing until the run is over
+)
+
+const approval = `{"version":"v1","approve":{"comment":"granted"}}`
+
+const callbackWorkers = 64
+
+// receiver notes what reaches it. It runs in the load generator's process, so
+// that one clock measures both ends.
+type receiver struct {
+	url    string
+	server *http.Server
+	client *http.Client
+	over   chan struct{}
+
+	callbacks    chan callback
+	distinct     atomic.Int64 // instances that arrived
+	hanging      atomic.Int64
+	shards       [64]shard
+	callbackErrs atomic.Int64
+}
+
+type callback struct{ id, url string }
+
+// shard holds some instances' times: locks must not be the wall.
+type shard struct {
+	mu       sync.Mutex
+	arrived  map[string]time.Time
+	answered map[string]time.Time // when the callback was sent
+}
+
+func newReceiver() (*receiver, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r := &receiver{url: "http://" + l.Addr().String(), client: newClient(), over: make(chan struct{}), callbacks: make(chan callback, 1<<20)}
+	for n := range r.shards {
+		r.shards[n].arrived, r.shards[n].answered = map[string]time.Time{}, map[string]time.Time{}
+	}
+	for range callbackWorkers {
+		go r.callBack()
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+answers, func(w http.ResponseWriter, q *http.Request) {
+		r.note(q)
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, approval)
+	})
+	mux.HandleFunc("POST "+callsBack, func(w http.ResponseWriter, q *http.Request) {
+		r.note(q)
+		w.WriteHeader(http.StatusAccepted)
+		r.callbacks <- callback{q.Header.Get("Webhook-Id"), q.Header.Get("Webhook-Callback-Url")}
+	})
+	mux.HandleFunc("POST "+hangs, func(_ http.ResponseWriter, q *http.Request) {
+		io.Copy(io.Discard, q.Body)
+		r.hanging.Add(1)
+		defer r.hanging.Add(-1)
+		select {
+		case <-r.over:
+		case <-q.Context().Done():
+		}
+	})
+	r.server = &http.Server{Handler: mux}
+	go r.server.Serve(l)
+	return r, nil
+}
+
+func (r *receiver) close() {
+	close(r.over)
+	r.server.Shutdown(context.Background())
+	close(r.callbacks)
+	r.client.CloseIdleConnections()
+}
+
+func (r *receiver) shard(id string) *shard {
+	h := uint32(2166136261)
+	for n := range len(id) {
+		h = (h ^ uint32(id[n])) * 16777619
+	}
+	return &r.shards[h%uint32(len(r.shards))]
+}
+
+func (r *receiver) note(q *http.Request) {
+	io.Copy(io.Discard, q.Body)
+	id, now := q.Header.Get("Webhook-Id"), time.Now()
+	s := r.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, again := s.arrived[id]; !again {
+		s.arrived[id] = now
+		r.distinct.Add(1)
+	}
+}
+
+// arrivedAt is when an instance came here first.
+func (r *receiver) arrivedAt(id string) (time.Time, bool) {
+	s := r.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, ok := s.arrived[id]
+	return t, ok
+}
+
+// answeredAt is when an instance's callback was sent.
+func (r *receiver) answeredAt(id string) (time.Time, bool) {
+	s := r.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, ok := s.answered[id]
+	return t, ok
+}
+
+func (r *receiver) callBack() {
+	for c := range r.callbacks {
+		s := r.shard(c.id)
+		s.mu.Lock()
+		s.answered[c.id] = time.Now()
+		s.mu.Unlock()
+		resp, err := r.client.Post(c.url, "application/json", bytes.NewReader([]byte(approval)))
+		if err == nil {
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				err = fmt.Errorf("status %d", resp.StatusCode)
+			}
+		}
+		if err != nil {
+			r.callbackErrs.Add(1)
+		}
+	}
+}

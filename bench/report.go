@@ -1,0 +1,71 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+)
+
+// figure is one thing measured of one system, once per round.
+type figure struct {
+	Scenario string    `json:"scenario"`
+	System   string    `json:"system"`
+	Unit     string    `json:"unit"`
+	Rounds   []float64 `json:"rounds"`
+}
+
+// note adds a round's value.
+func (b *bench) note(scenario, system, unit string, v float64) {
+	if f := b.figure(scenario, system, unit); f != nil {
+		f.Rounds = append(f.Rounds, v)
+		return
+	}
+	b.figures = append(b.figures, figure{scenario, system, unit, []float64{v}})
+}
+
+func (b *bench) figure(scenario, system, unit string) *figure {
+	at := slices.IndexFunc(b.figures, func(f figure) bool {
+		return f.Scenario == scenario && f.System == system && f.Unit == unit
+	})
+	if at < 0 {
+		return nil
+	}
+	return &b.figures[at]
+}
+
+func (f figure) median() float64 {
+	sorted := slices.Sorted(slices.Values(f.Rounds))
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+}
+
+// print writes a table with a line per figure, and beside it how it compares
+// to the others' in the same run.
+func (b *bench) print(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "scenario\tunit\tsystem\tmedian\tmin\tmax\tto limit\tto river\t")
+	for _, f := range b.figures {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", f.Scenario, f.Unit, f.System, digits(f.median()),
+			digits(slices.Min(f.Rounds)), digits(slices.Max(f.Rounds)), b.ratio(f, b.limit.name), b.ratio(f, b.river.name))
+	}
+	w.Flush()
+}
+
+func (b *bench) ratio(f figure, to string) string {
+	other := b.figure(f.Scenario, to, f.Unit)
+	if other == nil || other.System == f.System || other.median() == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", f.median()/other.median())
+}
+
+// digits shows what is worth reading of a figure.
+func digits(v float64) string {
+	switch a := max(v, -v); cmp.Compare(a, 100) {
+	case -1:
+		return fmt.Sprintf("%.2f", v)
+	default:
+		return fmt.Sprintf("%.0f", v)
+	}
+}
