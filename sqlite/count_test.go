@@ -130,6 +130,29 @@ func TestCommitsAreObserved(t *testing.T) {
 	}
 }
 
+// BenchmarkCounting is what the counts cost an instance: three changes, in a
+// commit with those of 63 others. Its time is of one instance.
+func BenchmarkCounting(b *testing.B) {
+	c, t, expiry := newCounts(), &tx{}, time.Now()
+	for range 64 {
+		i := riposte.Instance{State: riposte.StatePending, Version: 1, ExpiresAt: expiry}
+		t.changed = append(t.changed, i)
+		for version, e := range []riposte.Event{riposte.Claimed{}, riposte.Canceled{}} {
+			next, err := i.Stored(i.Version).Advance(e, expiry.Add(-time.Hour))
+			if err != nil {
+				b.Fatal(err)
+			}
+			i, i.Version = next, int64(version+2)
+			t.changed = append(t.changed, i)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		c.committed(t)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/64, "ns/instance")
+}
+
 // fill makes a store with n instances in PENDING on one webhook.
 func fill(t *testing.T, dir string, n int) riposte.Webhook {
 	t.Helper()
