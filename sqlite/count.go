@@ -33,11 +33,7 @@ func newCounts() *counts {
 // written meanwhile; as soon as it has returned, anything may.
 func (c *counts) start(ctx context.Context, readers *sql.DB, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	snapshot, err := readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err == nil {
-		// Not BEGIN but the first read decides what a transaction sees.
-		err = snapshot.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM instances)`).Scan(new(bool))
-	}
+	snapshot, err := takeSnapshot(ctx, readers)
 	if err != nil {
 		cancel()
 		return err
@@ -45,6 +41,19 @@ func (c *counts) start(ctx context.Context, readers *sql.DB, log *slog.Logger) e
 	c.cancel = cancel
 	go c.run(ctx, snapshot, log)
 	return nil
+}
+
+// takeSnapshot returns a transaction that sees the rows as they are now. Not
+// BEGIN but the first read decides what it sees.
+func takeSnapshot(ctx context.Context, readers *sql.DB) (*sql.Tx, error) {
+	snapshot, err := readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	if err := snapshot.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM instances)`).Scan(new(bool)); err != nil {
+		return nil, errors.Join(err, snapshot.Rollback())
+	}
+	return snapshot, nil
 }
 
 func (c *counts) run(ctx context.Context, snapshot *sql.Tx, log *slog.Logger) {
