@@ -14,7 +14,7 @@ import (
 // returns, when a large store is still being counted.
 func TestWritingGoesOnWhileTheRowsAreCounted(t *testing.T) {
 	dir := t.TempDir()
-	const there, more = 50_000, 100
+	const there, more = 10_000, 100
 	w := fill(t, dir, there)
 	s, err := Open(t.Context(), dir, Options{})
 	if err != nil {
@@ -53,7 +53,7 @@ func TestSnapshotIsOfTheMomentItWasTaken(t *testing.T) {
 // its end.
 func TestCloseDoesNotWaitForTheCount(t *testing.T) {
 	dir := t.TempDir()
-	fill(t, dir, 50_000)
+	fill(t, dir, 10_000)
 	var counted error
 	for range 20 {
 		s, err := Open(t.Context(), dir, Options{})
