@@ -187,8 +187,11 @@ func TestInstancesAreCountedOnceEach(t *testing.T) {
 func TestOutcomeDurationIsFromCreationToDecision(t *testing.T) {
 	m := New()
 	now := time.Now()
-	m.changed(riposte.Instance{Version: 3, State: riposte.StateSuccess, CreatedAt: now, CompletedAt: now.Add(time.Hour),
-		Outcome: &riposte.Outcome{Kind: riposte.OutcomeApproved, DecidedAt: now.Add(21 * 24 * time.Hour)}})
+	i := riposte.Instance{Version: 3, State: riposte.StateProcessResponse, CreatedAt: now,
+		Outcome: &riposte.Outcome{Kind: riposte.OutcomeApproved, DecidedAt: now.Add(21 * 24 * time.Hour)}}
+	m.changed(i) // is not closed yet
+	i.Version, i.State, i.CompletedAt = 4, riposte.StateSuccess, now.Add(22*24*time.Hour)
+	m.changed(i)
 	got := scrape(t, m)
 	if sum := got["riposte_outcome_duration_seconds_sum"]; sum != 21*86400 {
 		t.Errorf("the sum is %v s, want three weeks", sum)
@@ -220,16 +223,22 @@ func TestStatesAreThoseOfTheStoreAfterAPurge(t *testing.T) {
 // others are there.
 func TestStoreThatStillCountsHoldsUpNoScrape(t *testing.T) {
 	m := New()
-	defer m.Watch(counting{openStore(t, nil)}, func() map[string]int { return nil })()
+	defer m.Watch(counting{openStore(t, nil), t}, func() map[string]int { return nil })()
 	got := scrape(t, m)
 	wantSeries(t, got, `^riposte_instances\{`, map[string]float64{})
 	wantSeries(t, got, `^riposte_attempts_in_flight`, map[string]float64{"riposte_attempts_in_flight": 0})
 }
 
 // counting never comes to an end with it.
-type counting struct{ riposte.Store }
+type counting struct {
+	riposte.Store
+	t *testing.T
+}
 
-func (counting) CountInstances(ctx context.Context) (map[riposte.State]int, error) {
+func (c counting) CountInstances(ctx context.Context) (map[riposte.State]int, error) {
+	if end, ok := ctx.Deadline(); !ok || time.Until(end) > 100*time.Millisecond {
+		c.t.Errorf("the scrape would wait until %v", end)
+	}
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
