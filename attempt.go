@@ -60,10 +60,16 @@ type Result struct {
 	RetryAfter time.Duration // of a 429 or 503; 0 without
 }
 
-// lostAttempt is the record of an attempt whose lease ran out.
-func lostAttempt(number int, startedAt time.Time) *Attempt {
-	return &Attempt{Number: number, StartedAt: startedAt, Error: &AttemptError{
-		Phase: PhaseUnknown, Reason: "LEASE_RAN_OUT",
-		Message: "the server stopped before it could record what came of this attempt",
-	}}
+// InFlight is the record of the attempt that is in flight when something else
+// than its own result moves i on to next; nil where there is none. It stands
+// until the result comes, and for good if the server stops before that.
+func (i Instance) InFlight(next Instance) *Attempt {
+	if i.State != StateRunning {
+		return nil
+	}
+	e := AttemptError{Phase: PhaseUnknown, Reason: "INSTANCE_CLOSED", Message: "the instance was closed while this attempt was in flight"}
+	if !next.State.Closed() || next.Outcome.Failure != nil && next.Outcome.Failure.Reason == FailureAttemptsExhausted {
+		e.Reason, e.Message = "LEASE_RAN_OUT", "the server stopped before it could record what came of this attempt"
+	}
+	return &Attempt{Number: i.Attempts, StartedAt: i.LastAttemptedAt, Error: &e}
 }

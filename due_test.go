@@ -102,6 +102,25 @@ func TestLostLeaseLeavesARecordOfItsAttempt(t *testing.T) {
 	}
 }
 
+func TestInstanceClosedInFlightLeavesARecordOfItsAttempt(t *testing.T) {
+	i := runningInstance(t, approvalStep)
+	want := &riposte.Attempt{Number: 1, StartedAt: start, Error: &riposte.AttemptError{
+		Phase: riposte.PhaseUnknown, Reason: "INSTANCE_CLOSED", Message: "the instance was closed while this attempt was in flight",
+	}}
+	for name, next := range map[string]riposte.Instance{
+		"canceled": advance(t, i, riposte.Canceled{}, start.Add(time.Second)),
+		"expired":  advance(t, i, riposte.Expired{}, start.Add(untilExpiry)),
+	} {
+		if diff := cmp.Diff(want, i.InFlight(next)); diff != "" {
+			t.Errorf("%s: -want +got\n%s", name, diff)
+		}
+	}
+	waiting := advance(t, i, attempted(202, ""), start.Add(time.Second))
+	if got := waiting.InFlight(advance(t, waiting, riposte.Canceled{}, start.Add(time.Second))); got != nil {
+		t.Errorf("WAITING_CALLBACK has the attempt %v in flight", got)
+	}
+}
+
 func TestLostLeaseWithPolicyFastEndsAtTheFiftiethAttempt(t *testing.T) {
 	w := newWebhook(t)
 	w.Settings.RetryPolicy = riposte.RetryFast

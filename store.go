@@ -48,8 +48,8 @@ type WebhookFilter struct {
 type InstanceStore interface {
 	// CreateInstances stores all or none. Where an instance's RequestID was
 	// used before on its webhook, for the same Fingerprint, the instance of
-	// that time is returned in its place. ErrWebhookNotFound when the webhook
-	// is deleted or was never there, ErrRequestIDReused; both carry the
+	// that time is returned in its place, also when the webhook was deleted
+	// since. ErrWebhookNotFound when it is deleted or was never there, ErrRequestIDReused; both carry the
 	// metadata "index", the position of the one that was refused.
 	CreateInstances(ctx context.Context, new []NewInstanceRecord) ([]Instance, error)
 

@@ -83,17 +83,17 @@ func (i Instance) whenDue(w Webhook, now time.Time) (Event, error) {
 }
 
 // Due is what a store's Claim applies to an instance that is due: the next
-// state and, when a lease ran out, the record of the attempt that was lost.
+// state and, where it was RUNNING, the record of the attempt in flight.
 func (i Instance) Due(w Webhook, now time.Time) (Instance, *Attempt, error) {
 	e, err := i.whenDue(w, now)
 	if err != nil {
 		return Instance{}, nil, err
 	}
 	next, err := i.Advance(e, now)
-	if _, lost := e.(LeaseRanOut); lost && err == nil {
-		return next, lostAttempt(i.Attempts, i.LastAttemptedAt), nil
+	if err != nil {
+		return Instance{}, nil, err
 	}
-	return next, nil, err
+	return next, i.InFlight(next), nil
 }
 
 // Apply is the state machine: the only way to a new state. It is pure; i is not

@@ -114,9 +114,8 @@ func stepDue(rt *rapid.T, i riposte.Instance, w riposte.Webhook, now time.Time) 
 	if isDue != (err == nil) {
 		rt.Fatalf("%s due at %s, at %s: Due says %v", i.State, i.DueAt, now, err)
 	}
-	ranOut := i.State == riposte.StateRunning && now.Before(i.ExpiresAt)
-	if err == nil && ranOut != (lost != nil) {
-		rt.Fatalf("%s to %s: the lost attempt is %v", i.State, next.State, lost)
+	if err == nil && (i.State == riposte.StateRunning) != (lost != nil) {
+		rt.Fatalf("%s to %s: the attempt in flight is %v", i.State, next.State, lost)
 	}
 	return next, err == nil
 }

@@ -11,6 +11,7 @@ package api
 import (
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"sync"
 
 	"github.com/riposte-dev/riposte"
@@ -46,7 +47,23 @@ func New(o Options) *Server {
 	return s
 }
 
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer s.logPanic(r)
+	s.handler.ServeHTTP(w, r)
+}
+
+// logPanic tells of a bug at a level that operators see. The path stays out of
+// it: it may have a callback's token. net/http then ends the connection.
+func (s *Server) logPanic(r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p != http.ErrAbortHandler {
+		s.Logger.Error("a handler panicked", "panic", p, "method", r.Method, "stack", string(debug.Stack()))
+	}
+	panic(http.ErrAbortHandler)
+}
 
 // StopWaiting makes every Wait answer now, so that a stop takes no longer than
 // what is being worked on.

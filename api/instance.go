@@ -151,10 +151,15 @@ func (s *Server) newRecord(ctx context.Context, n newInstance, webhooks map[stri
 	w, known := webhooks[n.webhookID]
 	if !known {
 		var err error
-		if w, err = s.liveWebhook(ctx, n.webhookID); err != nil {
+		if w, err = s.webhook(ctx, n.webhookID); err != nil {
 			return err
 		}
 		webhooks[n.webhookID] = w
+	}
+	// A request that is repeated finds its instance also when the webhook was
+	// deleted since: the store knows.
+	if w.Deleted() && n.request.RequestID == "" {
+		return riposte.ErrWebhookNotFound
 	}
 	i, envelope, err := riposte.NewInstance(w, n.request, s.callbackURL, s.Store.Now())
 	*out = riposte.NewInstanceRecord{Instance: i, Envelope: envelope}
@@ -273,7 +278,7 @@ func (s *Server) changeInstance(ctx context.Context, id string, e riposte.Event)
 		if err != nil {
 			return i, err
 		}
-		if next, err = s.Store.SaveInstance(ctx, next, nil); !errors.Is(err, riposte.ErrConflict) {
+		if next, err = s.Store.SaveInstance(ctx, next, i.InFlight(next)); !errors.Is(err, riposte.ErrConflict) {
 			return next, err
 		}
 	}

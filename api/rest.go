@@ -15,11 +15,9 @@ import (
 	"strconv"
 	"strings"
 
-	"connectrpc.com/connect"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/genproto/googleapis/api/annotations"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -89,9 +87,7 @@ func readBody(next http.Handler) http.Handler {
 			return
 		}
 		if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); len(b) > 0 && (err != nil || mediaType != "application/json") {
-			e := connect.NewError(connect.CodeInvalidArgument, errors.New("the header Content-Type must be application/json"))
-			addDetail(e, &errdetails.ErrorInfo{Reason: "UNSUPPORTED_CONTENT_TYPE", Domain: errorDomain})
-			writeErrorAs(w, http.StatusUnsupportedMediaType, e)
+			writeError(w, connectError(riposte.Invalid(riposte.Violation{Field: "Content-Type", Description: "must be application/json"})))
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(b))
@@ -100,13 +96,11 @@ func readBody(next http.Handler) http.Handler {
 }
 
 func refuseBody(w http.ResponseWriter, limit int, err error) {
-	if _, ok := errors.AsType[*http.MaxBytesError](err); !ok {
-		writeError(w, connectError(&riposte.Error{Code: riposte.CodeInvalidArgument, Reason: "BODY_BROKE_OFF", Message: "the body broke off"}))
-		return
+	v := riposte.Violation{Field: "body", Description: "broke off"}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		v.Description = fmt.Sprintf("must have at most %d bytes", limit)
 	}
-	e := connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("the body must have at most %d bytes", limit))
-	addDetail(e, &errdetails.ErrorInfo{Reason: "BODY_TOO_LARGE", Domain: errorDomain})
-	writeErrorAs(w, http.StatusRequestEntityTooLarge, e)
+	writeError(w, connectError(riposte.Invalid(v)))
 }
 
 func restError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {

@@ -182,14 +182,19 @@ func (h webhooksService) test(ctx context.Context, _ riposte.Caller, r *webhooks
 
 // liveWebhook loads a webhook that is not deleted.
 func (s *Server) liveWebhook(ctx context.Context, id string) (riposte.Webhook, error) {
-	if !riposte.IsID(id) {
-		return riposte.Webhook{}, riposte.ErrWebhookNotFound
-	}
-	w, err := s.Store.LoadWebhook(ctx, id)
+	w, err := s.webhook(ctx, id)
 	if err == nil && w.Deleted() {
 		err = riposte.ErrWebhookNotFound
 	}
 	return w, err
+}
+
+// webhook takes an id of any shape, and finds deleted ones too.
+func (s *Server) webhook(ctx context.Context, id string) (riposte.Webhook, error) {
+	if !riposte.IsID(id) {
+		return riposte.Webhook{}, riposte.ErrWebhookNotFound
+	}
+	return s.Store.LoadWebhook(ctx, id)
 }
 
 // changeWebhook loads, changes and saves, again where somebody else was faster.

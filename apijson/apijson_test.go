@@ -202,7 +202,7 @@ func TestErrorNamesTheField(t *testing.T) {
 		"{\"webhookId\":\"é\",\"requestId\":\"\xff\"}":                     {Field: "requestId", Description: "invalid UTF-8"},
 		`{"payload":{"é":"long, and spliced out"},"callbackTimeout":"1h"}`: {Field: "callbackTimeout", Description: `invalid google.protobuf.Duration value "1h"`},
 		`{"source":{"workflowStep":{"workflowExecutionId":"1.5"}}}`:        {Field: "source.workflowStep.workflowExecutionId", Description: "1.5"},
-		`{"source":{"test":{},"approvalStep":{}}}`:                         {Field: "source", Description: "already set"},
+		`{"source":{"test":{},"approvalStep":{}}}`:                         {Field: "source", Description: "must be exactly one of test, "},
 		`{"source":[]}`:                      {Field: "source", Description: "unexpected token ["},
 		`{"requestId":"\ud800 and more"}`:    {Field: "requestId", Description: "invalid escape code"},
 		`{"requestId":"\ud800"}`:             {Field: "", Description: "half of a surrogate pair"},

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 // protojsonError takes "proto: (line 1:5): unknown field" apart, and "proto:
@@ -30,13 +31,34 @@ func explain(b []byte, md protoreflect.MessageDescriptor, err error) *Error {
 		// encoding/json does without.
 		return &Error{Description: `a string has half of a surrogate pair (\ud800 to \udfff)`}
 	}
-	at := offset(b, m[1], m[2])
+	at, mask := offset(b, m[1], m[2]), false
 	walk(b, md, func(f field) {
 		if at >= f.at && at < f.at+len(f.value) {
-			e.Field = f.path // the inner ones come later
+			e.Field, mask = f.path, f.mask() // the inner ones come later
 		}
 	})
+	if mask {
+		e.Description = "must be a string of field names, separated by commas"
+	} else if twice := setTwice.FindStringSubmatch(e.Description); twice != nil {
+		e.Description = "must be exactly one of " + members(protoreflect.FullName(twice[1]))
+	}
 	return e
+}
+
+var setTwice = regexp.MustCompile(`oneof (\S+) is already set$`)
+
+// members lists what a oneof may be.
+func members(name protoreflect.FullName) string {
+	d, err := protoregistry.GlobalFiles.FindDescriptorByName(name)
+	oneof, ok := d.(protoreflect.OneofDescriptor)
+	if err != nil || !ok {
+		return string(name)
+	}
+	var names []string
+	for i := range oneof.Fields().Len() {
+		names = append(names, oneof.Fields().Get(i).JSONName())
+	}
+	return strings.Join(names, ", ")
 }
 
 // offset turns protojson's line and column, both from 1, into a byte offset;

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 	"github.com/riposte-dev/riposte/ripostetest"
 )
 
@@ -66,7 +67,34 @@ func TestCallbackForAnAttemptThatAKillCutOffCounts(t *testing.T) {
 	if res := callBack(t, callbackURL, crashApproval); res.status != http.StatusOK {
 		t.Fatalf("the callback got %d: %s", res.status, res.body)
 	}
-	n.wantOneOutcome(id, "CALLBACK")
+	// How many of them hang by now is the restart's affair: each is recorded.
+	i := n.wantOneOutcome(id, "CALLBACK")
+	wantAttempts(t, i, int(i.GetWebhookInstance().GetAttempts()))
+}
+
+// TestAttemptInFlightIsInTheHistory: it was made, whatever closed its instance
+// and though a kill lost its result.
+func TestAttemptInFlightIsInTheHistory(t *testing.T) {
+	t.Parallel()
+	n := newCrashNode(t)
+	r := newReceiver(t, always(ripostetest.Reply{Hang: true}))
+	answered, canceled := n.ask(r.URL), n.ask(r.URL)
+	if res := callBack(t, delivered(t, r, answered, 1).Envelope.CallbackURL, crashApproval); res.status != http.StatusOK {
+		t.Fatalf("the callback got %d: %s", res.status, res.body)
+	}
+	delivered(t, r, canceled, 1)
+	if _, err := n.Instances.Cancel(t.Context(), &ripostev1.InstancesServiceCancelRequest{Id: canceled}); err != nil {
+		t.Fatal(err)
+	}
+
+	n.restartAfterKill()
+	for _, id := range []string{answered, canceled} {
+		i := n.closed(id)
+		wantAttempts(t, i, 1)
+		if e := i.GetAttempts()[0].GetError(); e.GetPhase() != "unknown" || e.GetReason() != "INSTANCE_CLOSED" {
+			t.Errorf("the attempt is recorded with %v", e)
+		}
+	}
 }
 
 const (

@@ -195,7 +195,7 @@ func (l *load) check(k int, created []string, sequences map[int64]string) {
 		id := i.GetWebhookInstance().GetId()
 		listed[id] = true
 		if loadKinds[k].attempts == 0 {
-			wantOpen(l.t, i, state(i))
+			l.checkHanging(k, i)
 			continue
 		}
 		l.checkClosed(k, i)
@@ -212,6 +212,17 @@ func (l *load) check(k int, created []string, sequences map[int64]string) {
 	}
 	if len(listed) != len(created) {
 		l.t.Errorf("%s: %d were created, %d are listed", loadKinds[k].name, len(created), len(listed))
+	}
+}
+
+// checkHanging: what was attempted hangs, or waits for its next attempt after a
+// timeout; the rest waits for its turn.
+func (l *load) checkHanging(k int, i *ripostev1.Instance) {
+	l.t.Helper()
+	w := i.GetWebhookInstance()
+	begun := state(i) == "RUNNING" || state(i) == "ERROR"
+	if i.GetOutcome() != nil || begun != (w.GetAttempts() > 0) || !begun && state(i) != "PENDING" {
+		l.t.Errorf("%s: instance %s is in %s after %d attempts, with %v", loadKinds[k].name, w.GetId(), state(i), w.GetAttempts(), i.GetOutcome())
 	}
 }
 

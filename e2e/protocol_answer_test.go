@@ -183,8 +183,7 @@ func noTLS(t *testing.T) string {
 	return strings.Replace(httpServer(t, http.NotFound).URL, "http:", "https:", 1)
 }
 
-// TestReceiverHangs: an attempt that nobody answers holds up neither a
-// callback nor a cancellation. That it fails after 30 s is outbound's test.
+// TestTimeout is with a shorter one; that it is 30 s is a test of package outbound.
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	s := ripostetest.Start(t, retryAfter(time.Hour), func(c *server.Config) { c.AttemptTimeout = 100 * time.Millisecond })
@@ -196,6 +195,8 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+// TestReceiverHangs: an attempt that nobody answers holds up neither a
+// callback nor a cancellation.
 func TestReceiverHangs(t *testing.T) {
 	s := atOnce.use(t)
 	t.Parallel()

@@ -359,6 +359,7 @@ func TestIssuer(t *testing.T) {
 	}{
 		{"--issuer", "https://public.example", "issuer.example", "issuer.example"},
 		{"the public URL's host without port", "https://public.example:444", "", "public.example"},
+		{"an IPv6 host", "http://[2001:db8::1]:8080", "", "2001:db8::1"},
 		{"--listen's host by default", "", "", "127.0.0.1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

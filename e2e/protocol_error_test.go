@@ -141,7 +141,7 @@ func TestError(t *testing.T) {
 		{"16 = 401, another key", http.MethodGet, "/api/v1/webhooks", "", http.Header{"Authorization": {"Bearer nobody's-key-at-all"}}, 401, 16, "BAD_CREDENTIALS", ""},
 		{"16 = 401, another scheme", http.MethodGet, "/api/v1/webhooks", "", http.Header{"Authorization": {"Basic " + s.APIKey}}, 401, 16, "NO_CREDENTIALS", ""},
 		{"405", http.MethodPut, "/api/v1/webhooks", `{}`, admin, 405, 12, "METHOD_NOT_ALLOWED", ""},
-		{"415", http.MethodPost, "/api/v1/webhooks", `{}`, text, 415, 3, "UNSUPPORTED_CONTENT_TYPE", ""},
+		{"3 = 400, another content type", http.MethodPost, "/api/v1/webhooks", `{}`, text, 400, 3, "INVALID_ARGUMENT", "Content-Type"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -19,6 +19,14 @@ import (
 type Destinations struct {
 	prefixes []netip.Prefix
 	loopback bool // the word was given: plain http and every port, too
+	own      netip.AddrPort
+}
+
+// Except returns d without the address on which the server itself listens; an
+// unspecified one stands for all of the machine's.
+func (d Destinations) Except(own netip.AddrPort) Destinations {
+	d.own = own
+	return d
 }
 
 // loopbackPrefixes is what the word loopback stands for.

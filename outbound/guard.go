@@ -86,10 +86,29 @@ func (d Destinations) guard(_ context.Context, network, address string, _ syscal
 		return errBlockedAddress
 	}
 	ap, err := netip.ParseAddrPort(address)
-	if err != nil || !d.AllowsAddr(ap.Addr()) {
+	if err != nil || !d.AllowsAddr(ap.Addr()) || d.isOwn(ap) {
 		return errBlockedAddress
 	}
 	return nil
+}
+
+// isOwn reports whether ap is the server's own listener, which a request from
+// inside must not reach: it may be trusted there, or call itself in circles.
+func (d Destinations) isOwn(ap netip.AddrPort) bool {
+	addr := ap.Addr().WithZone("").Unmap()
+	switch own := d.own.Addr().Unmap(); {
+	case ap.Port() != d.own.Port() || !d.own.IsValid():
+		return false
+	case !own.IsUnspecified():
+		return addr == own
+	case addr.IsLoopback() || addr.IsUnspecified():
+		return true
+	}
+	all, err := net.InterfaceAddrs()
+	return err != nil || slices.ContainsFunc(all, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		return ok && n.IP.Equal(addr.AsSlice())
+	})
 }
 
 // dialer returns a dialer behind the guard. Its resolver is Go's own, because

@@ -19,6 +19,13 @@ import (
 	"github.com/riposte-dev/riposte"
 )
 
+// TestAttemptTimeout holds PROTOCOL.md's figure, and that a lease outlasts it.
+func TestAttemptTimeout(t *testing.T) {
+	if got := newClient(t, nil).timeout; got != 30*time.Second || got >= riposte.LeaseDuration {
+		t.Errorf("an attempt may take %s, a lease lasts %s", got, riposte.LeaseDuration)
+	}
+}
+
 // soon is a timeout for attempts that are to run into it.
 const soon = 150 * time.Millisecond
 

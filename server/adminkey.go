@@ -42,7 +42,7 @@ func (s *Server) firstKey(ctx context.Context) error {
 	case err == nil && len(strings.TrimSpace(string(left))) >= minAPIKeyLength:
 		k.Hash = riposte.HashKey(strings.TrimSpace(string(left)))
 	case err == nil || errors.Is(err, fs.ErrNotExist):
-		if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
+		if err := writeSynced(path, secret+"\n"); err != nil {
 			return fmt.Errorf("writing the first API key: %w", err)
 		}
 	default:
@@ -53,4 +53,26 @@ func (s *Server) firstKey(ctx context.Context) error {
 	}
 	s.config.Logger.Info("wrote the first API key, an admin's", "file", path)
 	return nil
+}
+
+// writeSynced writes a file that only its owner may read, and returns when it
+// and its name are on disk.
+func writeSynced(path, text string) error {
+	part := path + ".part"
+	f, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Chmod(0o600), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(part, path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }

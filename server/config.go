@@ -68,7 +68,7 @@ func (c *Config) check(actual net.Addr) (outbound.Destinations, error) {
 
 func (c *Config) checkRest() error {
 	switch {
-	case strings.ContainsAny(c.Issuer, "/: \t"):
+	case strings.ContainsAny(c.Issuer, "/: \t") && net.ParseIP(c.Issuer) == nil:
 		return fmt.Errorf("--issuer must be a bare host name, not %q", c.Issuer)
 	case c.RetryMinDelay < 0 || c.RetryMaxDelay < c.RetryMinDelay:
 		return fmt.Errorf("--retry-min-delay (%s) must not be negative, and --retry-max-delay (%s) not smaller", c.RetryMinDelay, c.RetryMaxDelay)

@@ -70,6 +70,9 @@ func open(ctx context.Context, c Config, listener net.Listener) (*Server, error)
 	if err != nil {
 		return nil, err
 	}
+	if tcp, ok := listener.Addr().(*net.TCPAddr); ok {
+		destinations = destinations.Except(tcp.AddrPort())
+	}
 	watched := metrics.New()
 	store, err := sqlite.Open(ctx, c.Data, sqlite.Options{Logger: c.Logger, Now: c.Now, OnCommit: watched.Committed})
 	if err != nil {

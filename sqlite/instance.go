@@ -75,8 +75,16 @@ func atIndex(err error, n int) error {
 func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, error) {
 	i := r.Instance
 	l, ok := t.lanes.byID[i.WebhookID]
-	if !ok || l.webhook.Deleted() {
+	switch {
+	case !ok:
 		return riposte.Instance{}, riposte.ErrWebhookNotFound
+	case l.webhook.Deleted():
+		// What was asked before stays answered: only what is new is refused.
+		before, err := t.createdBefore(l, i)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = riposte.ErrWebhookNotFound
+		}
+		return before, err
 	}
 	result, err := t.exec(t.insertInstance, i.ID, l.number, string(i.Source.Kind), i.Source.TicketID, i.Source.WorkflowExecutionID,
 		i.Source.WorkflowStepID, i.Destination, string(i.State), i.Attempts, micros(i.CreatedAt), micros(i.UpdatedAt),

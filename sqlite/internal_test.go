@@ -257,7 +257,7 @@ func TestDurabilityIsAsserted(t *testing.T) {
 		"journal_mode(DELETE)": true,
 		"foreign_keys(0)":      true,
 	} {
-		db, err := sql.Open("sqlite", dsn(filepath.Join(t.TempDir(), fileName), "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"))
+		db, err := sql.Open("sqlite", dsn(filepath.Join(t.TempDir(), FileName), "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,8 +20,10 @@ import (
 	"github.com/riposte-dev/riposte"
 )
 
+// FileName is the database's, in the data directory.
+const FileName = "riposte.db"
+
 const (
-	fileName = "riposte.db"
 	// maxReaders bounds the query-only connections; each has a page cache of
 	// its own, 2 MB unless SQLite is told otherwise.
 	maxReaders = 8
@@ -93,7 +95,7 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{now: opts.Now, lock: held}
-	if err := s.open(ctx, filepath.Join(dir, fileName), opts); err != nil {
+	if err := s.open(ctx, filepath.Join(dir, FileName), opts); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

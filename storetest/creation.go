@@ -74,6 +74,14 @@ var creation = []behaviour{
 		h.wantEqual(h.create(w, r), closed)
 		h.wantEqual(ids(h.list(riposte.InstanceFilter{})), []string{first.ID})
 	}},
+	{"the same requestId gives the same instance also when the webhook was deleted since", func(h *house) {
+		w := h.webhook()
+		first := h.create(w, riposte.InstanceRequest{RequestID: "r"})
+		deleted := h.deleteWebhook(w)
+		h.wantEqual(h.create(deleted, riposte.InstanceRequest{RequestID: "r"}), first)
+		_, err := h.store.CreateInstances(h.Context(), []riposte.NewInstanceRecord{h.record(deleted, riposte.InstanceRequest{RequestID: "new"})})
+		h.wantError(err, riposte.ErrWebhookNotFound)
+	}},
 	{"a requestId counts on its webhook only", func(h *house) {
 		r := riposte.InstanceRequest{RequestID: "r"}
 		if a, b := h.create(h.webhook(), r), h.create(h.webhook(), r); a.ID == b.ID {

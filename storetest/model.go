@@ -90,12 +90,12 @@ func (m *modelled) create(t *rapid.T) {
 	record := m.record(w, r)
 	got, err := m.store.CreateInstances(m.Context(), []riposte.NewInstanceRecord{record})
 	m.touched[record.Instance.ID] = true
-	if w.Deleted() {
+	want, repeated := m.requested(w.ID, r.RequestID)
+	if w.Deleted() && !repeated {
 		m.wantError(err, riposte.ErrWebhookNotFound)
 		return
 	}
 	m.must(err)
-	want, repeated := m.requested(w.ID, r.RequestID)
 	if !repeated {
 		want = record.Instance.Stored(1)
 		m.instances[want.ID] = want

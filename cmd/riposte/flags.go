@@ -8,7 +8,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-const envAnnotation = "env"
+const (
+	envAnnotation     = "env"
+	fromEnvAnnotation = "from env"
+)
 
 // env gives a flag its twin in the environment.
 func env(flags *pflag.FlagSet, name, variable string) {
@@ -29,7 +32,14 @@ func readEnv(cmd *cobra.Command) error {
 			if setErr := cmd.Flags().Set(f.Name, value); setErr != nil {
 				err = fmt.Errorf("%s: %w", twin[0], setErr)
 			}
+			f.Annotations[fromEnvAnnotation] = nil
 		}
 	})
 	return err
+}
+
+// fromEnv says whether a flag's value came from its twin.
+func fromEnv(f *pflag.Flag) bool {
+	_, ok := f.Annotations[fromEnvAnnotation]
+	return ok
 }

@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,14 +43,7 @@ or where --server is given, it is made through the API with an admin's key.
   riposte keys create --role viewer --server https://riposte.example.com --api-key "$ADMIN_KEY"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var secret string
-			var err error
-			if !cmd.Flags().Changed("server") {
-				secret, err = createKeyInStore(cmd.Context(), data, name, riposte.Role(role))
-			}
-			if cmd.Flags().Changed("server") || errors.Is(err, sqlite.ErrLocked) {
-				secret, err = createKeyOverAPI(cmd.Context(), flags, name, role)
-			}
+			secret, err := createKey(cmd, data, flags, name, riposte.Role(role))
 			if err != nil {
 				return err
 			}
@@ -61,6 +58,28 @@ or where --server is given, it is made through the API with an admin's key.
 	env(cmd.Flags(), "data", "RIPOSTE_DATA")
 	flags.register(cmd)
 	return cmd
+}
+
+// createKey goes to the server that --server names or that holds the store,
+// else to the store. A RIPOSTE_SERVER doesn't override a --data.
+func createKey(cmd *cobra.Command, data string, flags *clientFlags, name string, role riposte.Role) (string, error) {
+	if _, _, err := riposte.NewKey(name, role, time.Now()); err != nil {
+		return "", err
+	}
+	server := cmd.Flags().Lookup("server")
+	if server.Changed && (!fromEnv(server) || !cmd.Flags().Changed("data") || fromEnv(cmd.Flags().Lookup("data"))) {
+		return createKeyOverAPI(cmd.Context(), flags, name, string(role))
+	}
+	if _, err := os.Stat(filepath.Join(data, sqlite.FileName)); errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "There is no store in %s yet: making one.\n", data)
+	}
+	secret, err := createKeyInStore(cmd.Context(), data, name, role)
+	if errors.Is(err, sqlite.ErrLocked) {
+		if secret, err = createKeyOverAPI(cmd.Context(), flags, name, string(role)); err != nil {
+			err = fmt.Errorf("a server holds %s, so the key must come from it (name it with --server): %w", data, err)
+		}
+	}
+	return secret, err
 }
 
 func createKeyInStore(ctx context.Context, data, name string, role riposte.Role) (_ string, err error) {
