@@ -17,6 +17,10 @@ const (
 	OutcomeFailed         OutcomeKind = "FAILED"
 )
 
+// OutcomeKinds lists the closed set.
+var OutcomeKinds = []OutcomeKind{OutcomeDelivered, OutcomeApproved, OutcomeDenied, OutcomeReassigned, OutcomePolicyReplaced,
+	OutcomeCompleted, OutcomeErrored, OutcomeContext, OutcomeFailed}
+
 // Via says which way an answer came.
 type Via string
 
@@ -38,6 +42,10 @@ const (
 	FailureCanceled          FailureReason = "CANCELED"
 	FailureWebhookDeleted    FailureReason = "WEBHOOK_DELETED"
 )
+
+// FailureReasons lists the closed set.
+var FailureReasons = []FailureReason{FailureGone, FailureAttemptsExhausted, FailureExpired, FailureBadResponse, FailureCanceled,
+	FailureWebhookDeleted}
 
 // Outcome is what an instance came to. There is exactly one; it never changes.
 type Outcome struct {

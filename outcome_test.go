@@ -1,6 +1,8 @@
 package riposte_test
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +28,28 @@ var answers = []struct {
 	{provisionStep, `{"version":"v1","complete":{}}`, riposte.OutcomeCompleted, ""},
 	{provisionStep, `{"version":"v1","errored":{"comment":"c"}}`, riposte.OutcomeErrored, "c"},
 	{workflowStep, `{"version":"v1","context":{}}`, riposte.OutcomeContext, ""},
+}
+
+// TestListsOfOutcomesAreComplete reads the constants from the source.
+func TestListsOfOutcomesAreComplete(t *testing.T) {
+	source, err := os.ReadFile("outcome.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := map[string][]string{}
+	for _, found := range regexp.MustCompile(`(?m)^\t\w+ +(\w+) += "(\w+)"`).FindAllStringSubmatch(string(source), -1) {
+		declared[found[1]] = append(declared[found[1]], found[2])
+	}
+	var listed [2][]string
+	for _, kind := range riposte.OutcomeKinds {
+		listed[0] = append(listed[0], string(kind))
+	}
+	for _, reason := range riposte.FailureReasons {
+		listed[1] = append(listed[1], string(reason))
+	}
+	if diff := cmp.Diff([2][]string{declared["OutcomeKind"], declared["FailureReason"]}, listed); diff != "" {
+		t.Errorf("-declared +listed\n%s", diff)
+	}
 }
 
 // runningInstance returns an instance whose first attempt began at start.

@@ -77,6 +77,11 @@ type InstanceStore interface {
 	// documents.
 	ListInstances(ctx context.Context, f InstanceFilter) ([]Instance, error)
 
+	// CountInstances says how many instances are in each of States, exact as of
+	// a commit, without a walk over the rows: what is asked every few seconds.
+	// On a store that is still counting what it found at its start, it waits.
+	CountInstances(ctx context.Context) (map[State]int, error)
+
 	// PurgeInstances removes at most limit closed instances that expired
 	// before t, with all that belongs to them, and returns how many.
 	PurgeInstances(ctx context.Context, t time.Time, limit int) (int, error)
@@ -106,6 +111,10 @@ type Claim struct {
 	// bound or by Limit: the time of the next due instance or expiry; zero
 	// when there is none.
 	Next time.Time
+	// Oldest is the earliest DueAt, past or future, among what is left and not
+	// held back by a webhook's bound; zero when there is none. A past one says
+	// for how long claims are behind.
+	Oldest time.Time
 }
 
 // ClaimedInstance is an attempt to be made: the instance in RUNNING.

@@ -5,7 +5,7 @@
 // A request passes the router (router.go), authentication (auth.go), for REST
 // the gateway (rest.go), the choke point (call.go), and then its operation.
 // The callback, the key set and the health paths are plain handlers beside them
-// and need no credentials.
+// and need no credentials; so is /metrics, which needs a viewer's.
 package api
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/riposte-dev/riposte"
 )
 
-// Options is what the API needs; all but Keys is required.
+// Options is what the API needs; all but Keys and Metrics is required.
 type Options struct {
 	Store     riposte.Store
 	PublicURL string                   // base of callback URLs, without a slash at the end
@@ -25,6 +25,7 @@ type Options struct {
 	JWKS      []byte                   // the document at /auth/v1/jwks
 	Keys      []riposte.Key            // API keys that the configuration gives, beside the store's
 	Tokens    *CallbackTokens
+	Metrics   http.Handler // what GET /metrics answers to a viewer; nil: there is nothing at that path
 	Logger    *slog.Logger
 }
 

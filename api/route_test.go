@@ -38,6 +38,7 @@ func TestWrongMethodIsToldWhichAreAllowed(t *testing.T) {
 		"/healthz":                                   "GET, HEAD",
 		"/readyz":                                    "GET, HEAD",
 		"/openapi.json":                              "GET, HEAD",
+		"/metrics":                                   "GET, HEAD",
 		"/riposte.v1.InstancesService/Get":           "POST",
 		"/c1.api.webhooks.v1.WebhooksService/Create": "POST",
 	} {
@@ -61,7 +62,7 @@ func TestHeadIsGetWithoutABody(t *testing.T) {
 	webhook := n.webhook("/ok")
 	for path, want := range map[string]int{
 		"/api/v1/webhooks": 200, "/api/v1/webhooks/" + webhook: 200, "/api/v1/webhooks/nope": 404, "/api/v1/webhooks?page_size=-1": 400,
-		"/healthz": 200, "/auth/v1/jwks": 200, "/openapi.json": 200,
+		"/healthz": 200, "/auth/v1/jwks": 200, "/openapi.json": 200, "/metrics": 200,
 	} {
 		if r := n.send(http.MethodHead, path, ""); r.status != want || len(r.body) > 0 || r.header.Get("Content-Type") == "" {
 			t.Errorf("%s: HTTP %d, %v, want %d", path, r.status, r.header, want)

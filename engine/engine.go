@@ -98,6 +98,14 @@ func (e *Engine) InFlight() int {
 	return e.total
 }
 
+// InFlightByWebhook is how many attempts are in flight on each webhook that
+// has any.
+func (e *Engine) InFlightByWebhook() map[string]int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return maps.Clone(e.inFlight)
+}
+
 // changed is subscribed to the store: it wakes the loop for what is due before
 // the loop would look by itself, and when the loop is late, because the store's
 // clock has gone faster than its timer.

@@ -14,6 +14,7 @@ import (
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/api"
 	"github.com/riposte-dev/riposte/engine"
+	"github.com/riposte-dev/riposte/metrics"
 	"github.com/riposte-dev/riposte/outbound"
 	"github.com/riposte-dev/riposte/sqlite"
 )
@@ -41,6 +42,8 @@ type Server struct {
 	store    riposte.Store
 	api      *api.Server
 	engine   *engine.Engine
+	metrics  *metrics.Metrics
+	unwatch  func()
 	outbound *outbound.Client
 	http     *http.Server
 	listener net.Listener
@@ -70,11 +73,12 @@ func open(ctx context.Context, c Config, listener net.Listener) (*Server, error)
 	if tcp, ok := listener.Addr().(*net.TCPAddr); ok {
 		destinations = destinations.Except(tcp.AddrPort())
 	}
-	store, err := sqlite.Open(ctx, c.Data, sqlite.Options{Logger: c.Logger, Now: c.Now})
+	watched := metrics.New()
+	store, err := sqlite.Open(ctx, c.Data, sqlite.Options{Logger: c.Logger, Now: c.Now, OnCommit: watched.Committed})
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, store: store, listener: listener}
+	s := &Server{config: c, store: store, listener: listener, metrics: watched}
 	if err := s.wire(ctx, destinations); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -100,12 +104,13 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 		return err
 	}
 	s.engine = engine.New(engine.Options{
-		Store:  s.store,
-		Sender: s.outbound,
+		Store:  s.metrics.Store(s.store),
+		Sender: s.metrics.Sender(s.outbound),
 		Fast:   riposte.FastDelay{Min: s.config.RetryMinDelay, Max: s.config.RetryMaxDelay},
 		Keep:   s.config.Keep,
 		Logger: s.config.Logger,
 	})
+	s.unwatch = s.metrics.Watch(s.store, s.engine.InFlightByWebhook)
 	s.api = api.New(api.Options{
 		Store:     s.store,
 		PublicURL: s.config.PublicURL,
@@ -113,6 +118,7 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 		JWKS:      signer.JWKS(),
 		Keys:      keys,
 		Tokens:    tokens,
+		Metrics:   s.metrics.Handler(s.config.Logger),
 		Logger:    s.config.Logger,
 	})
 	s.http = s.newHTTPServer()
@@ -204,6 +210,7 @@ func (s *Server) close() error {
 	defer cancel()
 	err := s.http.Shutdown(ctx)
 	s.api.Close()
+	s.unwatch()
 	s.outbound.Close()
 	return errors.Join(err, s.store.Close())
 }

@@ -64,6 +64,7 @@ func (c *claiming) run() error {
 	}
 	var err error
 	c.taken.Next, err = c.next()
+	c.taken.Oldest = c.oldest()
 	return err
 }
 
@@ -252,6 +253,16 @@ func (c *claiming) nextDue() (int64, error) {
 			return 0, err
 		}
 	}
+}
+
+// oldest is the first due time of what no webhook's bound holds back. It comes
+// after nextDue, which has made exact what is looked at here.
+func (c *claiming) oldest() time.Time {
+	l := c.lanes.first(func(l *lane) bool { return l.webhook.Deleted() || c.room(l) > 0 })
+	if l == nil || l.due.at == never {
+		return time.Time{}
+	}
+	return time.UnixMicro(l.due.at).UTC()
 }
 
 // firstNotHeld returns the lane that is due first of those that nothing holds

@@ -36,6 +36,12 @@
 // nothing, however long its backlog. What expires is found by an index of its
 // own. What happens to a row is decided by Instance.Due in Go.
 //
+// # Counting
+//
+// How many instances are in each state is known in memory (count.go): the
+// writer adds what each commit changed, and what was there at the start is
+// counted in the background, in a snapshot from before the first write.
+//
 // # One process
 //
 // A lock on the data directory keeps a second process out (lock.go). It also

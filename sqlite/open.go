@@ -45,6 +45,10 @@ type Options struct {
 	// the store refuses everything from then on. Default: log and exit with
 	// status 1.
 	Fatal func(error)
+	// OnCommit, if set, is told of each commit that may have written something:
+	// how many operations shared it, and how long the COMMIT took, which is the
+	// fsync. It is called by the one goroutine that writes and must not block.
+	OnCommit func(ops int, took time.Duration)
 }
 
 func (o Options) withDefaults() Options {
@@ -116,6 +120,11 @@ func (s *Store) open(ctx context.Context, path string, opts Options) error {
 	s.readers.SetMaxIdleConns(maxReaders)
 	if s.queries, err = prepareQueries(ctx, s.readers); err != nil {
 		return fmt.Errorf("preparing the queries: %w", err)
+	}
+	// Nothing has been written since the writer was opened, and nothing will be
+	// before Open returns.
+	if err := s.writer.counts.start(ctx, s.readers, opts.Logger); err != nil {
+		return fmt.Errorf("beginning to count instances: %w", err)
 	}
 	return nil
 }
@@ -246,6 +255,7 @@ func (s *Store) Close() error {
 	var errs []error
 	if s.writer != nil {
 		s.writer.drain()
+		s.writer.counts.stop()
 	}
 	if s.readers != nil {
 		errs = append(errs, s.readers.Close())

@@ -31,6 +31,7 @@ func TestEveryQueryHasItsIndex(t *testing.T) {
 		{loadLanesSQL, "instances_due"},
 		{keepOpenSQL, "sqlite_autoindex_instances_1"},
 		{closeInstanceSQL, "sqlite_autoindex_instances_1"},
+		{countSQL, "instances_by_state"},
 		{releaseLeasesSQL, "instances_by_state"},
 		{purgeSQL, "INTEGER PRIMARY KEY"},
 		{purgeLabelsSQL, "PRIMARY KEY"},

@@ -36,6 +36,15 @@ func TestSuiteFindsPlantedBugs(t *testing.T) {
 		{"keeps milliseconds", func(s riposte.Store) riposte.Store { return coarse{s} }, []string{
 			"a created instance loads as it was returned",
 		}},
+		{"counts what is gone", func(s riposte.Store) riposte.Store { return &hoarder{Store: s} }, []string{
+			"what is purged is no longer counted",
+		}},
+		{"knows only what it made itself", func(s riposte.Store) riposte.Store { return &newcomer{Store: s} }, []string{
+			"what was there is counted after a restart",
+		}},
+		{"says nothing of what is left", func(s riposte.Store) riposte.Store { return content{s} }, []string{
+			"oldest is what the limit left",
+		}},
 	} {
 		t.Run(bug.name, func(t *testing.T) {
 			t.Parallel()
@@ -116,4 +125,50 @@ func (s coarse) LoadInstance(ctx context.Context, id string) (riposte.Instance, 
 	i, err := s.Store.LoadInstance(ctx, id)
 	i.CreatedAt = i.CreatedAt.Truncate(time.Millisecond)
 	return i, err
+}
+
+// hoarder goes on counting what it has purged.
+type hoarder struct {
+	riposte.Store
+	purged int
+}
+
+func (s *hoarder) PurgeInstances(ctx context.Context, t time.Time, limit int) (int, error) {
+	n, err := s.Store.PurgeInstances(ctx, t, limit)
+	s.purged += n
+	return n, err
+}
+
+func (s *hoarder) CountInstances(ctx context.Context) (map[riposte.State]int, error) {
+	counts, err := s.Store.CountInstances(ctx)
+	counts[riposte.StateSuccess] += s.purged
+	return counts, err
+}
+
+// newcomer counts no more than it was asked to create.
+type newcomer struct {
+	riposte.Store
+	created int
+}
+
+func (s *newcomer) CreateInstances(ctx context.Context, records []riposte.NewInstanceRecord) ([]riposte.Instance, error) {
+	s.created += len(records)
+	return s.Store.CreateInstances(ctx, records)
+}
+
+func (s *newcomer) CountInstances(ctx context.Context) (map[riposte.State]int, error) {
+	counts, err := s.Store.CountInstances(ctx)
+	for state, n := range counts {
+		counts[state] = min(n, s.created)
+	}
+	return counts, err
+}
+
+// content is behind with nothing.
+type content struct{ riposte.Store }
+
+func (s content) Claim(ctx context.Context, r riposte.ClaimRequest) (riposte.Claim, error) {
+	c, err := s.Store.Claim(ctx, r)
+	c.Oldest = time.Time{}
+	return c, err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/riposte-dev/riposte"
 )
 
 // maxPurged is how many instances are removed in one go, so that purging does
@@ -16,7 +18,7 @@ const (
 	// nothing else.
 	purgeLabelsSQL = `DELETE FROM labels WHERE (key, value, id) IN (SELECT l.key, l.value, i.id FROM json_each(?) n
 		CROSS JOIN instances i ON i.number = n.value CROSS JOIN json_each(i.labels) l)`
-	purgeSQL         = `DELETE FROM instances WHERE number IN (SELECT value FROM json_each(?))`
+	purgeSQL         = `DELETE FROM instances WHERE number IN (SELECT value FROM json_each(?)) RETURNING state`
 	purgeWebhooksSQL = `DELETE FROM webhooks WHERE deleted_at < ?
 		AND NOT EXISTS (SELECT 1 FROM instances WHERE webhook = webhooks.number) RETURNING id`
 )
@@ -51,11 +53,27 @@ func (t *tx) purgeStep(before time.Time, limit int) (int, error) {
 		if _, err := t.exec(t.purgeLabels, numbersJSON(numbers)); err != nil {
 			return 0, err
 		}
-		if _, err := t.exec(t.purge, numbersJSON(numbers)); err != nil {
+		if err := t.purgeNumbered(numbers); err != nil {
 			return 0, err
 		}
 	}
 	return len(numbers), t.purgeDeletedWebhooks(before)
+}
+
+func (t *tx) purgeNumbered(numbers []int64) error {
+	t.writes++
+	rows, err := t.purge.QueryContext(context.Background(), numbersJSON(numbers))
+	if err != nil {
+		return err
+	}
+	states, err := collect(rows, func(r row) (s riposte.State, err error) { return s, r.Scan(&s) })
+	if err != nil {
+		return err
+	}
+	n := len(t.purged)
+	t.purged = append(t.purged, states...)
+	t.undo = append(t.undo, func() { t.purged = t.purged[:n] })
+	return nil
 }
 
 func (t *tx) purgeDeletedWebhooks(before time.Time) error {

@@ -16,7 +16,8 @@ type tx struct {
 	lanes   *lanes
 	writes  int                // statements that may have changed something
 	changed []riposte.Instance // to be published after the commit
-	undo    []func()           // takes back what ops did to lanes
+	purged  []riposte.State    // those of the instances that were removed
+	undo    []func()           // takes back what ops did to lanes and to purged
 }
 
 // mark is a point in a transaction to which it can be rolled back.

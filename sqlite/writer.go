@@ -46,12 +46,14 @@ type writer struct {
 	broken      error // why nothing is committed any more
 	checkpoints *checkpointer
 	subscribers *subscribers
+	counts      *counts
+	onCommit    func(ops int, took time.Duration)
 	finished    chan struct{}
 	commits     int // since the store was opened; for tests
 }
 
 func openWriter(ctx context.Context, path string, now time.Time, opts Options) (*writer, error) {
-	w := &writer{queue: make(chan *op, maxQueue), fatal: opts.Fatal, finished: make(chan struct{})}
+	w := &writer{queue: make(chan *op, maxQueue), fatal: opts.Fatal, onCommit: opts.OnCommit, counts: newCounts(), finished: make(chan struct{})}
 	if err := w.connect(ctx, path, now); err != nil {
 		return nil, errors.Join(err, w.disconnect())
 	}
@@ -171,6 +173,7 @@ func (w *writer) commit(batch []*op) []riposte.Instance {
 	}
 	if err == nil {
 		w.commits++
+		w.counts.committed(t)
 		w.checkpoints.committed(w.conn)
 		return t.changed
 	}
@@ -196,8 +199,12 @@ func (w *writer) transact(t *tx, batch []*op, run func(func(*tx) error) (opErr, 
 			return err
 		}
 	}
+	began := time.Now()
 	err := t.control(t.commit)
 	if err == nil {
+		if w.onCommit != nil && t.writes > 0 {
+			w.onCommit(len(batch), time.Since(began))
+		}
 		return nil
 	}
 	_ = t.control(t.rollback)

@@ -143,6 +143,46 @@ var claimBounds = []behaviour{
 			h.Errorf("%d expired are still open and next is %v", open, c.Next)
 		}
 	}},
+	{"oldest is zero while nothing is open", func(h *house) {
+		h.wantOldest(riposte.ClaimRequest{Limit: 10}, time.Time{})
+		h.change(h.running(h.webhook()), attempted(410))
+		h.wantOldest(riposte.ClaimRequest{Limit: 10}, time.Time{})
+	}},
+	{"oldest is what the limit left", func(h *house) {
+		is := h.createMany(h.webhook(), 3)
+		h.create(h.webhook(), approval)
+		h.clock.Advance(time.Minute)
+		h.wantOldest(riposte.ClaimRequest{}, is[0].DueAt)
+		h.change(is[0], riposte.Canceled{})
+		h.wantOldest(riposte.ClaimRequest{}, is[1].DueAt)
+		h.wantOldest(riposte.ClaimRequest{Limit: 2}, is[2].DueAt) // one of each webhook's is taken
+		h.wantOldest(riposte.ClaimRequest{Limit: 2}, h.now().Add(riposte.LeaseDuration))
+	}},
+	{"oldest may be still to come", func(h *house) {
+		w := h.webhook()
+		waiting := h.change(h.running(w), attempted(202))
+		h.wantOldest(riposte.ClaimRequest{Limit: 10}, waiting.ExpiresAt)
+		failed := h.change(h.running(w), attempted(500))
+		h.wantOldest(riposte.ClaimRequest{Limit: 10}, failed.DueAt)
+		h.change(failed, answered(riposte.ViaCallback))
+		h.wantOldest(riposte.ClaimRequest{Limit: 10}, waiting.ExpiresAt)
+	}},
+	{"oldest leaves out what a webhook's bound holds back", func(h *house) {
+		full, other := h.webhook(bounded(1)), h.webhook()
+		h.create(full, approval)
+		r := riposte.ClaimRequest{InFlight: map[string]int{full.ID: 1}}
+		h.wantOldest(r, time.Time{})
+		h.clock.Advance(time.Second)
+		h.wantOldest(r, h.create(other, approval).DueAt)
+	}},
+}
+
+// wantOldest claims and checks Oldest.
+func (h *house) wantOldest(r riposte.ClaimRequest, want time.Time) {
+	h.Helper()
+	if c := h.claim(r); !c.Oldest.Equal(want) {
+		h.Fatalf("oldest is %v, want %v", c.Oldest, want)
+	}
 }
 
 // wantNext claims, expects nothing to be due, and checks Next.

@@ -35,6 +35,7 @@ var model = []behaviour{
 			for id := range m.instances {
 				m.compare(id)
 			}
+			m.compareCounts()
 		})
 	}},
 }
@@ -238,6 +239,15 @@ func (m *modelled) compareTouched(*rapid.T) {
 		m.compare(id)
 	}
 	clear(m.touched)
+}
+
+// compareCounts asks the rows, because other runs' are among them.
+func (m *modelled) compareCounts() {
+	want := make(map[riposte.State]int)
+	for _, s := range riposte.States {
+		want[s] = len(m.list(riposte.InstanceFilter{State: s, Limit: 1_000_000}))
+	}
+	m.wantEqual(m.counts(), want)
 }
 
 func (m *modelled) compare(id string) {

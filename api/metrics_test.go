@@ -1,0 +1,55 @@
+package api_test
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/api"
+)
+
+// TestMetricsAreForWhoMayRead: the answers are those of any other read.
+func TestMetricsAreForWhoMayRead(t *testing.T) {
+	n := startNode(t)
+	for role, secret := range n.keys() {
+		r := n.send(http.MethodGet, "/metrics", "", "Authorization", "Bearer "+secret)
+		if r.status != http.StatusOK || !strings.HasPrefix(r.header.Get("Content-Type"), "text/plain; version=0.0.4") ||
+			!strings.Contains(string(r.body), "\nriposte_attempts_in_flight 0\n") {
+			t.Errorf("a %s gets HTTP %d, %v", role, r.status, r.header)
+		}
+	}
+	for authorization, reason := range map[string]string{"": "NO_CREDENTIALS", "Bearer nobody's": "BAD_CREDENTIALS"} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			r := n.send(method, "/metrics", "", "Authorization", authorization, "Content-Type", "application/json")
+			if s := r.error(t); r.status != http.StatusUnauthorized || codes.Code(s.Code) != codes.Unauthenticated || s.reason() != reason ||
+				r.header.Get("WWW-Authenticate") == "" {
+				t.Errorf("%s with %q: HTTP %d, %v, %s", method, authorization, r.status, r.header, r.body)
+			}
+		}
+	}
+	if r := n.send(http.MethodDelete, "/metrics", ""); r.error(t).reason() != "METHOD_NOT_ALLOWED" {
+		t.Errorf("DELETE: HTTP %d: %s", r.status, r.body)
+	}
+	if r := n.send(http.MethodGet, "/metrics/x", ""); r.status != http.StatusNotFound {
+		t.Errorf("/metrics/x: HTTP %d", r.status)
+	}
+}
+
+// TestMetricsAreNotForARoleBelowAViewer, should there ever be one.
+func TestMetricsAreNotForARoleBelowAViewer(t *testing.T) {
+	_, store := newAPI(t)
+	s := api.New(api.Options{Store: store, Logger: slog.New(slog.DiscardHandler), Metrics: http.NotFoundHandler(),
+		Keys: []riposte.Key{{ID: "k", Role: "nobody", Hash: riposte.HashKey("secret")}}})
+	defer s.Close()
+	r, w := httptest.NewRequest(http.MethodGet, "/metrics", nil), httptest.NewRecorder()
+	r.Header.Set("Authorization", "Bearer secret")
+	s.ServeHTTP(w, r)
+	if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "ROLE_TOO_LOW") {
+		t.Errorf("HTTP %d: %s", w.Code, w.Body)
+	}
+}
