@@ -89,7 +89,7 @@ func (s *jsonScanner) value(path []string) error {
 	case '[':
 		return s.array(path)
 	case '"':
-		s.str()
+		s.skipString()
 	default:
 		for s.i < len(s.b) && strings.IndexByte(" \t\r\n,]}", s.b[s.i]) < 0 {
 			s.i++
@@ -124,6 +124,27 @@ func (s *jsonScanner) object(path []string) error {
 	return nil
 }
 
+// memberNames lists the names in an object that CheckJSON let through, with
+// their escapes resolved; false where b is no object.
+func memberNames(b []byte) (names []string, isObject bool) {
+	s := jsonScanner{b: b}
+	if s.skipSpace(); s.b[s.i] != '{' {
+		return nil, false
+	}
+	for s.i++; ; s.i++ {
+		if s.skipSpace(); s.b[s.i] == '}' {
+			return names, true
+		}
+		names = append(names, s.str())
+		s.skipSpace()
+		s.i++            // ':'
+		_ = s.value(nil) // CheckJSON has looked for what it may refuse
+		if s.skipSpace(); s.b[s.i] == '}' {
+			return names, true
+		}
+	}
+}
+
 func shownPath(path []string) string {
 	p := strings.Join(path, ".")
 	if len(p) > maxShownPath {
@@ -150,10 +171,8 @@ func (s *jsonScanner) array(path []string) error {
 	return nil
 }
 
-// str reads a string and returns it with its escapes resolved, so that "a" and
-// "\u0061" count as the same key.
-func (s *jsonScanner) str() string {
-	start, escaped := s.i, false
+// skipString goes past a string and reports whether it has escapes.
+func (s *jsonScanner) skipString() (escaped bool) {
 	for s.i++; s.b[s.i] != '"'; s.i++ {
 		if s.b[s.i] == '\\' {
 			escaped = true
@@ -161,7 +180,14 @@ func (s *jsonScanner) str() string {
 		}
 	}
 	s.i++
-	if !escaped {
+	return escaped
+}
+
+// str reads a string and returns it with its escapes resolved, so that "a" and
+// "\u0061" count as the same key.
+func (s *jsonScanner) str() string {
+	start := s.i
+	if escaped := s.skipString(); !escaped {
 		return string(s.b[start+1 : s.i-1])
 	}
 	var v string

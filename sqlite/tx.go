@@ -16,6 +16,7 @@ type tx struct {
 	lanes   *lanes
 	writes  int                // statements that may have changed something
 	changed []riposte.Instance // to be published after the commit
+	touched []string           // webhooks that ops may have changed
 	purged  []riposte.State    // those of the instances that were removed
 	undo    []func()           // takes back what ops did to lanes and to purged
 }
@@ -185,7 +186,7 @@ func prepareStatements(ctx context.Context, conn *sql.Conn) (statements, error) 
 // queries are the readers' frequent ones; sql.DB prepares them on each
 // connection that needs them.
 type queries struct {
-	loadWebhook, loadInstance, loadEnvelope, loadAttempts, loadKey, loadSecret *sql.Stmt
+	loadInstance, loadEnvelope, loadAttempts, loadKey, loadSecret *sql.Stmt
 }
 
 func prepareQueries(ctx context.Context, db *sql.DB) (queries, error) {
@@ -194,7 +195,6 @@ func prepareQueries(ctx context.Context, db *sql.DB) (queries, error) {
 		stmt **sql.Stmt
 		sql  string
 	}{
-		{&q.loadWebhook, loadWebhookSQL},
 		{&q.loadInstance, loadInstanceSQL},
 		{&q.loadEnvelope, loadEnvelopeSQL},
 		{&q.loadAttempts, loadAttemptsSQL},

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,6 +43,7 @@ type writer struct {
 	db          *sql.DB
 	conn        *sql.Conn
 	lanes       *lanes
+	webhooks    sync.Map // riposte.Webhook by id, as they were committed; for readers
 	stmts       statements
 	fatal       func(error)
 	broken      error // why nothing is committed any more
@@ -83,6 +86,7 @@ func (w *writer) connect(ctx context.Context, path string, now time.Time) error 
 	if w.lanes, err = loadLanes(ctx, w.conn); err != nil {
 		return err
 	}
+	w.publishWebhooks(slices.Collect(maps.Keys(w.lanes.byID)))
 	w.stmts, err = prepareStatements(ctx, w.conn)
 	return err
 }
@@ -174,6 +178,7 @@ func (w *writer) commit(batch []*op) []riposte.Instance {
 	if err == nil {
 		w.commits++
 		w.counts.committed(t)
+		w.publishWebhooks(t.touched)
 		w.checkpoints.committed(w.conn)
 		return t.changed
 	}
