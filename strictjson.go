@@ -1,6 +1,7 @@
 package riposte
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,19 +51,16 @@ func syntaxError(b []byte) error {
 }
 
 func checkDepth(b []byte) error {
-	depth, inString := 0, false
+	depth := 0
 	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '{' || c == '[':
+		switch b[i] {
+		case '"':
+			i = stringEnd(b, i) - 1
+		case '{', '[':
 			if depth++; depth > MaxJSONDepth {
 				return fmt.Errorf("nested deeper than %d at byte %d", MaxJSONDepth, i+1)
 			}
-		case c == '}' || c == ']':
+		case '}', ']':
 			depth--
 		}
 	}
@@ -173,14 +171,31 @@ func (s *jsonScanner) array(path []string) error {
 
 // skipString goes past a string and reports whether it has escapes.
 func (s *jsonScanner) skipString() (escaped bool) {
-	for s.i++; s.b[s.i] != '"'; s.i++ {
-		if s.b[s.i] == '\\' {
-			escaped = true
-			s.i++
+	end := stringEnd(s.b, s.i)
+	escaped = bytes.IndexByte(s.b[s.i:end], '\\') >= 0
+	s.i = end
+	return escaped
+}
+
+// stringEnd is where the string that begins at b[i] ends, its quote included;
+// len(b) where it has no end. It goes from quote to quote, because most of what
+// people send is long strings.
+func stringEnd(b []byte, i int) int {
+	for i++; i < len(b); i++ {
+		n := bytes.IndexByte(b[i:], '"')
+		if n < 0 {
+			break
+		}
+		i += n
+		escapes := 0
+		for b[i-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return i + 1
 		}
 	}
-	s.i++
-	return escaped
+	return len(b)
 }
 
 // str reads a string and returns it with its escapes resolved, so that "a" and

@@ -166,13 +166,18 @@ func unquoted(b []byte) string {
 // str goes past the string at w.i and returns it with its quotes.
 func (w *walker) str() []byte {
 	start := w.i
-	for w.i++; w.b[w.i] != '"'; w.i++ {
-		if w.b[w.i] == '\\' {
+	for w.i++; ; w.i++ {
+		// From quote to quote: most of what people send is long strings.
+		w.i += bytes.IndexByte(w.b[w.i:], '"')
+		escapes := 0
+		for w.b[w.i-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
 			w.i++
+			return w.b[start:w.i]
 		}
 	}
-	w.i++
-	return w.b[start:w.i]
 }
 
 // edits are replacements of values, in the order of the document.
