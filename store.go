@@ -101,7 +101,11 @@ type NewInstanceRecord struct {
 // ClaimRequest says how much the engine can take.
 type ClaimRequest struct {
 	Limit    int            // attempts that may begin, in all
-	InFlight map[string]int // attempts in flight by webhook; each counts against its MaxInFlight
+	InFlight map[string]int // attempts in flight by webhook; each counts against its webhook's bound
+	// Bounds has the webhooks that may have fewer attempts in flight than their
+	// MaxInFlight, by id; 0 holds all that a webhook has due. One above its
+	// MaxInFlight changes nothing. They hold back no more than MaxInFlight does.
+	Bounds map[string]int
 }
 
 // Claim is what Claim took.

@@ -5,15 +5,18 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"time"
 
 	"github.com/riposte-dev/riposte"
 )
 
-// attempt delivers a claimed instance and saves what came of it. A stop does
-// not cut it short; the sender's own timeout and the lease bound it.
-func (e *Engine) attempt(c riposte.ClaimedInstance) {
+// attempt delivers an instance that was claimed as of asOf and saves what came
+// of it. A stop does not cut it short; the sender's own timeout and the lease
+// bound it.
+func (e *Engine) attempt(c riposte.ClaimedInstance, asOf time.Time) {
 	ctx := context.Background()
 	result := e.Sender.Send(ctx, c)
+	e.tellBreaker(c, &result.Attempt, asOf)
 	if err := e.saveWithinLease(ctx, c, result); err != nil {
 		// The lease will run out, and the attempt be made again.
 		e.log(slog.LevelError, "saving an attempt's result", c, slog.Any("error", err))
@@ -30,6 +33,21 @@ func (e *Engine) log(level slog.Level, message string, c riposte.ClaimedInstance
 	}
 	e.Logger.LogAttrs(ctx, level, message, append(more,
 		slog.String("instance", c.Instance.ID), slog.String("webhook", c.Webhook.ID), slog.Int("attempt", c.Instance.Attempts))...)
+}
+
+// tellBreaker comes before the save: what the receiver did is true whatever the
+// store says. The attempt's place becomes free after it, so the claim that this
+// wakes knows.
+func (e *Engine) tellBreaker(c riposte.ClaimedInstance, a *riposte.Attempt, asOf time.Time) {
+	e.mu.Lock()
+	failures, closed := e.breakers.ended(c, a, asOf, time.Now(), rand.Float64())
+	e.mu.Unlock()
+	switch {
+	case failures > 0:
+		e.Logger.Warn("breaker opened: the receiver can't be reached, so the webhook's instances are held", "webhook", c.Webhook.ID, "failures", failures)
+	case closed:
+		e.Logger.Info("breaker closed: the receiver answers again", "webhook", c.Webhook.ID)
+	}
 }
 
 // saveWithinLease tries until the store takes the result, as long as nobody

@@ -55,6 +55,7 @@ type Engine struct {
 	inFlight map[string]int // attempts by webhook
 	total    int
 	next     time.Time // when the loop looks again by itself
+	breakers breakers
 
 	attempts sync.WaitGroup
 }
@@ -64,7 +65,7 @@ func New(o Options) *Engine {
 	if o.MaxInFlight == 0 {
 		o.MaxInFlight = DefaultMaxInFlight
 	}
-	return &Engine{Options: o, wake: make(chan struct{}, 1), inFlight: map[string]int{}}
+	return &Engine{Options: o, wake: make(chan struct{}, 1), inFlight: map[string]int{}, breakers: newBreakers()}
 }
 
 // Run works until ctx ends. Then it claims nothing more, lets the attempts in
@@ -106,6 +107,14 @@ func (e *Engine) InFlightByWebhook() map[string]int {
 	return maps.Clone(e.inFlight)
 }
 
+// BreakersOpen is how many webhooks are held because their receivers can't be
+// reached: open breakers and half open ones.
+func (e *Engine) BreakersOpen() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.breakers.open()
+}
+
 // changed is subscribed to the store: it wakes the loop for what is due before
 // the loop would look by itself, and when the loop is late, because the store's
 // clock has gone faster than its timer.
@@ -133,12 +142,15 @@ func (e *Engine) wakeUp() {
 func (e *Engine) claim() (time.Duration, error) {
 	// Until the claim has said when to look next, any change is news.
 	e.setNext(e.Store.Now().Add(idlePoll))
-	c, err := e.Store.Claim(context.Background(), e.room())
+	// The breakers go by this process's own clock, which nobody can set.
+	asOf := time.Now()
+	request, probe := e.room(asOf)
+	c, err := e.Store.Claim(context.Background(), request)
 	if err != nil {
 		return 0, err
 	}
 	for _, each := range c.Attempts {
-		e.start(each)
+		e.start(each, asOf)
 	}
 	now, wait := e.Store.Now(), idlePoll
 	switch {
@@ -147,14 +159,24 @@ func (e *Engine) claim() (time.Duration, error) {
 	case !c.Next.IsZero():
 		wait = min(wait, max(0, c.Next.Sub(now)))
 	}
+	if !probe.IsZero() {
+		wait = min(wait, max(0, time.Until(probe)))
+	}
 	e.setNext(now.Add(wait))
 	return wait, nil
 }
 
-func (e *Engine) room() riposte.ClaimRequest {
+// room is what may be claimed as of now, and when a breaker's pause ends next
+// (zero when none does).
+func (e *Engine) room(now time.Time) (r riposte.ClaimRequest, probe time.Time) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	return riposte.ClaimRequest{Limit: min(claimStep, e.MaxInFlight-e.total), InFlight: maps.Clone(e.inFlight)}
+	bounds, probe, forgotten := e.breakers.bounds(now)
+	r = riposte.ClaimRequest{Limit: min(claimStep, e.MaxInFlight-e.total), InFlight: maps.Clone(e.inFlight), Bounds: bounds}
+	e.mu.Unlock()
+	for _, id := range forgotten {
+		e.Logger.Info("breaker closed: nothing failed for a while", "webhook", id)
+	}
+	return r, probe
 }
 
 func (e *Engine) setNext(t time.Time) {
@@ -163,14 +185,20 @@ func (e *Engine) setNext(t time.Time) {
 	e.next = t
 }
 
-func (e *Engine) start(c riposte.ClaimedInstance) {
+// start makes an attempt that was claimed as of asOf.
+func (e *Engine) start(c riposte.ClaimedInstance, asOf time.Time) {
 	e.mu.Lock()
 	e.total++
 	e.inFlight[c.Webhook.ID]++
+	closed := e.breakers.begun(c.Webhook)
 	e.mu.Unlock()
+	if closed {
+		e.Logger.Info("breaker closed: the webhook has another url", "webhook", c.Webhook.ID)
+		e.wakeUp() // for what it held
+	}
 	e.attempts.Go(func() {
 		defer e.done(c.Webhook.ID)
-		e.attempt(c)
+		e.attempt(c, asOf)
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/engine"
+	"github.com/riposte-dev/riposte/outbound"
 	"github.com/riposte-dev/riposte/sqlite"
 )
 
@@ -157,7 +158,7 @@ const complete = `{"version":"v1","complete":{}}`
 
 // receiver is a Sender that answers by its script and keeps a log.
 type receiver struct {
-	script func(riposte.ClaimedInstance) int // the status it answers; nil for 200 at once
+	script func(riposte.ClaimedInstance) int // the status it answers, 0 for none; nil for 200 at once
 
 	mu       sync.Mutex
 	log      []delivery
@@ -179,10 +180,16 @@ func (r *receiver) Send(_ context.Context, c riposte.ClaimedInstance) riposte.Re
 		status = r.script(c)
 	}
 	r.leave(c)
-	return riposte.Result{
-		Attempt:  riposte.Attempt{Number: c.Instance.Attempts, StartedAt: riposte.Time(began), Duration: time.Since(began), StatusCode: status},
-		Document: []byte(complete),
+	a := riposte.Attempt{Number: c.Instance.Attempts, StartedAt: riposte.Time(began), Duration: time.Since(began), StatusCode: status}
+	switch {
+	case status != 0:
+		return riposte.Result{Attempt: a, Document: []byte(complete)}
+	case a.Duration < riposte.AttemptTimeout:
+		a.Error = &riposte.AttemptError{Phase: riposte.PhaseConnect, Reason: outbound.ReasonRefused}
+	default:
+		a.Error = &riposte.AttemptError{Phase: riposte.PhaseResponse, Reason: outbound.ReasonTimeout}
 	}
+	return riposte.Result{Attempt: a}
 }
 
 func (r *receiver) enter(c riposte.ClaimedInstance, at time.Time) {

@@ -72,10 +72,20 @@ func New() *Metrics {
 	return m
 }
 
-// Watch counts what the store s publishes and, at each scrape, asks it for its
-// counts and inFlight for the attempts in flight by webhook. It is called once.
-func (m *Metrics) Watch(s riposte.Store, inFlight func() map[string]int) (stop func()) {
-	m.scraped.watch(s, inFlight)
+// Engine is asked at each scrape.
+type Engine interface {
+	// InFlightByWebhook is how many attempts are in flight on each webhook that
+	// has any.
+	InFlightByWebhook() map[string]int
+	// BreakersOpen is how many webhooks have a breaker that is open or half
+	// open.
+	BreakersOpen() int
+}
+
+// Watch counts what the store s publishes and, at each scrape, asks it and the
+// engine for what they know. It is called once.
+func (m *Metrics) Watch(s riposte.Store, e Engine) (stop func()) {
+	m.scraped.watch(s, e)
 	return s.Subscribe(m.changed)
 }
 

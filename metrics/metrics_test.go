@@ -223,7 +223,7 @@ func TestStatesAreThoseOfTheStoreAfterAPurge(t *testing.T) {
 // others are there.
 func TestStoreThatStillCountsHoldsUpNoScrape(t *testing.T) {
 	m := New()
-	defer m.Watch(counting{openStore(t, nil), t}, func() map[string]int { return nil })()
+	defer m.Watch(counting{openStore(t, nil), t}, node{})()
 	got := scrape(t, m)
 	wantSeries(t, got, `^riposte_instances\{`, map[string]float64{})
 	wantSeries(t, got, `^riposte_attempts_in_flight`, map[string]float64{"riposte_attempts_in_flight": 0})
@@ -300,6 +300,12 @@ func TestCommitsAreCounted(t *testing.T) {
 	})
 }
 
+func TestOpenBreakersAreShown(t *testing.T) {
+	m := New()
+	defer m.Watch(openStore(t, nil), node{breakersOpen: 3})()
+	wantSeries(t, scrape(t, m), `breakers`, map[string]float64{"riposte_breakers_open": 3})
+}
+
 func TestOnlyTheBusiestWebhooksAreShown(t *testing.T) {
 	inFlight := map[string]int{}
 	for n := range 50 {
@@ -348,7 +354,7 @@ func TestLatenessIsWhatTheLastClaimLeft(t *testing.T) {
 func TestClaimsAreWatched(t *testing.T) {
 	now := time.Now()
 	m, s := New(), openStore(t, func() time.Time { return now })
-	defer m.Watch(s, func() map[string]int { return nil })()
+	defer m.Watch(s, node{})()
 	w := newWebhook(t, s)
 	for range 2 {
 		create(t, s, w, riposte.SourceTest)
@@ -471,10 +477,19 @@ func openStore(t testing.TB, now func() time.Time) *sqlite.Store {
 	return s
 }
 
+// node is what an engine says of itself.
+type node struct {
+	inFlight     map[string]int
+	breakersOpen int
+}
+
+func (n node) InFlightByWebhook() map[string]int { return maps.Clone(n.inFlight) }
+func (n node) BreakersOpen() int                 { return n.breakersOpen }
+
 func watching(t testing.TB, inFlight map[string]int) (*Metrics, *sqlite.Store) {
 	t.Helper()
 	m, s := New(), openStore(t, nil)
-	t.Cleanup(m.Watch(s, func() map[string]int { return maps.Clone(inFlight) }))
+	t.Cleanup(m.Watch(s, node{inFlight: inFlight}))
 	return m, s
 }
 

@@ -23,29 +23,30 @@ type scraped struct {
 	lateness lateness
 	sources  atomic.Pointer[sources] // nil before watch
 
-	instances, dueLag, inFlight, webhookInFlight *prometheus.Desc
+	instances, dueLag, inFlight, webhookInFlight, breakersOpen *prometheus.Desc
 }
 
 type sources struct {
-	store    riposte.Store
-	inFlight func() map[string]int
+	store  riposte.Store
+	engine Engine
 }
 
 func newScraped() *scraped {
-	s := &scraped{instances: instances.desc(), dueLag: dueLag.desc(), inFlight: inFlight.desc(), webhookInFlight: webhookInFlight.desc()}
+	s := &scraped{instances: instances.desc(), dueLag: dueLag.desc(), inFlight: inFlight.desc(), webhookInFlight: webhookInFlight.desc(),
+		breakersOpen: breakersOpen.desc()}
 	s.lateness.reset()
 	return s
 }
 
 func (d definition) desc() *prometheus.Desc { return prometheus.NewDesc(d.name, d.help, d.labels, nil) }
 
-func (s *scraped) watch(store riposte.Store, inFlight func() map[string]int) {
-	s.sources.Store(&sources{store, inFlight})
+func (s *scraped) watch(store riposte.Store, e Engine) {
+	s.sources.Store(&sources{store, e})
 }
 
 // Describe implements prometheus.Collector.
 func (s *scraped) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.instances, s.dueLag, s.inFlight, s.webhookInFlight} {
+	for _, d := range []*prometheus.Desc{s.instances, s.dueLag, s.inFlight, s.webhookInFlight, s.breakersOpen} {
 		to <- d
 	}
 }
@@ -67,7 +68,7 @@ func (s *scraped) Collect(to chan<- prometheus.Metric) {
 		gauge(s.instances, float64(n), string(state))
 	}
 	gauge(s.dueLag, s.lateness.at(from.store.Now()).Seconds())
-	byWebhook, total := from.inFlight(), 0
+	byWebhook, total := from.engine.InFlightByWebhook(), 0
 	for _, n := range byWebhook {
 		total += n
 	}
@@ -75,6 +76,7 @@ func (s *scraped) Collect(to chan<- prometheus.Metric) {
 	for _, id := range busiest(byWebhook) {
 		gauge(s.webhookInFlight, float64(byWebhook[id]), id)
 	}
+	gauge(s.breakersOpen, float64(from.engine.BreakersOpen()))
 }
 
 // busiest returns the maxWebhooks webhooks with most attempts in flight.

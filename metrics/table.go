@@ -20,13 +20,14 @@ var (
 	attemptDuration = definition{"riposte_attempt_duration_seconds", "Duration of an attempt, dial to last byte.", nil, attemptBuckets}
 	outcomeDuration = definition{"riposte_outcome_duration_seconds", "Time from an instance's creation to its outcome.", nil, outcomeBuckets}
 
-	dueLag = definition{"riposte_due_lag_seconds", "How long the oldest due instance that its webhook's bound does not hold back has been waiting for its claim.", nil, nil}
+	dueLag = definition{"riposte_due_lag_seconds", "How long the oldest due instance that neither its webhook's bound nor its breaker holds back has been waiting for its claim.", nil, nil}
 
 	commitOperations = definition{"riposte_store_commit_operations", "Operations that shared one commit of the store.", nil, commitOperationBuckets}
 	commitDuration   = definition{"riposte_store_commit_duration_seconds", "Duration of the store's COMMIT statement, the fsync included.", nil, commitBuckets}
 
 	inFlight        = definition{"riposte_attempts_in_flight", "Attempts in flight, their results being saved included.", nil, nil}
 	webhookInFlight = definition{"riposte_webhook_attempts_in_flight", "Attempts in flight of the webhooks with most of them.", []string{"webhook"}, nil}
+	breakersOpen    = definition{"riposte_breakers_open", "Webhooks that are held because their receiver can't be reached: breakers open or half open.", nil, nil}
 
 	buildInfo = definition{"riposte_build_info", "1, with the version of the server.", []string{"version"}, nil}
 )

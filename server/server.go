@@ -110,7 +110,7 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 		Keep:   s.config.Keep,
 		Logger: s.config.Logger,
 	})
-	s.unwatch = s.metrics.Watch(s.store, s.engine.InFlightByWebhook)
+	s.unwatch = s.metrics.Watch(s.store, s.engine)
 	s.api = api.New(api.Options{
 		Store:     s.store,
 		PublicURL: s.config.PublicURL,

@@ -30,7 +30,7 @@ const (
 func (s *Store) Claim(ctx context.Context, r riposte.ClaimRequest) (riposte.Claim, error) {
 	var taken riposte.Claim
 	err := s.writer.do(ctx, max(r.Limit, 1), func(t *tx) error {
-		c := claiming{tx: t, now: s.Now(), inFlight: r.InFlight, limit: r.Limit, settling: maxSettled, begun: make(map[string]int)}
+		c := claiming{tx: t, now: s.Now(), inFlight: r.InFlight, bounds: r.Bounds, limit: r.Limit, settling: maxSettled, begun: make(map[string]int)}
 		err := c.run()
 		taken = c.taken
 		return err
@@ -46,6 +46,7 @@ type claiming struct {
 	*tx
 	now      time.Time
 	inFlight map[string]int
+	bounds   map[string]int // of webhooks that may have less than their MaxInFlight
 	limit    int            // attempts that may still begin
 	settling int            // instances that may still move on without one
 	begun    map[string]int // attempts begun here, by webhook
@@ -137,8 +138,11 @@ func (c *claiming) allowance(l *lane, limit, settling int) int {
 }
 
 func (c *claiming) room(l *lane) int {
-	id := l.webhook.ID
-	return l.webhook.Settings.MaxInFlight - c.inFlight[id] - c.begun[id]
+	id, bound := l.webhook.ID, l.webhook.Settings.MaxInFlight
+	if lower, ok := c.bounds[id]; ok {
+		bound = min(bound, lower)
+	}
+	return bound - c.inFlight[id] - c.begun[id]
 }
 
 // advance applies to each row what is due, the oldest first.

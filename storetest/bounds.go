@@ -1,13 +1,16 @@
 package storetest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/riposte-dev/riposte"
 )
 
 // claimBounds are about fairness: who may be claimed, how much, and when next.
-var claimBounds = []behaviour{
+var claimBounds = slices.Concat(webhookBounds, requestBounds)
+
+var webhookBounds = []behaviour{
 	{"a claim takes at most its limit", func(h *house) {
 		h.createMany(h.webhook(), 5)
 		h.createMany(h.webhook(), 5)
@@ -174,6 +177,80 @@ var claimBounds = []behaviour{
 		h.wantOldest(r, time.Time{})
 		h.clock.Advance(time.Second)
 		h.wantOldest(r, h.create(other, approval).DueAt)
+	}},
+}
+
+// requestBounds are about the bounds of a claim's own.
+var requestBounds = []behaviour{
+	{"a claim's own bound goes before a webhook's where it is lower", func(h *house) {
+		held, one, two, higher, free := h.webhook(), h.webhook(bounded(3)), h.webhook(bounded(3)), h.webhook(bounded(3)), h.webhook(bounded(3))
+		for _, w := range []riposte.Webhook{held, one, two, higher, free} {
+			h.createMany(w, 5)
+		}
+		c := h.claim(riposte.ClaimRequest{Limit: 100,
+			Bounds:   map[string]int{held.ID: 0, one.ID: 1, two.ID: 2, higher.ID: 100},
+			InFlight: map[string]int{two.ID: 1}})
+		got := make(map[string]int)
+		for _, each := range c.Attempts {
+			got[each.Webhook.ID]++
+		}
+		h.wantEqual(got, map[string]int{one.ID: 1, two.ID: 1, higher.ID: 3, free.ID: 3})
+	}},
+	{"a claim's own bound holds no more than its webhook", func(h *house) {
+		held := h.webhook()
+		h.createMany(held, 300)
+		other := h.create(h.webhook(), approval)
+		c := h.claim(riposte.ClaimRequest{Limit: 2, Bounds: map[string]int{held.ID: 0}})
+		h.wantEqual(claimedIDs(c), []string{other.ID})
+	}},
+	{"what a claim's own bound held back is claimed without it", func(h *house) {
+		w := h.webhook()
+		is := h.createMany(w, 3)
+		h.wantEqual(claimedIDs(h.claim(riposte.ClaimRequest{Limit: 10, Bounds: map[string]int{w.ID: 0}})), []string{})
+		h.wantEqual(claimedIDs(h.claim(riposte.ClaimRequest{Limit: 10, Bounds: map[string]int{w.ID: 1}})), ids(is[:1]))
+		h.wantEqual(claimedIDs(h.claim(riposte.ClaimRequest{Limit: 10})), ids(is[1:]))
+	}},
+	{"what a claim's own bound holds back expires on time", func(h *house) {
+		w := h.webhook()
+		held := []riposte.Instance{h.change(h.running(w), attempted(202)), h.change(h.running(w), attempted(500)), h.create(w, approval)}
+		r := riposte.ClaimRequest{Limit: 10, Bounds: map[string]int{w.ID: 0}}
+		for _, i := range held {
+			h.clock.Advance(i.ExpiresAt.Sub(h.now()) - time.Microsecond)
+			h.wantNext(r, i.ExpiresAt)
+			h.clock.Advance(time.Microsecond)
+			h.settle(r)
+			h.wantFailure(i.ID, riposte.FailureExpired)
+		}
+	}},
+	{"a claim's own bound holds nothing of a deleted webhook", func(h *house) {
+		w := h.webhook()
+		i := h.create(w, approval)
+		h.deleteWebhook(w)
+		h.settle(riposte.ClaimRequest{Limit: 10, Bounds: map[string]int{w.ID: 0}})
+		h.wantFailure(i.ID, riposte.FailureWebhookDeleted)
+	}},
+	{"next and oldest leave out what a claim's own bound holds back", func(h *house) {
+		w := h.webhook()
+		held := h.create(w, approval)
+		r := riposte.ClaimRequest{Limit: 10, Bounds: map[string]int{w.ID: 0}}
+		h.wantNext(r, held.ExpiresAt)
+		h.clock.Advance(time.Second)
+		h.wantOldest(r, time.Time{})
+		other := h.create(h.webhook(), approval)
+		h.wantOldest(riposte.ClaimRequest{Bounds: r.Bounds}, other.DueAt)
+		running := h.claim(r).Attempts[0].Instance
+		h.wantNext(r, running.LeasedUntil)
+		h.wantOldest(r, running.LeasedUntil)
+	}},
+	{"next and oldest have what a claim's own bound leaves room for", func(h *house) {
+		w := h.webhook()
+		is := h.createMany(w, 2)
+		r := riposte.ClaimRequest{Limit: 0, Bounds: map[string]int{w.ID: 1}}
+		h.wantOldest(r, is[0].DueAt)
+		first := h.change(h.claim(riposte.ClaimRequest{Limit: 10, Bounds: r.Bounds}).Attempts[0].Instance, attempted(500))
+		h.change(is[1], riposte.Canceled{})
+		r.Limit = 10
+		h.wantNext(r, first.DueAt)
 	}},
 }
 
