@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -241,4 +242,58 @@ func countIn(t *testing.T, s riposte.Store, state riposte.State) int {
 		t.Fatal(err)
 	}
 	return len(all)
+}
+
+// TestNewInstanceNeedsOneCommit: where nothing waits, it is claimed by the
+// transaction that creates it.
+func TestNewInstanceNeedsOneCommit(t *testing.T) {
+	in(t, func(t *testing.T) {
+		s := openStore(t)
+		w := newWebhook(t, s, bound(1))
+		r := &receiver{}
+		start(t, s, r)
+		pass(time.Second)
+		var versions []int64
+		t.Cleanup(s.Subscribe(func(i riposte.Instance) { versions = append(versions, i.Version) }))
+		i := askOne(t, s, w)
+		if i.State != riposte.StatePending {
+			t.Errorf("it is created in %s", i.State)
+		}
+		pass(time.Second)
+		if got := load(t, s, i.ID); !got.State.Closed() || got.Version != 3 {
+			t.Errorf("it is in %s after %d versions %v, want created, claimed and closed", got.State, got.Version, versions)
+		}
+	})
+}
+
+// TestBoundHoldsForNewInstances: neither a claim nor a creation gives a place
+// twice.
+func TestBoundHoldsForNewInstances(t *testing.T) {
+	in(t, func(t *testing.T) {
+		s := openStore(t)
+		const most, all = 3, 40
+		w := newWebhook(t, s, bound(most))
+		r := &receiver{script: func(riposte.ClaimedInstance) int {
+			time.Sleep(time.Second)
+			return 200
+		}}
+		e, _ := start(t, s, r)
+		var creating sync.WaitGroup
+		for range all {
+			creating.Go(func() { askOne(t, s, w) })
+		}
+		creating.Wait()
+		for range 2 * all {
+			pass(500 * time.Millisecond)
+			if n := e.InFlight(); n > most {
+				t.Fatalf("%d attempts are in flight, want %d at most", n, most)
+			}
+		}
+		if n := e.InFlight(); n != 0 {
+			t.Errorf("%d places are taken at the end", n)
+		}
+		if got := len(r.log); got != all {
+			t.Errorf("the receiver was asked %d times, want %d", got, all)
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/riposte-dev/riposte"
 )
@@ -17,8 +18,11 @@ type tx struct {
 	writes  int                // statements that may have changed something
 	changed []riposte.Instance // to be published after the commit
 	touched []string           // webhooks that ops may have changed
-	purged  []riposte.State    // those of the instances that were removed
-	undo    []func()           // takes back what ops did to lanes and to purged
+	taker   riposte.Taker      // nil for none
+	taken   []riposte.ClaimedInstance
+	now     func() time.Time
+	purged  []riposte.State // those of the instances that were removed
+	undo    []func()        // takes back what ops did to lanes and to purged
 }
 
 // mark is a point in a transaction to which it can be rolled back.

@@ -49,6 +49,8 @@ type writer struct {
 	broken      error // why nothing is committed any more
 	checkpoints *checkpointer
 	subscribers *subscribers
+	taker       riposte.Taker // of new instances; nil for none
+	now         func() time.Time
 	counts      *counts
 	onCommit    func(ops int, took time.Duration)
 	finished    chan struct{}
@@ -56,7 +58,7 @@ type writer struct {
 }
 
 func openWriter(ctx context.Context, path string, now time.Time, opts Options) (*writer, error) {
-	w := &writer{queue: make(chan *op, maxQueue), fatal: opts.Fatal, onCommit: opts.OnCommit, counts: newCounts(), finished: make(chan struct{})}
+	w := &writer{queue: make(chan *op, maxQueue), now: opts.Now, fatal: opts.Fatal, onCommit: opts.OnCommit, counts: newCounts(), finished: make(chan struct{})}
 	if err := w.connect(ctx, path, now); err != nil {
 		return nil, errors.Join(err, w.disconnect())
 	}
@@ -169,7 +171,7 @@ func (w *writer) gather(batch []*op) []*op {
 // returns the instances that changed. The second time around, if there is one,
 // each op has a savepoint.
 func (w *writer) commit(batch []*op) []riposte.Instance {
-	t := &tx{statements: &w.stmts, lanes: w.lanes}
+	t := &tx{statements: &w.stmts, lanes: w.lanes, taker: w.taker, now: w.now}
 	err := w.transact(t, batch, t.bare)
 	if errors.Is(err, errTainted) {
 		t.forget(mark{})
@@ -179,6 +181,9 @@ func (w *writer) commit(batch []*op) []riposte.Instance {
 		w.commits++
 		w.counts.committed(t)
 		w.publishWebhooks(t.touched)
+		for _, c := range t.taken {
+			t.taker.Take(c)
+		}
 		w.checkpoints.committed(w.conn)
 		return t.changed
 	}
