@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"context"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -266,34 +268,72 @@ func TestNewInstanceNeedsOneCommit(t *testing.T) {
 	})
 }
 
-// TestBoundHoldsForNewInstances: neither a claim nor a creation gives a place
-// twice.
+// TestBoundHoldsForNewInstances: a claim under way and a creation never give the
+// same place.
 func TestBoundHoldsForNewInstances(t *testing.T) {
 	in(t, func(t *testing.T) {
 		s := openStore(t)
-		const most, all = 3, 40
+		const most, callers, each, batch = 3, 3, 5, 5
 		w := newWebhook(t, s, bound(most))
 		r := &receiver{script: func(riposte.ClaimedInstance) int {
-			time.Sleep(time.Second)
+			time.Sleep(time.Millisecond)
 			return 200
 		}}
 		e, _ := start(t, s, r)
 		var creating sync.WaitGroup
-		for range all {
-			creating.Go(func() { askOne(t, s, w) })
+		for range callers {
+			creating.Go(func() {
+				for range each {
+					ask(t, s, w, batch)
+					time.Sleep(time.Millisecond)
+				}
+			})
 		}
 		creating.Wait()
-		for range 2 * all {
-			pass(500 * time.Millisecond)
-			if n := e.InFlight(); n > most {
-				t.Fatalf("%d attempts are in flight, want %d at most", n, most)
-			}
+		pass(time.Hour)
+		if got := r.most[w.ID]; got > most {
+			t.Errorf("%d attempts were in flight, want %d at most", got, most)
 		}
+		if n := e.InFlight(); n != 0 || len(r.log) != callers*each*batch {
+			t.Errorf("%d places are taken at the end, %d attempts were made, want %d", n, len(r.log), callers*each*batch)
+		}
+	})
+}
+
+// prying is a store that asks the engine for a place while it claims.
+type prying struct {
+	riposte.Store
+	webhook riposte.Webhook
+	taker   riposte.Taker
+	during  []bool
+}
+
+func (p *prying) TakeNew(t riposte.Taker) func() {
+	p.taker = t
+	return p.Store.TakeNew(t)
+}
+
+func (p *prying) Claim(ctx context.Context, r riposte.ClaimRequest) (riposte.Claim, error) {
+	p.during = append(p.during, p.taker.Reserve(p.webhook))
+	return p.Store.Claim(ctx, r)
+}
+
+// TestNoPlaceDuringAClaim: the claim may be about to give it to another.
+func TestNoPlaceDuringAClaim(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := &prying{Store: openStore(t)}
+		p.webhook = newWebhook(t, p.Store, bound(1))
+		e, _ := start(t, p, &receiver{})
+		pass(time.Second)
+		if len(p.during) == 0 || slices.Contains(p.during, true) {
+			t.Errorf("during claims a place was given: %v", p.during)
+		}
+		if !p.taker.Reserve(p.webhook) || p.taker.Reserve(p.webhook) {
+			t.Error("after a claim there is not one place")
+		}
+		p.taker.Release(p.webhook)
 		if n := e.InFlight(); n != 0 {
 			t.Errorf("%d places are taken at the end", n)
-		}
-		if got := len(r.log); got != all {
-			t.Errorf("the receiver was asked %d times, want %d", got, all)
 		}
 	})
 }
