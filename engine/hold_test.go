@@ -147,7 +147,7 @@ func TestWhatIsHeldExpiresOnTime(t *testing.T) {
 		asked := ask(t, s, w, 64)
 		pass(time.Minute)
 		asked = append(asked, ask(t, s, w, 64)...) // held from the first
-		pass(shortly + time.Microsecond) // pauses are no whole microseconds
+		pass(shortly + time.Microsecond)           // pauses are no whole microseconds
 		for _, i := range asked {
 			got := load(t, s, i.ID)
 			if got.Outcome == nil || got.Outcome.Failure == nil || got.Outcome.Failure.Reason != riposte.FailureExpired || !got.CompletedAt.Equal(i.ExpiresAt) {
