@@ -318,16 +318,20 @@ func TestBreakerHoldsOnlyWhatFails(t *testing.T) {
 				t.Fatalf("%d rows and %d breakers", len(p.rows), len(p.held))
 			}
 		}
-		end := func(t *rapid.T, a riposte.Attempt) {
+		claim := func(t *rapid.T) {
+			for range max(0, p.bound()-len(inFlight)) {
+				inFlight = append(inFlight, p.now)
+			}
+		}
+		end := func(t *rapid.T, a riposte.Attempt, tale tale) {
 			if len(inFlight) == 0 {
-				t.Skip()
+				return
 			}
 			at := rapid.IntRange(0, len(inFlight)-1).Draw(t, "which")
 			claimed := inFlight[at]
 			inFlight = append(inFlight[:at], inFlight[at+1:]...)
 			p.jitter = rapid.Float64Range(0, .999).Draw(t, "jitter")
 			n := rapid.IntRange(0, 15).Draw(t, "instance")
-			tale := tells(&a)
 			if tale == tellsFailure {
 				inARow, instances[n] = inARow+1, true
 			}
@@ -349,26 +353,27 @@ func TestBreakerHoldsOnlyWhatFails(t *testing.T) {
 				answered = false
 			}
 		}
+		many := func(t *rapid.T, step func(*rapid.T)) {
+			for range rapid.IntRange(1, 40).Draw(t, "n") {
+				step(t)
+				check(t)
+			}
+		}
+		fail := func(t *rapid.T) { end(t, refused, tellsFailure) }
+		answer := func(t *rapid.T) { end(t, status, tellsAnswer) }
 		t.Repeat(map[string]func(*rapid.T){
-			"": check,
-			"claim": func(t *rapid.T) {
-				for range max(0, p.bound()-len(inFlight)) {
-					inFlight = append(inFlight, p.now)
-				}
-			},
-			"fail": func(t *rapid.T) { end(t, refused) },
-			"fail many": func(t *rapid.T) {
-				for range rapid.IntRange(1, 40).Draw(t, "n") {
-					if len(inFlight) == 0 {
-						break
-					}
-					end(t, refused)
-				}
-			},
-			"answer":       func(t *rapid.T) { end(t, status) },
-			"tell nothing": func(t *rapid.T) { end(t, blocked) },
+			"":             check,
+			"claim":        claim,
+			"fail":         fail,
+			"fail many":    func(t *rapid.T) { many(t, fail) },
+			"answer":       answer,
+			"answer many":  func(t *rapid.T) { many(t, func(t *rapid.T) { claim(t); answer(t) }) },
+			"tell nothing": func(t *rapid.T) { end(t, blocked, tellsNothing) },
 			"let time pass": func(t *rapid.T) {
 				p.pass(time.Duration(rapid.Int64Range(1, int64(time.Minute)).Draw(t, "d")))
+			},
+			"wait and fail": func(t *rapid.T) {
+				many(t, func(t *rapid.T) { p.pass(breakerMaxPause); claim(t); fail(t) })
 			},
 		})
 	})
