@@ -21,7 +21,8 @@ import (
 // apiKey is the admin's at every node; the systems that aren't Riposte ignore it.
 const apiKey = "benchmark-key-of-an-administrator"
 
-const patience = 5 * time.Minute
+// patience is how long the harness waits for what must come.
+const patience = 10 * time.Minute
 
 // system is something to be measured: a program that takes instances over HTTP.
 type system struct {
@@ -111,7 +112,8 @@ func (n *node) newWebhook(ctx context.Context, url string) (string, error) {
 	return firstID(b)
 }
 
-// counter is the sum of a metric over its labels.
+// counter is the sum of a metric over its labels, or the one series that name
+// has the labels of.
 func (n *node) counter(ctx context.Context, name string) (int64, error) {
 	b, err := n.get(ctx, "/metrics")
 	if err != nil {
@@ -120,7 +122,7 @@ func (n *node) counter(ctx context.Context, name string) (int64, error) {
 	sum, found := 0.0, false
 	for line := range strings.Lines(string(b)) {
 		metric, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if bare, _, _ := strings.Cut(metric, "{"); bare != name {
+		if bare, _, _ := strings.Cut(metric, "{"); bare != name && metric != name {
 			continue
 		}
 		v, err := strconv.ParseFloat(value, 64)
@@ -148,6 +150,17 @@ func (n *node) awaitClosed(ctx context.Context, want int64) error {
 			return fmt.Errorf("%s closed %d instances, %d were created", n.name, got, want)
 		case time.Now().After(deadline):
 			return fmt.Errorf("%s has closed %d instances of %d after %s", n.name, got, want, patience)
+		}
+	}
+}
+
+// awaitCounted returns when Riposte has counted what it found at its start,
+// which would otherwise be measured with what comes then.
+func (n *node) awaitCounted(ctx context.Context) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		_, err := n.counter(ctx, "riposte_instances")
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
 		}
 	}
 }
