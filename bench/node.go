@@ -187,11 +187,17 @@ func (n *node) usage(ctx context.Context) (usage, error) {
 		pids = append(pids, more...)
 	}
 	for _, pid := range pids {
-		if err := u.add(pid); err != nil && (pid == n.cmd.Process.Pid || !errors.Is(err, fs.ErrNotExist)) {
+		if err := u.add(pid); err != nil && (pid == n.cmd.Process.Pid || !hasEnded(err)) {
 			return u, fmt.Errorf("reading what %s uses: %w", n.name, err)
 		}
 	}
 	return u, nil
+}
+
+// hasEnded reports whether /proc had nothing more of a process: it is gone, or
+// nobody has waited for it yet.
+func hasEnded(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) || errors.Is(err, io.EOF)
 }
 
 func (u usage) since(before usage) usage {
@@ -209,12 +215,13 @@ func (u *usage) add(pid int) error {
 	}
 	// The program's name, in parentheses, may have spaces.
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	var cpu time.Duration
 	for _, at := range []int{11, 12} { // utime, stime
 		ticks, err := strconv.ParseInt(fields[at], 10, 64)
 		if err != nil {
 			return err
 		}
-		u.cpu += time.Duration(ticks) * clockTick
+		cpu += time.Duration(ticks) * clockTick
 	}
 	written, err := procField(pid, "io", "write_bytes:")
 	if err != nil {
@@ -224,6 +231,7 @@ func (u *usage) add(pid int) error {
 	if err != nil {
 		return err
 	}
+	u.cpu += cpu
 	u.written += written
 	u.peak += peak << 10
 	return nil
