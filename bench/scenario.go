@@ -66,7 +66,7 @@ func (b *bench) throughputs(ctx context.Context, name string, systems []system, 
 
 const (
 	warmUp = time.Second
-	loop   = 4 * time.Second
+	loop   = 3 * time.Second
 )
 
 // The units that are read again.

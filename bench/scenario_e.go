@@ -35,7 +35,7 @@ func (b *bench) throughputBeside(ctx context.Context, name string, size int, k k
 	}
 	defer os.RemoveAll(dir)
 	// Nobody listens there, and nobody is to be asked.
-	if err := seedMany(ctx, dir, "http://127.0.0.1:1", size, k); err != nil {
+	if err := seedMany(ctx, dir, "http://127.0.0.1:1", size, b.size(50_000, 500), k); err != nil {
 		return err
 	}
 	full := b.beside(k)

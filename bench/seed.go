@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	_ "modernc.org/sqlite" // for multiply
+	_ "modernc.org/sqlite" // for copyInstances
 
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/sqlite"
@@ -20,8 +20,7 @@ import (
 
 const (
 	seedBatch   = 500
-	seedWriters = 2      // one prepares a batch while the other's is being committed
-	seedMost    = 50_000 // what the store makes itself where rows may be copied
+	seedWriters = 2 // one prepares a batch while the other's is being committed
 )
 
 // kind is what is to be made of a new instance.
@@ -138,15 +137,15 @@ func seedOnce(ctx context.Context, s *sqlite.Store, w riposte.Webhook, size int,
 }
 
 // seedMany is seed for millions, which would take the store a quarter of an hour
-// on a slow machine: it seeds some and copies their rows. n is a multiple of
-// seedMost, or less.
-func seedMany(ctx context.Context, dir, to string, n int, k kind) error {
-	if err := seed(ctx, dir, to, min(n, seedMost), k); err != nil {
+// on a slow machine: it seeds first of them and copies their rows. n is a
+// multiple of first.
+func seedMany(ctx context.Context, dir, to string, n, first int, k kind) error {
+	if err := seed(ctx, dir, to, first, k); err != nil {
 		return err
 	}
 	path := filepath.Join(dir, sqlite.FileName)
-	if err := multiply(ctx, path, n/seedMost, k); err != nil {
-		return fmt.Errorf("copying rows: %w", err)
+	if err := copyInstances(ctx, path, n, first, k); err != nil {
+		return fmt.Errorf("copying instances: %w", err)
 	}
 	return syncFile(path)
 }
@@ -161,34 +160,32 @@ func syncFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// multiply copies the rows of the first seedMost instances until there are
-// times as many. A crash may break the file, which is then seeded again.
-func multiply(ctx context.Context, path string, times int, k kind) (err error) {
+// copyInstances copies the rows of the first instances until there are n. A
+// crash may break the file, which nobody will need then.
+func copyInstances(ctx context.Context, path string, n, first int, k kind) (err error) {
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(OFF)&_pragma=synchronous(OFF)")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
-	p := progress{what: "copying " + k.name + " instances", of: (times - 1) * seedMost}
-	for n := 1; n < times; n++ {
-		for _, t := range []struct{ table, number string }{
-			{"instances", "number"}, {"envelopes", "instance"}, {"attempts", "instance"}, {"outcomes", "instance"},
-		} {
-			if err := copyRows(ctx, db, t.table, t.number, n); err != nil {
+	p := progress{what: "copying " + k.name + " instances", of: n - first}
+	for offset := first; offset < n; offset += first {
+		for table, number := range map[string]string{"instances": "number", "envelopes": "instance", "attempts": "instance", "outcomes": "instance"} {
+			if err := copyRows(ctx, db, table, number, first, offset); err != nil {
 				return err
 			}
 		}
-		p.add(seedMost)
+		p.add(first)
 	}
-	// The server finds the file as it would have left it.
+	// The server finds the file as a server leaves it.
 	_, err = db.ExecContext(ctx, "PRAGMA journal_mode = WAL")
 	return err
 }
 
-// copyRows makes the nth copy, in the order of its ids as in life. They are of a
-// time long past.
-func copyRows(ctx context.Context, db *sql.DB, table, number string, n int) error {
+// copyRows copies a table's rows of the first instances. The copies' numbers are
+// higher by offset, and so are their ids, as in life; all are of a time long past.
+func copyRows(ctx context.Context, db *sql.DB, table, number string, first, offset int) error {
 	rows, err := db.QueryContext(ctx, "SELECT name FROM pragma_table_info(?)", table)
 	if err != nil {
 		return err
@@ -203,11 +200,11 @@ func copyRows(ctx context.Context, db *sql.DB, table, number string, n int) erro
 		value := column
 		switch column {
 		case "id":
-			value = fmt.Sprintf("'%04d' || substr(id, 5)", n)
+			value = fmt.Sprintf("'%04d' || substr(id, 5)", offset/first)
 		case "sequence":
-			value = fmt.Sprintf("sequence + %d", n*seedMost)
+			value = fmt.Sprintf("sequence + %d", offset)
 		case number:
-			value = fmt.Sprintf("%s + %d", number, n*seedMost)
+			value = fmt.Sprintf("%s + %d", number, offset)
 		}
 		columns, values = append(columns, column), append(values, value)
 	}
@@ -215,7 +212,7 @@ func copyRows(ctx context.Context, db *sql.DB, table, number string, n int) erro
 		return err
 	}
 	_, err = db.ExecContext(ctx, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s WHERE %s <= %d",
-		table, strings.Join(columns, ", "), strings.Join(values, ", "), table, number, seedMost))
+		table, strings.Join(columns, ", "), strings.Join(values, ", "), table, number, first))
 	return err
 }
 
