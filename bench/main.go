@@ -44,6 +44,9 @@ func run(ctx context.Context) error {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
+	if *smoke {
+		*rounds = 1
+	}
 	if *only != "" {
 		names = strings.Split(*only, ",")
 	}
