@@ -31,7 +31,8 @@ func backlog(ctx context.Context, b *bench) error {
 	}
 	paused := b.river
 	paused.args = func(listen, data string) []string { return append(b.river.args(listen, data), "--paused") }
-	return b.interleaved(ctx, drained, []system{b.riposte, paused}, func(s system) error {
+	// Each takes long enough that two are enough.
+	return b.inRounds(ctx, min(b.rounds, 2), drained, []system{b.riposte, paused}, func(s system) error {
 		if s.name == b.river.name {
 			return b.with(ctx, s, place{}, func(n session) error { return b.drainRiver(ctx, n, size) })
 		}
