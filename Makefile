@@ -2,7 +2,9 @@
 #   make test      everything that must hold, offline once the modules are there
 #   make build     bin/riposte, static
 #   make generate  gen/ from proto/
-#   make bench     the Go benchmarks
+#   make bench     the figures of docs/performance.md, in 45 minutes; one
+#                  scenario or more: make bench SCENARIO=a,c
+#   make bench-go  the Go benchmarks of the hot pieces, to compare by benchstat
 
 GO    ?= go
 TOOL  := $(GO) tool -modfile=tools/go.mod
@@ -12,6 +14,7 @@ TESTFLAGS ?=
 .PHONY: test
 test: needs lint stale
 	$(GO) test -race -timeout 20m $(TESTFLAGS) ./...
+	$(MAKE) --no-print-directory bench-smoke
 
 # The race detector needs a C compiler.
 .PHONY: needs
@@ -25,6 +28,8 @@ lint:
 	$(GO) mod verify >/dev/null
 	$(GO) vet ./...
 	$(TOOL) staticcheck ./...
+	$(GO) -C bench vet ./...
+	cd bench && $(GO) tool -modfile=../tools/go.mod staticcheck ./...
 	$(TOOL) buf lint
 
 .PHONY: generate
@@ -40,6 +45,18 @@ stale:
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/riposte ./cmd/riposte
 
+# Needs a quiet machine, 10 GiB of disk, and PostgreSQL, which the script brings.
+# The tables are printed, and bench/figures.json has what they are made of.
 .PHONY: bench
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	scripts/postgres $(GO) -C bench run . -json figures.json $(if $(SCENARIO),-scenario $(SCENARIO))
+
+# Every scenario, tiny, for its books and not for its times. Not cached: Go does
+# not know of the programs that it builds and runs.
+.PHONY: bench-smoke
+bench-smoke:
+	$(GO) -C bench test -count=1 -timeout 10m $(TESTFLAGS) ./...
+
+.PHONY: bench-go
+bench-go:
+	$(GO) test -run '^$$' -bench . -benchmem $(TESTFLAGS) ./...

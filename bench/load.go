@@ -29,9 +29,14 @@ type caller struct {
 }
 
 func newCaller(n *node, webhook string) *caller {
-	payload := bytes.Repeat([]byte("x"), payloadSize-len(`{"text":""}`))
 	return &caller{node: n, path: "/api/v1/webhooks/" + webhook + "/instances",
-		body: fmt.Appendf(nil, `{"source":{"approvalStep":{"ticketId":"T-1"}},"payload":{"text":%q}}`, payload)}
+		body: fmt.Appendf(nil, `{"source":{"approvalStep":{"ticketId":%q}},"payload":%s}`, ticket, payload())}
+}
+
+const ticket = "T-1"
+
+func payload() []byte {
+	return fmt.Appendf(nil, `{"text":%q}`, bytes.Repeat([]byte("x"), payloadSize-len(`{"text":""}`)))
 }
 
 // create returns the new instance's id once it is accepted.
@@ -57,16 +62,15 @@ func firstID(b []byte) (string, error) {
 	return string(id), nil
 }
 
-// closedLoop has n callers create one instance after the other for d, and
-// returns how many were accepted.
-func closedLoop(c *caller, n int, d time.Duration) (int64, error) {
-	var created atomic.Int64
+// closedLoop has n callers create one instance after the other while more says
+// so, and returns how many were accepted.
+func closedLoop(c *caller, n int, more func(created int64) bool) (int64, error) {
+	var begun, created atomic.Int64
 	var failed firstError
-	end := time.Now().Add(d)
 	var callers sync.WaitGroup
 	for range n {
 		callers.Go(func() {
-			for time.Now().Before(end) && !failed.is() {
+			for more(begun.Add(1)-1) && !failed.is() {
 				if _, err := c.create(); err != nil {
 					failed.set(err)
 					return
@@ -79,51 +83,109 @@ func closedLoop(c *caller, n int, d time.Duration) (int64, error) {
 	return created.Load(), failed.get()
 }
 
+// lasting goes on for d from now.
+func lasting(d time.Duration) func(int64) bool {
+	end := time.Now().Add(d)
+	return func(int64) bool { return time.Now().Before(end) }
+}
+
+// upTo goes on until there are n.
+func upTo(n int) func(int64) bool { return func(begun int64) bool { return begun < int64(n) } }
+
 // planned is an instance and when it should have been created.
 type planned struct {
 	id string
 	at time.Time
 }
 
-// openLoop creates instances at a fixed rate, whatever becomes of those before:
+// openLoop does what do does at a fixed rate, whatever becomes of those before:
 // a latency counts from the time at which its instance was planned.
-func openLoop(c *caller, perSecond float64, d time.Duration) ([]planned, error) {
+func openLoop(perSecond float64, d time.Duration, do func() (id string, err error)) ([]planned, error) {
 	all := make([]planned, int(perSecond*d.Seconds()))
 	var failed firstError
 	start := time.Now()
-	var creating sync.WaitGroup
+	var doing sync.WaitGroup
 	for n := range all {
 		p := &all[n]
 		p.at = start.Add(time.Duration(float64(n) / perSecond * float64(time.Second)))
 		time.Sleep(time.Until(p.at))
-		creating.Go(func() {
-			id, err := c.create()
+		if failed.is() {
+			break
+		}
+		doing.Go(func() {
+			id, err := do()
 			failed.set(err)
 			p.id = id
 		})
 	}
-	creating.Wait()
+	doing.Wait()
 	return all, failed.get()
 }
 
-// arrivals are the latencies from plan to arrival.
-func arrivals(all []planned, r *receiver, within time.Duration) (*hdrhistogram.Histogram, error) {
+// arrivals are the latencies from plan to arrival of instances that have arrived.
+func arrivals(all []planned, r *receiver) (*hdrhistogram.Histogram, error) {
 	h := newHistogram()
-	deadline := time.Now().Add(within)
 	for _, p := range all {
 		at, ok := r.arrivedAt(p.id)
-		for !ok {
-			if time.Now().After(deadline) {
-				return nil, fmt.Errorf("instance %s has not arrived %s after the last was created", p.id, within)
-			}
-			time.Sleep(time.Millisecond)
-			at, ok = r.arrivedAt(p.id)
+		if !ok {
+			return nil, fmt.Errorf("instance %s has not arrived", p.id)
 		}
 		if err := h.RecordValue(at.Sub(p.at).Microseconds()); err != nil {
 			return nil, err
 		}
 	}
 	return h, nil
+}
+
+// awaitArrived returns when so many instances have come to the receivers.
+func (r *receiver) awaitArrived(ctx context.Context, want int64) error {
+	err := until(ctx, func() bool { return r.distinct.Load() >= want })
+	if err != nil {
+		return fmt.Errorf("%d instances of %d have arrived: %w", r.distinct.Load(), want, err)
+	}
+	return nil
+}
+
+// until returns when done is true, which patience has a limit for.
+func until(ctx context.Context, done func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for !done() {
+		if err := pause(ctx, time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// times notes when each of some instances came to something.
+type times struct {
+	mu sync.Mutex
+	m  map[string]time.Time
+}
+
+func (t *times) note(id string, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.m == nil {
+		t.m = map[string]time.Time{}
+	}
+	t.m[id] = at
+}
+
+func (t *times) of(id string) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.m[id]
 }
 
 // newHistogram takes microseconds up to ten minutes.

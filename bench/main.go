@@ -7,8 +7,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/signal"
@@ -31,11 +33,12 @@ func main() {
 func run(ctx context.Context) error {
 	// The generator shares the machine with what it measures.
 	debug.SetGCPercent(800)
-	names := slices.Sorted(maps.Keys(scenarios))
-	only := flag.String("scenario", "", "the scenarios to run, out of "+strings.Join(names, ", ")+"; all when empty")
+	names := scenarioNames()
+	only := flag.String("scenario", "", "the scenarios to run, out of "+strings.Join(names, ",")+"; all when empty")
+	systems := flag.String("systems", "limit,riposte,river", "the systems to measure")
 	rounds := flag.Int("rounds", 3, "how often each measurement is made")
 	smoke := flag.Bool("smoke", false, "a short run that checks the books and measures nothing worth reading")
-	out := flag.String("json", "", "a file for the figures in JSON")
+	out := flag.String("json", "", "a `file` for the figures in JSON")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "Usage: make bench [SCENARIO=a,c]")
 		for _, name := range names {
@@ -44,35 +47,59 @@ func run(ctx context.Context) error {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
+	if *smoke {
+		*rounds = 1
+	}
 	if *only != "" {
 		names = strings.Split(*only, ",")
 	}
-	b, err := newBench(ctx, *rounds, *smoke)
+	b, err := newBench(ctx, options{systems: strings.Split(*systems, ","), rounds: *rounds, smoke: *smoke})
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	// What was measured before an error is worth its time, too.
+	err = b.runAll(ctx, names)
+	return errors.Join(err, b.close(), b.report(os.Stdout, *out))
+}
+
+func scenarioNames() []string { return slices.Sorted(maps.Keys(scenarios)) }
+
+// runAll runs scenarios in their order, as some use what others measured.
+func (b *bench) runAll(ctx context.Context, names []string) error {
 	for _, name := range names {
-		s, ok := scenarios[name]
-		if !ok {
+		if _, ok := scenarios[name]; !ok {
 			return fmt.Errorf("there is no scenario %q", name)
 		}
-		began := time.Now()
+	}
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		s, began := scenarios[name], time.Now()
 		fmt.Fprintf(os.Stderr, "(%s) %s\n", name, s.about)
 		if err := s.run(ctx, b); err != nil {
 			return fmt.Errorf("scenario %s: %w", name, err)
 		}
 		fmt.Fprintf(os.Stderr, "(%s) took %s\n", name, time.Since(began).Round(time.Second))
 	}
-	if *out != "" {
-		report, err := json.MarshalIndent(b.figures, "", "\t")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(*out, append(report, '\n'), 0o644); err != nil {
-			return err
-		}
-	}
-	b.print(os.Stdout)
 	return nil
+}
+
+// report prints the tables and writes file, if it has a name.
+func (b *bench) report(out io.Writer, file string) error {
+	if len(b.figures) == 0 {
+		return nil
+	}
+	fmt.Fprintf(out, "%s\n\n", b.machine)
+	b.print(out)
+	fmt.Fprintln(out)
+	b.printGoals(out)
+	if file == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(struct {
+		Machine machine  `json:"machine"`
+		Figures []figure `json:"figures"`
+	}{b.machine, b.figures}, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(text, '\n'), 0o644)
 }

@@ -20,7 +20,8 @@ import (
 // apiKey is the admin's at every node; the systems that aren't Riposte ignore it.
 const apiKey = "benchmark-key-of-an-administrator"
 
-const patience = 5 * time.Minute
+// patience is how long the harness waits for what must come.
+const patience = 10 * time.Minute
 
 // system is something to be measured: a program that takes instances over HTTP.
 type system struct {
@@ -110,7 +111,8 @@ func (n *node) newWebhook(ctx context.Context, url string) (string, error) {
 	return firstID(b)
 }
 
-// counter is the sum of a metric over its labels.
+// counter is the sum of a metric over its labels, or the one series that name
+// has the labels of.
 func (n *node) counter(ctx context.Context, name string) (int64, error) {
 	b, err := n.get(ctx, "/metrics")
 	if err != nil {
@@ -119,7 +121,7 @@ func (n *node) counter(ctx context.Context, name string) (int64, error) {
 	sum, found := 0.0, false
 	for line := range strings.Lines(string(b)) {
 		metric, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if bare, _, _ := strings.Cut(metric, "{"); bare != name {
+		if bare, _, _ := strings.Cut(metric, "{"); bare != name && metric != name {
 			continue
 		}
 		v, err := strconv.ParseFloat(value, 64)
@@ -151,6 +153,17 @@ func (n *node) awaitClosed(ctx context.Context, want int64) error {
 	}
 }
 
+// awaitCounted returns when Riposte has counted what it found at its start,
+// which would otherwise be measured with what comes then.
+func (n *node) awaitCounted(ctx context.Context) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		_, err := n.counter(ctx, "riposte_instances")
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
 // usage is what a node has used up since it was started.
 type usage struct {
 	cpu             time.Duration
@@ -173,11 +186,17 @@ func (n *node) usage(ctx context.Context) (usage, error) {
 		pids = append(pids, more...)
 	}
 	for _, pid := range pids {
-		if err := u.add(pid); err != nil && (pid == n.cmd.Process.Pid || !errors.Is(err, fs.ErrNotExist)) {
+		if err := u.add(pid); err != nil && (pid == n.cmd.Process.Pid || !hasEnded(err)) {
 			return u, fmt.Errorf("reading what %s uses: %w", n.name, err)
 		}
 	}
 	return u, nil
+}
+
+// hasEnded reports whether /proc had nothing more of a process: it is gone, or
+// nobody has waited for it yet.
+func hasEnded(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) || errors.Is(err, io.EOF)
 }
 
 func (u usage) since(before usage) usage {
@@ -195,12 +214,13 @@ func (u *usage) add(pid int) error {
 	}
 	// The program's name, in parentheses, may have spaces.
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	var cpu time.Duration
 	for _, at := range []int{11, 12} { // utime, stime
 		ticks, err := strconv.ParseInt(fields[at], 10, 64)
 		if err != nil {
 			return err
 		}
-		u.cpu += time.Duration(ticks) * clockTick
+		cpu += time.Duration(ticks) * clockTick
 	}
 	written, err := procField(pid, "io", "write_bytes:")
 	if err != nil {
@@ -210,6 +230,7 @@ func (u *usage) add(pid int) error {
 	if err != nil {
 		return err
 	}
+	u.cpu += cpu
 	u.written += written
 	u.peak += peak << 10
 	return nil

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,10 +16,18 @@ import (
 const (
 	answers   = "/answers"    // 200 at once
 	callsBack = "/calls-back" // 202, and a callback at once
+	callsSoon = "/calls-soon" // 202, and a callback after soon
 	hangs     = "/hangs"      // nothing until the run is over
 )
 
-const approval = `{"version":"v1","approve":{"comment":"granted"}}`
+// soon is long enough for a caller to have come to wait.
+const soon = 100 * time.Millisecond
+
+// What the receivers answer, and how the API says what came of it.
+const (
+	approval       = `{"version":"v1","approve":{"comment":"granted"}}`
+	approvedMember = `"OUTCOME_KIND_APPROVED"`
+)
 
 const callbackWorkers = 64
 
@@ -31,8 +39,12 @@ type receiver struct {
 	client *http.Client
 	over   chan struct{}
 
+	releaseOnce sync.Once
+
 	callbacks    chan callback
 	distinct     atomic.Int64 // instances that arrived
+	repeated     atomic.Int64 // arrivals beyond an instance's first
+	first        atomic.Int64 // when the first one arrived, in nanoseconds since 1970
 	hanging      atomic.Int64
 	shards       [64]shard
 	callbackErrs atomic.Int64
@@ -47,8 +59,8 @@ type shard struct {
 	answered map[string]time.Time // when the callback was sent
 }
 
-func newReceiver() (*receiver, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func newReceiver(address string) (*receiver, error) {
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +82,12 @@ func newReceiver() (*receiver, error) {
 		w.WriteHeader(http.StatusAccepted)
 		r.callbacks <- callback{q.Header.Get("Webhook-Id"), q.Header.Get("Webhook-Callback-Url")}
 	})
+	mux.HandleFunc("POST "+callsSoon, func(w http.ResponseWriter, q *http.Request) {
+		r.note(q)
+		c := callback{q.Header.Get("Webhook-Id"), q.Header.Get("Webhook-Callback-Url")}
+		time.AfterFunc(soon, func() { r.send(c) })
+		w.WriteHeader(http.StatusAccepted)
+	})
 	mux.HandleFunc("POST "+hangs, func(_ http.ResponseWriter, q *http.Request) {
 		io.Copy(io.Discard, q.Body)
 		r.hanging.Add(1)
@@ -84,8 +102,11 @@ func newReceiver() (*receiver, error) {
 	return r, nil
 }
 
+// release lets go of what hangs.
+func (r *receiver) release() { r.releaseOnce.Do(func() { close(r.over) }) }
+
 func (r *receiver) close() {
-	close(r.over)
+	r.release()
 	r.server.Shutdown(context.Background())
 	close(r.callbacks)
 	r.client.CloseIdleConnections()
@@ -105,10 +126,13 @@ func (r *receiver) note(q *http.Request) {
 	s := r.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, again := s.arrived[id]; !again {
-		s.arrived[id] = now
-		r.distinct.Add(1)
+	if _, again := s.arrived[id]; again {
+		r.repeated.Add(1)
+		return
 	}
+	s.arrived[id] = now
+	r.first.CompareAndSwap(0, now.UnixNano())
+	r.distinct.Add(1)
 }
 
 // arrivedAt is when an instance came here first.
@@ -131,20 +155,24 @@ func (r *receiver) answeredAt(id string) (time.Time, bool) {
 
 func (r *receiver) callBack() {
 	for c := range r.callbacks {
-		s := r.shard(c.id)
-		s.mu.Lock()
-		s.answered[c.id] = time.Now()
-		s.mu.Unlock()
-		resp, err := r.client.Post(c.url, "application/json", bytes.NewReader([]byte(approval)))
-		if err == nil {
-			io.Copy(io.Discard, resp.Body)
-			resp.Body.Close()
-			if resp.StatusCode != http.StatusOK {
-				err = fmt.Errorf("status %d", resp.StatusCode)
-			}
+		r.send(c)
+	}
+}
+
+func (r *receiver) send(c callback) {
+	s := r.shard(c.id)
+	s.mu.Lock()
+	s.answered[c.id] = time.Now()
+	s.mu.Unlock()
+	resp, err := r.client.Post(c.url, "application/json", strings.NewReader(approval))
+	if err == nil {
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			err = fmt.Errorf("status %d", resp.StatusCode)
 		}
-		if err != nil {
-			r.callbackErrs.Add(1)
-		}
+	}
+	if err != nil {
+		r.callbackErrs.Add(1)
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -41,13 +40,17 @@ func (f figure) median() float64 {
 }
 
 // print writes a table with a line per figure, and beside it how it compares
-// to the others' in the same run.
+// to others' in the same run: the limit's, River's, and Riposte's alone.
 func (b *bench) print(out io.Writer) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "scenario\tunit\tsystem\tmedian\tmin\tmax\tto limit\tto river\t")
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "scenario\tunit\tsystem\tmedian\tmin\tmax\tto limit\tto river\tto alone")
 	for _, f := range b.figures {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", f.Scenario, f.Unit, f.System, digits(f.median()),
-			digits(slices.Min(f.Rounds)), digits(slices.Max(f.Rounds)), b.ratio(f, b.limit.name), b.ratio(f, b.river.name))
+		alone := ""
+		if base(f.System) != f.System {
+			alone = b.ratio(f, base(f.System))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Scenario, f.Unit, f.System, digits(f.median()),
+			digits(slices.Min(f.Rounds)), digits(slices.Max(f.Rounds)), b.ratio(f, b.limit.name), b.ratio(f, b.river.name), alone)
 	}
 	w.Flush()
 }
@@ -62,10 +65,8 @@ func (b *bench) ratio(f figure, to string) string {
 
 // digits shows what is worth reading of a figure.
 func digits(v float64) string {
-	switch a := max(v, -v); cmp.Compare(a, 100) {
-	case -1:
+	if v < 100 {
 		return fmt.Sprintf("%.2f", v)
-	default:
-		return fmt.Sprintf("%.0f", v)
 	}
+	return fmt.Sprintf("%.0f", v)
 }

@@ -15,19 +15,26 @@ var scenarios = map[string]scenario{
 	"a": {"synchronous answers, closed loop", synchronous},
 	"b": {"202 and a callback, closed loop", callbacks},
 	"c": {"latency at fixed rates", latencies},
+	"d": {"a backlog, and how fast it drains", backlog},
+	"e": {"throughput beside closed instances", history},
+	"f": {"throughput and memory beside instances that wait", waits},
+	"g": {"latency beside a receiver that hangs", hanging},
+	"h": {"idle", idle},
 }
+
+// callers is how many there are where it isn't said otherwise.
+const callers = 64
+
+// withCallbacks names (b)'s figures.
+const withCallbacks = "b: 64 callers"
+
+// atCallers names (a)'s figures.
+func atCallers(n int) string { return fmt.Sprintf("a: %d callers", n) }
 
 // synchronous: instances per second with receivers that answer at once.
 func synchronous(ctx context.Context, b *bench) error {
-	levels := []int{64}
-	if b.smoke {
-		levels = []int{64}
-	}
-	for _, callers := range levels {
-		name := fmt.Sprintf("a: %d callers", callers)
-		if err := b.interleaved([]system{b.limit, b.riposte, b.river}, func(s system) error {
-			return b.with(ctx, s, "", func(n session) error { return b.throughput(ctx, n, name, answers, callers) })
-		}); err != nil {
+	for _, n := range []int{16, callers, 256} {
+		if err := b.throughputs(ctx, atCallers(n), []system{b.limit, b.riposte, b.river}, answers, n); err != nil {
 			return err
 		}
 	}
@@ -36,14 +43,38 @@ func synchronous(ctx context.Context, b *bench) error {
 
 // callbacks: the same with receivers that answer by callback.
 func callbacks(ctx context.Context, b *bench) error {
-	return b.interleaved([]system{b.limit, b.riposte}, func(s system) error {
-		return b.with(ctx, s, "", func(n session) error { return b.throughput(ctx, n, "b: 64 callers", callsBack, 64) })
+	return b.throughputs(ctx, withCallbacks, []system{b.limit, b.riposte}, callsBack, callers)
+}
+
+// maximum is how many instances a second Riposte takes from 64 callers: what
+// (a) measured, or measured now.
+func (b *bench) maximum(ctx context.Context) (float64, error) {
+	name := atCallers(callers)
+	if b.figure(name, b.riposte.name, perSecond) == nil {
+		if err := b.throughputs(ctx, name, []system{b.riposte}, answers, callers); err != nil {
+			return 0, err
+		}
+	}
+	return b.figure(name, b.riposte.name, perSecond).median(), nil
+}
+
+func (b *bench) throughputs(ctx context.Context, name string, systems []system, path string, callers int) error {
+	return b.interleaved(ctx, name, systems, func(s system) error {
+		return b.with(ctx, s, place{}, func(n session) error { return b.throughput(ctx, n, name, path, callers) })
 	})
 }
 
 const (
 	warmUp = time.Second
-	loop   = 5 * time.Second
+	loop   = 3 * time.Second
+)
+
+// The units that are read again.
+const (
+	perSecond = "instances/s"
+	peakMiB   = "peak MiB"
+	p50, p99  = "p50 ms", "p99 ms"
+	cpuShare  = "CPU %"
 )
 
 // throughput counts instances from the first create to the last close, so that
@@ -54,7 +85,7 @@ func (b *bench) throughput(ctx context.Context, n session, name, path string, ca
 		return err
 	}
 	c := newCaller(n.node, webhook)
-	if _, err := b.load(ctx, n, c, callers, b.or(warmUp, 100*time.Millisecond)); err != nil {
+	if _, err := n.load(ctx, c, callers, b.or(warmUp, 50*time.Millisecond)); err != nil {
 		return err
 	}
 	before, err := n.usage(ctx)
@@ -62,7 +93,7 @@ func (b *bench) throughput(ctx context.Context, n session, name, path string, ca
 		return err
 	}
 	began := time.Now()
-	created, err := b.load(ctx, n, c, callers, b.or(loop, time.Second))
+	created, err := n.load(ctx, c, callers, b.or(loop, 200*time.Millisecond))
 	if err != nil {
 		return err
 	}
@@ -72,67 +103,44 @@ func (b *bench) throughput(ctx context.Context, n session, name, path string, ca
 		return err
 	}
 	used, each := after.since(before), func(v float64) float64 { return v / float64(created) }
-	b.note(name, n.name, "instances/s", float64(created)/took.Seconds())
+	b.note(name, n.name, perSecond, float64(created)/took.Seconds())
 	b.note(name, n.name, "CPU µs/instance", each(float64(used.cpu.Microseconds())))
 	b.note(name, n.name, "bytes/instance", each(float64(used.written)))
 	b.note(name, n.name, "fsyncs/instance", each(float64(used.fsyncs)))
-	b.note(name, n.name, "peak MiB", float64(used.peak)/(1<<20))
+	b.note(name, n.name, peakMiB, float64(used.peak)/(1<<20))
 	return nil
 }
 
 // load creates instances for d and returns how many, once every one of them
-// has arrived and is closed: the books balance, or it is an error.
-func (b *bench) load(ctx context.Context, n session, c *caller, callers int, d time.Duration) (int64, error) {
+// has arrived and is closed.
+func (n session) load(ctx context.Context, c *caller, callers int, d time.Duration) (created int64, err error) {
+	err = n.balanced(ctx, func() (int64, error) {
+		created, err = closedLoop(c, callers, lasting(d))
+		return created, err
+	})
+	return created, err
+}
+
+// balanced returns when every instance that create made has arrived and is
+// closed, and nothing else has and is: the books balance, or it is an error.
+func (n session) balanced(ctx context.Context, create func() (int64, error)) error {
 	closed, err := n.counter(ctx, n.closed)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	arrived := n.receiver.distinct.Load()
-	created, err := closedLoop(c, callers, d)
+	created, err := create()
 	if err != nil {
-		return 0, err
+		return err
 	}
-	for deadline := time.Now().Add(patience); n.receiver.distinct.Load() < arrived+created; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			return 0, fmt.Errorf("%d instances of %d have arrived after %s", n.receiver.distinct.Load()-arrived, created, patience)
-		}
+	if err := n.receiver.awaitArrived(ctx, arrived+created); err != nil {
+		return err
 	}
 	if err := n.awaitClosed(ctx, closed+created); err != nil {
-		return 0, err
+		return err
 	}
 	if got := n.receiver.distinct.Load() - arrived; got != created {
-		return 0, fmt.Errorf("%d instances were created, %d arrived", created, got)
+		return fmt.Errorf("%d instances were created, %d arrived", created, got)
 	}
-	return created, nil
-}
-
-// latencies: from the planned creation to the arrival.
-func latencies(ctx context.Context, b *bench) error {
-	return b.interleaved([]system{b.limit, b.riposte, b.river}, func(s system) error {
-		return b.with(ctx, s, "", func(n session) error {
-			return b.arrival(ctx, n, "c: 100/s, create to arrival", 100, b.or(15*time.Second, 2*time.Second))
-		})
-	})
-}
-
-func (b *bench) arrival(ctx context.Context, n session, name string, rate float64, d time.Duration) error {
-	webhook, err := n.newWebhook(ctx, n.receiver.url+answers)
-	if err != nil {
-		return err
-	}
-	c := newCaller(n.node, webhook)
-	if _, err := openLoop(c, rate, b.or(warmUp, 100*time.Millisecond)); err != nil {
-		return err
-	}
-	all, err := openLoop(c, rate, d)
-	if err != nil {
-		return err
-	}
-	h, err := arrivals(all, n.receiver, patience)
-	if err != nil {
-		return err
-	}
-	b.note(name, n.name, "p50 ms", milliseconds(h, 50))
-	b.note(name, n.name, "p99 ms", milliseconds(h, 99))
 	return nil
 }

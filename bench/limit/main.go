@@ -14,6 +14,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -23,7 +24,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,14 +35,14 @@ import (
 const inFlight = 64
 
 func main() {
-	listen, data := flag.String("listen", "127.0.0.1:0", "address to listen on"), flag.String("data", ".", "directory of the log")
+	listen := flag.String("listen", "127.0.0.1:0", "address to listen on")
+	data := flag.String("data", ".", "directory of the log")
 	flag.Parse()
 	l, err := net.Listen("tcp", *listen)
 	if err != nil {
 		log.Fatal(err)
 	}
 	p := newPipeline(*data, "http://"+l.Addr().String())
-	fmt.Println("listening on", l.Addr())
 	go func() { log.Fatal(http.Serve(l, p.routes())) }()
 	stopped, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	<-stopped.Done()
@@ -75,12 +75,9 @@ type instance struct {
 }
 
 func newPipeline(dir, url string) *pipeline {
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		log.Fatal(err)
-	}
-	p := &pipeline{url: url, key: key, entries: make(chan entry, 1024), receivers: map[string]*receiver{},
-		client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * inFlight}}}
+	_, key, _ := ed25519.GenerateKey(rand.Reader)
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * inFlight}}
+	p := &pipeline{url: url, key: key, client: client, entries: make(chan entry, 1024), receivers: map[string]*receiver{}}
 	f, err := os.OpenFile(filepath.Join(dir, "limit.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		log.Fatal(err)
@@ -112,10 +109,7 @@ func (p *pipeline) write(f *os.File) {
 		for _, e := range batch {
 			w.Write(e.bytes)
 		}
-		if err := w.Flush(); err != nil {
-			log.Fatal(err)
-		}
-		if err := f.Sync(); err != nil {
+		if err := errors.Join(w.Flush(), f.Sync()); err != nil {
 			log.Fatal(err)
 		}
 		p.fsyncs.Add(1)
@@ -172,12 +166,11 @@ func (p *pipeline) deliver(to *receiver) {
 		req.Header.Set("Webhook-Callback-Url", p.url+"/callback/"+i.id)
 		resp, err := p.client.Do(req)
 		if err != nil {
-			p.append([]byte("failed"), []byte(i.id), []byte(err.Error()), []byte("\n"))
-			continue
+			log.Fatal(err) // it could not be measured any more
 		}
 		body, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		p.append([]byte(strconv.Itoa(resp.StatusCode)), []byte(i.id), body, []byte("\n"))
+		p.append(fmt.Append(nil, resp.StatusCode), []byte(i.id), body, []byte("\n"))
 		if resp.StatusCode != http.StatusAccepted {
 			p.closed.Add(1)
 		}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"testing"
+)
+
+// TestSmoke runs every scenario, tiny. Each of them fails when its books don't
+// balance: created, received and closed are to be the same. No time is checked.
+// River takes part where there is a PostgreSQL; see scripts/postgres.
+func TestSmoke(t *testing.T) {
+	o := options{systems: []string{"limit", "riposte"}, rounds: 1, smoke: true}
+	if os.Getenv(databaseVariable) != "" {
+		o.systems = append(o.systems, "river")
+	}
+	b, err := newBench(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	all, ran := scenarioNames(), 0
+	for _, name := range all {
+		t.Run(name, func(t *testing.T) {
+			ran++
+			if err := b.runAll(t.Context(), []string{name}); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if ran == len(all) { // and not those alone that -run names
+		checkGoalsMeasured(t, b)
+	}
+	var report bytes.Buffer
+	if err := b.report(&report, t.TempDir()+"/figures.json"); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("nothing of this is worth reading but that it is there:\n%s", &report)
+}
+
+// checkGoalsMeasured keeps goals and figures by the same names.
+func checkGoalsMeasured(t *testing.T, b *bench) {
+	t.Helper()
+	for _, g := range b.goals() {
+		if _, ok := b.measured(g); !ok && (g.to.system != b.river.name || b.measures(b.river)) {
+			t.Errorf("nothing was measured for the goal %q", g.about)
+		}
+	}
+}
