@@ -196,7 +196,7 @@ func (n *node) usage(ctx context.Context) (usage, error) {
 // hasEnded reports whether /proc had nothing more of a process: it is gone, or
 // nobody has waited for it yet.
 func hasEnded(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) || errors.Is(err, io.EOF)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
 }
 
 func (u usage) since(before usage) usage {
