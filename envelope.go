@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // MaxPayloadSize bounds a caller's payload, in bytes.
@@ -71,10 +73,8 @@ func (e Envelope) Payload() []byte {
 func (e Envelope) CallbackURL() string {
 	const member = `,"callbackUrl":`
 	head := e.Body[:e.payloadAt]
-	var u string
-	dec := json.NewDecoder(bytes.NewReader(head[bytes.Index(head, []byte(member))+len(member):]))
-	_ = dec.Decode(&u) // NewEnvelope wrote it
-	return u
+	s := jsonScanner{b: head, i: bytes.Index(head, []byte(member)) + len(member)}
+	return s.str() // NewEnvelope wrote it
 }
 
 func payloadMembers(payload []byte) []byte {
@@ -100,21 +100,21 @@ func CheckPayload(kind SourceKind, payload []byte) error {
 	if err := CheckJSON(payload); err != nil {
 		return bad("must be JSON that any reader reads alike: %v", err)
 	}
-	var top map[string]json.RawMessage
-	if err := json.Unmarshal(payload, &top); err != nil || top == nil {
+	names, isObject := memberNames(payload)
+	if !isObject {
 		return bad("must be a JSON object")
 	}
 	reserved := []string{"@type"}
 	switch kind {
 	case SourceTest:
-		if len(top) > 0 {
+		if len(names) > 0 {
 			return bad("must be empty for the source test")
 		}
 	case SourceWorkflowStep:
 		reserved = append(reserved, "workflowExecutionId", "workflowExecutionStepId")
 	}
 	for _, name := range reserved {
-		if _, ok := top[name]; ok {
+		if slices.Contains(names, name) {
 			return bad("must not have the member %s: the server sets it", name)
 		}
 	}
@@ -124,6 +124,9 @@ func CheckPayload(kind SourceKind, payload []byte) error {
 // appendJSONString leaves &, < and > as they are, which json.Marshal does not:
 // the body is no HTML, and a URL in it should read as a URL.
 func appendJSONString(b []byte, s string) []byte {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return append(append(append(b, '"'), s...), '"')
+	}
 	var q bytes.Buffer
 	enc := json.NewEncoder(&q)
 	enc.SetEscapeHTML(false)

@@ -58,6 +58,15 @@ type InstanceStore interface {
 	// found even where their webhook has no room.
 	Claim(ctx context.Context, r ClaimRequest) (Claim, error)
 
+	// TakeNew has t take new instances in the transaction that creates them,
+	// as Claim would right after it: one commit and no look-up less, and only
+	// where nothing of their webhook has waited for longer. CreateInstances
+	// returns them as they were created all the same, in PENDING, and
+	// subscribers are told of both steps. There is one taker at a time. stop
+	// returns when nothing is reserved any more that was not taken or
+	// released.
+	TakeNew(t Taker) (stop func())
+
 	// SaveInstance replaces the instance whose version i carries, adds attempt
 	// (if not nil) to its history, and stores i's outcome if it is new.
 	// ErrConflict, and then the attempt was not added either;
@@ -92,6 +101,17 @@ type InstanceStore interface {
 	Subscribe(f func(Instance)) (cancel func())
 }
 
+// Taker takes new instances, where it has room for their attempts. Its methods
+// must not block; none is called while another one runs.
+type Taker interface {
+	// Reserve a place for an attempt on w; false where there is none.
+	Reserve(w Webhook) bool
+	// Take a place's attempt: its claim is on disk.
+	Take(c ClaimedInstance)
+	// Release a place: its claim came to nothing.
+	Release(w Webhook)
+}
+
 // NewInstanceRecord is what CreateInstances stores of one instance.
 type NewInstanceRecord struct {
 	Instance Instance
@@ -111,6 +131,9 @@ type ClaimRequest struct {
 // Claim is what Claim took.
 type Claim struct {
 	Attempts []ClaimedInstance
+	// Held says that something may be due which a webhook's bound or Limit
+	// holds back.
+	Held bool
 	// Next is when to claim again for what is not held back by a webhook's
 	// bound or by Limit: the time of the next due instance or expiry; zero
 	// when there is none.

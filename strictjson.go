@@ -1,6 +1,7 @@
 package riposte
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,19 +51,16 @@ func syntaxError(b []byte) error {
 }
 
 func checkDepth(b []byte) error {
-	depth, inString := 0, false
+	depth := 0
 	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '{' || c == '[':
+		switch b[i] {
+		case '"':
+			i = stringEnd(b, i) - 1
+		case '{', '[':
 			if depth++; depth > MaxJSONDepth {
 				return fmt.Errorf("nested deeper than %d at byte %d", MaxJSONDepth, i+1)
 			}
-		case c == '}' || c == ']':
+		case '}', ']':
 			depth--
 		}
 	}
@@ -89,7 +87,7 @@ func (s *jsonScanner) value(path []string) error {
 	case '[':
 		return s.array(path)
 	case '"':
-		s.str()
+		s.skipString()
 	default:
 		for s.i < len(s.b) && strings.IndexByte(" \t\r\n,]}", s.b[s.i]) < 0 {
 			s.i++
@@ -124,6 +122,27 @@ func (s *jsonScanner) object(path []string) error {
 	return nil
 }
 
+// memberNames lists the names in an object that CheckJSON let through, with
+// their escapes resolved; false where b is no object.
+func memberNames(b []byte) (names []string, isObject bool) {
+	s := jsonScanner{b: b}
+	if s.skipSpace(); s.b[s.i] != '{' {
+		return nil, false
+	}
+	for s.i++; ; s.i++ {
+		if s.skipSpace(); s.b[s.i] == '}' {
+			return names, true
+		}
+		names = append(names, s.str())
+		s.skipSpace()
+		s.i++            // ':'
+		_ = s.value(nil) // CheckJSON has looked for what it may refuse
+		if s.skipSpace(); s.b[s.i] == '}' {
+			return names, true
+		}
+	}
+}
+
 func shownPath(path []string) string {
 	p := strings.Join(path, ".")
 	if len(p) > maxShownPath {
@@ -150,18 +169,40 @@ func (s *jsonScanner) array(path []string) error {
 	return nil
 }
 
+// skipString goes past a string and reports whether it has escapes.
+func (s *jsonScanner) skipString() (escaped bool) {
+	end := stringEnd(s.b, s.i)
+	escaped = bytes.IndexByte(s.b[s.i:end], '\\') >= 0
+	s.i = end
+	return escaped
+}
+
+// stringEnd is where the string that begins at b[i] ends, its quote included;
+// len(b) where it has no end. It goes from quote to quote, because most of what
+// people send is long strings.
+func stringEnd(b []byte, i int) int {
+	for i++; i < len(b); i++ {
+		n := bytes.IndexByte(b[i:], '"')
+		if n < 0 {
+			break
+		}
+		i += n
+		escapes := 0
+		for b[i-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return i + 1
+		}
+	}
+	return len(b)
+}
+
 // str reads a string and returns it with its escapes resolved, so that "a" and
 // "\u0061" count as the same key.
 func (s *jsonScanner) str() string {
-	start, escaped := s.i, false
-	for s.i++; s.b[s.i] != '"'; s.i++ {
-		if s.b[s.i] == '\\' {
-			escaped = true
-			s.i++
-		}
-	}
-	s.i++
-	if !escaped {
+	start := s.i
+	if escaped := s.skipString(); !escaped {
 		return string(s.b[start+1 : s.i-1])
 	}
 	var v string

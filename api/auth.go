@@ -41,7 +41,7 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 			return
 		}
 		mapped := s.mapError(r.URL.Path, err)
-		if !strings.HasPrefix(r.URL.Path, "/api/") && r.URL.Path != metricsPath && rpcErrors.IsSupported(r) {
+		if !strings.HasPrefix(r.URL.Path, "/api/") && !isOperators(r.URL.Path) && rpcErrors.IsSupported(r) {
 			if mapped.Code() == connect.CodeUnauthenticated {
 				mapped.Meta().Set("WWW-Authenticate", challenge)
 			}

@@ -40,9 +40,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("/openapi.json", only(http.MethodGet, serveOpenAPI))
 	mux.HandleFunc("/api/v1/webhooks/callback/{token}", only(http.MethodPost, s.callback))
 	mux.HandleFunc("/", notFound)
-	if s.Metrics != nil {
-		mux.Handle(metricsPath, s.authenticated(only(http.MethodGet, s.metrics)))
-	}
+	s.operatorRoutes(mux)
 
 	mux.Handle("/api/", s.authenticated(newREST(webhooks, search, instances, settings, keys)))
 

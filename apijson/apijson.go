@@ -46,13 +46,13 @@ func Marshal(m proto.Message) ([]byte, error) {
 		if !f.raw() {
 			return
 		}
-		raw, _ := base64.StdEncoding.DecodeString(strings.Trim(string(f.value), `"`)) // protojson wrote it
+		raw, _ := base64.StdEncoding.DecodeString(strings.Trim(string(f.value()), `"`)) // protojson wrote it
 		switch {
 		case len(raw) == 0:
 			raw = []byte("null")
 		case !json.Valid(raw):
 			// Spliced in, it could pass for fields of the message itself.
-			err = &Error{Field: f.path, Description: "must be one JSON value"}
+			err = &Error{Field: f.path(), Description: "must be one JSON value"}
 		}
 		e.replace(f, raw)
 	})
@@ -79,12 +79,12 @@ func Unmarshal(b []byte, m proto.Message) error {
 		switch {
 		case f.desc == nil:
 			if !lenient && unknown == nil {
-				unknown = &Error{Field: f.path, Description: "is not a field of " + string(f.parent.Name())}
+				unknown = &Error{Field: f.path(), Description: "is not a field of " + string(f.parent.Name())}
 			}
-		case f.raw() && string(f.value) != "null":
-			e.replace(f, quote(base64.StdEncoding.EncodeToString(f.value)))
+		case f.raw() && string(f.value()) != "null":
+			e.replace(f, base64String(f.value()))
 		case f.mask():
-			if s, ok := camelPaths(f.value); ok {
+			if s, ok := camelPaths(f.value()); ok {
 				e.replace(f, quote(s))
 			}
 		}
@@ -131,6 +131,13 @@ func (Codec) Unmarshal(b []byte, v any) error {
 		b = []byte("{}") // an empty body is an empty message
 	}
 	return Unmarshal(b, m)
+}
+
+// base64String is b as protojson reads bytes.
+func base64String(b []byte) []byte {
+	s := make([]byte, 1, base64.StdEncoding.EncodedLen(len(b))+2)
+	s[0] = '"'
+	return append(base64.StdEncoding.AppendEncode(s, b), '"')
 }
 
 func isRaw(fd protoreflect.FieldDescriptor) bool {

@@ -33,8 +33,8 @@ func explain(b []byte, md protoreflect.MessageDescriptor, err error) *Error {
 	}
 	at, mask := offset(b, m[1], m[2]), false
 	walk(b, md, func(f field) {
-		if at >= f.at && at < f.at+len(f.value) {
-			e.Field, mask = f.path, f.mask() // the inner ones come later
+		if at >= f.at && at < f.at+len(f.value()) {
+			e.Field, mask = f.path(), f.mask() // the inner ones come later
 		}
 	})
 	if mask {

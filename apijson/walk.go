@@ -1,19 +1,40 @@
 package apijson
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// field is a member of a JSON object that stands for a message.
+// field is a member of a JSON object that stands for a message. It is good for
+// as long as it is visited.
 type field struct {
-	path   string                         // JSON names from the top: "requests[2].source"
 	parent protoreflect.MessageDescriptor // of which it is a member
 	desc   protoreflect.FieldDescriptor   // nil where the message has no such field
-	value  []byte
-	at     int // value's place in the document
+	at     int                            // its value's place in the document
+	w      *walker
+}
+
+// path is JSON names from the top: "requests[2].source".
+func (f field) path() string {
+	var path string
+	for _, step := range f.w.path {
+		if step.name == nil {
+			path = indexed(path, step.index)
+		} else {
+			path = join(path, unquoted(step.name))
+		}
+	}
+	return path
+}
+
+func (f field) value() []byte {
+	end := walker{b: f.w.b, i: f.at}
+	end.skip()
+	return f.w.b[f.at:end.i]
 }
 
 func (f field) raw() bool { return f.desc != nil && isRaw(f.desc) }
@@ -25,37 +46,44 @@ func (f field) mask() bool {
 // walk calls visit for each member, the outer ones first. b must be valid JSON.
 func walk(b []byte, md protoreflect.MessageDescriptor, visit func(field)) {
 	w := walker{b: b, visit: visit}
-	w.message(md, "")
+	w.message(md)
 }
 
 type walker struct {
 	b     []byte
 	i     int
 	visit func(field)
+	path  []step
+}
+
+// step leads to a member, by its name as it is written, or to an element.
+type step struct {
+	name  []byte
+	index int
 }
 
 // message reads the value at w.i as md, if it is an object.
-func (w *walker) message(md protoreflect.MessageDescriptor, path string) {
+func (w *walker) message(md protoreflect.MessageDescriptor) {
 	w.space()
 	if w.b[w.i] != '{' || wellKnown(md) {
 		w.skip()
 		return
 	}
 	w.each('}', func(int) {
-		name := w.name()
+		quoted := w.str()
 		w.space()
 		w.i++ // ':'
 		w.space()
+		name := unquoted(quoted)
 		fd := md.Fields().ByJSONName(name)
 		if fd == nil {
 			fd = md.Fields().ByTextName(name)
 		}
-		f := field{path: join(path, name), parent: md, desc: fd, at: w.i}
-		end := walker{b: w.b, i: w.i}
-		end.skip()
-		f.value = w.b[w.i:end.i]
+		w.path = append(w.path, step{name: quoted})
+		f := field{parent: md, desc: fd, at: w.i, w: w}
 		w.visit(f)
 		w.member(f)
+		w.path = w.path[:len(w.path)-1]
 	})
 }
 
@@ -66,10 +94,12 @@ func (w *walker) member(f field) {
 		w.skip()
 	case f.desc.IsList() && w.b[w.i] == '[':
 		w.each(']', func(n int) {
-			w.message(f.desc.Message(), indexed(f.path, n))
+			w.path = append(w.path, step{index: n})
+			w.message(f.desc.Message())
+			w.path = w.path[:len(w.path)-1]
 		})
 	default:
-		w.message(f.desc.Message(), f.path)
+		w.message(f.desc.Message())
 	}
 }
 
@@ -124,22 +154,30 @@ func (w *walker) space() {
 	}
 }
 
-func (w *walker) name() string {
+func unquoted(b []byte) string {
+	if bytes.IndexByte(b, '\\') < 0 && utf8.Valid(b) {
+		return string(b[1 : len(b)-1])
+	}
 	var s string
-	_ = json.Unmarshal(w.str(), &s) // the document is valid
+	_ = json.Unmarshal(b, &s) // the document is valid
 	return s
 }
 
 // str goes past the string at w.i and returns it with its quotes.
 func (w *walker) str() []byte {
 	start := w.i
-	for w.i++; w.b[w.i] != '"'; w.i++ {
-		if w.b[w.i] == '\\' {
+	for w.i++; ; w.i++ {
+		// From quote to quote: most of what people send is long strings.
+		w.i += bytes.IndexByte(w.b[w.i:], '"')
+		escapes := 0
+		for w.b[w.i-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
 			w.i++
+			return w.b[start:w.i]
 		}
 	}
-	w.i++
-	return w.b[start:w.i]
 }
 
 // edits are replacements of values, in the order of the document.
@@ -150,7 +188,7 @@ type edits struct {
 
 func (e *edits) replace(f field, with []byte) {
 	e.from = append(e.from, f.at)
-	e.to = append(e.to, f.at+len(f.value))
+	e.to = append(e.to, f.at+len(f.value()))
 	e.with = append(e.with, with)
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -227,5 +226,5 @@ func procField(pid int, file, name string) (int64, error) {
 			return strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 		}
 	}
-	return 0, fmt.Errorf("%s: no %s: %w", f.Name(), name, io.EOF)
+	return 0, fmt.Errorf("%s has no %s: %w", f.Name(), name, fs.ErrNotExist) // the process has just ended
 }

@@ -17,13 +17,22 @@ func (e *Engine) attempt(c riposte.ClaimedInstance, asOf time.Time) {
 	ctx := context.Background()
 	result := e.Sender.Send(ctx, c)
 	e.tellBreaker(c, &result.Attempt, asOf)
-	log := e.Logger.With("instance", c.Instance.ID, "webhook", c.Webhook.ID, "attempt", result.Attempt.Number)
-	if err := e.saveWithinLease(ctx, log, c, result); err != nil {
+	if err := e.saveWithinLease(ctx, c, result); err != nil {
 		// The lease will run out, and the attempt be made again.
-		log.Error("saving an attempt's result", "error", err)
+		e.log(slog.LevelError, "saving an attempt's result", c, slog.Any("error", err))
 		return
 	}
-	log.Debug("attempt ended", "status", result.Attempt.StatusCode, "duration", result.Attempt.Duration)
+	e.log(slog.LevelDebug, "attempt ended", c, slog.Int("status", result.Attempt.StatusCode), slog.Duration("duration", result.Attempt.Duration))
+}
+
+// log says something of an attempt.
+func (e *Engine) log(level slog.Level, message string, c riposte.ClaimedInstance, more ...slog.Attr) {
+	ctx := context.Background()
+	if !e.Logger.Enabled(ctx, level) {
+		return
+	}
+	e.Logger.LogAttrs(ctx, level, message, append(more,
+		slog.String("instance", c.Instance.ID), slog.String("webhook", c.Webhook.ID), slog.Int("attempt", c.Instance.Attempts))...)
 }
 
 // tellBreaker comes before the save: what the receiver did is true whatever the
@@ -43,10 +52,10 @@ func (e *Engine) tellBreaker(c riposte.ClaimedInstance, a *riposte.Attempt, asOf
 
 // saveWithinLease tries until the store takes the result, as long as nobody
 // else may claim the instance.
-func (e *Engine) saveWithinLease(ctx context.Context, log *slog.Logger, c riposte.ClaimedInstance, r riposte.Result) error {
+func (e *Engine) saveWithinLease(ctx context.Context, c riposte.ClaimedInstance, r riposte.Result) error {
 	err := e.save(ctx, c, r)
 	if errors.Is(err, riposte.ErrUnavailable) {
-		log.Warn("saving an attempt's result: trying again until its lease runs out", "error", err)
+		e.log(slog.LevelWarn, "saving an attempt's result: trying again until its lease runs out", c, slog.Any("error", err))
 	}
 	for errors.Is(err, riposte.ErrUnavailable) && e.Store.Now().Add(storeRetry).Before(c.Instance.LeasedUntil) {
 		pause(ctx, nil, storeRetry)

@@ -213,6 +213,9 @@ func (bs *breakers) sweep(now time.Time) {
 	}
 }
 
+// holds reports whether a webhook has a breaker, in whatever state.
+func (bs *breakers) holds(webhookID string) bool { return bs.held[webhookID] != nil }
+
 // open is how many breakers are open or half open.
 func (bs *breakers) open() int {
 	n := 0

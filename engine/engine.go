@@ -52,8 +52,11 @@ type Engine struct {
 	wake chan struct{}
 
 	mu       sync.Mutex
-	inFlight map[string]int // attempts by webhook
+	inFlight map[string]int // attempts by webhook, and places reserved for some
 	total    int
+	claiming bool      // a claim is under way, so nobody else may have a place
+	held     bool      // the last claim left something that waits for a place
+	freed    int       // places that became free, ever
 	next     time.Time // when the loop looks again by itself
 	breakers breakers
 
@@ -73,6 +76,7 @@ func New(o Options) *Engine {
 // clean stop.
 func (e *Engine) Run(ctx context.Context) {
 	defer e.Store.Subscribe(e.changed)()
+	stopTaking := e.Store.TakeNew(taker{e})
 	var purging sync.WaitGroup
 	purging.Go(func() { e.purge(ctx) })
 	for ctx.Err() == nil {
@@ -85,6 +89,7 @@ func (e *Engine) Run(ctx context.Context) {
 		}
 		pause(ctx, e.wake, next)
 	}
+	stopTaking()
 	purging.Wait()
 	if n := e.InFlight(); n > 0 {
 		e.Logger.Info("stopping: waiting for the attempts in flight", "attempts", n, "at_most", riposte.AttemptTimeout)
@@ -144,13 +149,13 @@ func (e *Engine) claim() (time.Duration, error) {
 	e.setNext(e.Store.Now().Add(idlePoll))
 	// The breakers go by this process's own clock, which nobody can set.
 	asOf := time.Now()
-	request, probe := e.room(asOf)
+	request, probe, freed := e.room(asOf)
 	c, err := e.Store.Claim(context.Background(), request)
+	if e.claimed(c, asOf) != freed && c.Held {
+		e.wakeUp() // for a place that became free meanwhile
+	}
 	if err != nil {
 		return 0, err
-	}
-	for _, each := range c.Attempts {
-		e.start(each, asOf)
 	}
 	now, wait := e.Store.Now(), idlePoll
 	switch {
@@ -167,16 +172,38 @@ func (e *Engine) claim() (time.Duration, error) {
 }
 
 // room is what may be claimed as of now, and when a breaker's pause ends next
-// (zero when none does).
-func (e *Engine) room(now time.Time) (r riposte.ClaimRequest, probe time.Time) {
+// (zero when none does). It stands until claimed: no place is given to a new
+// instance meanwhile.
+func (e *Engine) room(now time.Time) (r riposte.ClaimRequest, probe time.Time, freed int) {
 	e.mu.Lock()
+	e.claiming = true
+	freed = e.freed
 	bounds, probe, forgotten := e.breakers.bounds(now)
 	r = riposte.ClaimRequest{Limit: min(claimStep, e.MaxInFlight-e.total), InFlight: maps.Clone(e.inFlight), Bounds: bounds}
 	e.mu.Unlock()
 	for _, id := range forgotten {
 		e.Logger.Info("breaker closed: nothing failed for a while", "webhook", id)
 	}
-	return r, probe
+	return r, probe, freed
+}
+
+// claimed starts what a claim took.
+func (e *Engine) claimed(c riposte.Claim, asOf time.Time) (freed int) {
+	for _, each := range c.Attempts {
+		e.reserve(each.Webhook.ID)
+		e.start(each, asOf)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.claiming, e.held = false, c.Held
+	return e.freed
+}
+
+func (e *Engine) reserve(webhookID string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.total++
+	e.inFlight[webhookID]++
 }
 
 func (e *Engine) setNext(t time.Time) {
@@ -185,11 +212,9 @@ func (e *Engine) setNext(t time.Time) {
 	e.next = t
 }
 
-// start makes an attempt that was claimed as of asOf.
+// start makes an attempt that was claimed as of asOf, in a place of its own.
 func (e *Engine) start(c riposte.ClaimedInstance, asOf time.Time) {
 	e.mu.Lock()
-	e.total++
-	e.inFlight[c.Webhook.ID]++
 	closed := e.breakers.begun(c.Webhook)
 	e.mu.Unlock()
 	if closed {
@@ -206,12 +231,38 @@ func (e *Engine) start(c riposte.ClaimedInstance, asOf time.Time) {
 func (e *Engine) done(webhookID string) {
 	e.mu.Lock()
 	e.total--
+	e.freed++
 	if e.inFlight[webhookID]--; e.inFlight[webhookID] == 0 {
 		delete(e.inFlight, webhookID)
 	}
+	wanted := e.held
 	e.mu.Unlock()
-	e.wakeUp()
+	if wanted {
+		e.wakeUp()
+	}
 }
+
+// taker is the engine as a riposte.Taker.
+type taker struct{ *Engine }
+
+// Reserve has no place while a claim under way may need it, and none for a
+// webhook whose breaker bounds it: that is the claims' affair.
+func (t taker) Reserve(w riposte.Webhook) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.claiming || t.total >= t.MaxInFlight || t.inFlight[w.ID] >= w.Settings.MaxInFlight || t.breakers.holds(w.ID) {
+		return false
+	}
+	t.total++
+	t.inFlight[w.ID]++
+	return true
+}
+
+// Take starts the attempt of a place that was reserved.
+func (t taker) Take(c riposte.ClaimedInstance) { t.start(c, time.Now()) }
+
+// Release frees a place that is not needed.
+func (t taker) Release(w riposte.Webhook) { t.done(w.ID) }
 
 // pause returns after d, or before that when wake says so or ctx ends. A nil
 // wake says nothing.

@@ -1,6 +1,9 @@
 package engine_test
 
 import (
+	"context"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -241,4 +244,96 @@ func countIn(t *testing.T, s riposte.Store, state riposte.State) int {
 		t.Fatal(err)
 	}
 	return len(all)
+}
+
+// TestNewInstanceNeedsOneCommit: where nothing waits, it is claimed by the
+// transaction that creates it.
+func TestNewInstanceNeedsOneCommit(t *testing.T) {
+	in(t, func(t *testing.T) {
+		s := openStore(t)
+		w := newWebhook(t, s, bound(1))
+		r := &receiver{}
+		start(t, s, r)
+		pass(time.Second)
+		var versions []int64
+		t.Cleanup(s.Subscribe(func(i riposte.Instance) { versions = append(versions, i.Version) }))
+		i := askOne(t, s, w)
+		if i.State != riposte.StatePending {
+			t.Errorf("it is created in %s", i.State)
+		}
+		pass(time.Second)
+		if got := load(t, s, i.ID); !got.State.Closed() || got.Version != 3 {
+			t.Errorf("it is in %s after %d versions %v, want created, claimed and closed", got.State, got.Version, versions)
+		}
+	})
+}
+
+// TestBoundHoldsForNewInstances: a claim under way and a creation never give the
+// same place.
+func TestBoundHoldsForNewInstances(t *testing.T) {
+	in(t, func(t *testing.T) {
+		s := openStore(t)
+		const most, callers, each, batch = 3, 3, 5, 5
+		w := newWebhook(t, s, bound(most))
+		r := &receiver{script: func(riposte.ClaimedInstance) int {
+			time.Sleep(time.Millisecond)
+			return 200
+		}}
+		e, _ := start(t, s, r)
+		var creating sync.WaitGroup
+		for range callers {
+			creating.Go(func() {
+				for range each {
+					ask(t, s, w, batch)
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}
+		creating.Wait()
+		pass(time.Hour)
+		if got := r.most[w.ID]; got > most {
+			t.Errorf("%d attempts were in flight, want %d at most", got, most)
+		}
+		if n := e.InFlight(); n != 0 || len(r.log) != callers*each*batch {
+			t.Errorf("%d places are taken at the end, %d attempts were made, want %d", n, len(r.log), callers*each*batch)
+		}
+	})
+}
+
+// prying is a store that asks the engine for a place while it claims.
+type prying struct {
+	riposte.Store
+	webhook riposte.Webhook
+	taker   riposte.Taker
+	during  []bool
+}
+
+func (p *prying) TakeNew(t riposte.Taker) func() {
+	p.taker = t
+	return p.Store.TakeNew(t)
+}
+
+func (p *prying) Claim(ctx context.Context, r riposte.ClaimRequest) (riposte.Claim, error) {
+	p.during = append(p.during, p.taker.Reserve(p.webhook))
+	return p.Store.Claim(ctx, r)
+}
+
+// TestNoPlaceDuringAClaim: the claim may be about to give it to another.
+func TestNoPlaceDuringAClaim(t *testing.T) {
+	in(t, func(t *testing.T) {
+		p := &prying{Store: openStore(t)}
+		p.webhook = newWebhook(t, p.Store, bound(1))
+		e, _ := start(t, p, &receiver{})
+		pass(time.Second)
+		if len(p.during) == 0 || slices.Contains(p.during, true) {
+			t.Errorf("during claims a place was given: %v", p.during)
+		}
+		if !p.taker.Reserve(p.webhook) || p.taker.Reserve(p.webhook) {
+			t.Error("after a claim there is not one place")
+		}
+		p.taker.Release(p.webhook)
+		if n := e.InFlight(); n != 0 {
+			t.Errorf("%d places are taken at the end", n)
+		}
+	})
 }

@@ -66,6 +66,7 @@ func (c *claiming) run() error {
 	var err error
 	c.taken.Next, err = c.next()
 	c.taken.Oldest = c.oldest()
+	c.taken.Held = len(c.lanes.due(c.now.UnixMicro())) > 0
 	return err
 }
 

@@ -46,7 +46,9 @@ func (c *counts) start(ctx context.Context, readers *sql.DB, log *slog.Logger) e
 // takeSnapshot returns a transaction that sees the rows as they are now. Not
 // BEGIN but the first read decides what it sees.
 func takeSnapshot(ctx context.Context, readers *sql.DB) (*sql.Tx, error) {
-	snapshot, err := readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	// When its context ends, a transaction is rolled back in the background, and
+	// the store would be closed before its last reader.
+	snapshot, err := readers.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ const (
 	insertInstanceSQL = `INSERT INTO instances (id, webhook, source_kind, ticket_id, workflow_execution_id, workflow_step_id, destination,
 		state, attempts, created_at, updated_at, last_attempted_at, completed_at, expires_at, labels, request_id, fingerprint,
 		recreated_from, due_at, leased_until, version)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (webhook, request_id) WHERE request_id <> '' DO NOTHING`
 	insertEnvelopeSQL = `INSERT INTO envelopes (instance, payload_at, body) VALUES (?, ?, ?)`
 	insertLabelSQL    = `INSERT INTO labels (key, value, id) VALUES (?, ?, ?)`
@@ -86,10 +86,15 @@ func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, 
 		}
 		return before, err
 	}
-	result, err := t.exec(t.insertInstance, i.ID, l.number, string(i.Source.Kind), i.Source.TicketID, i.Source.WorkflowExecutionID,
-		i.Source.WorkflowStepID, i.Destination, string(i.State), i.Attempts, micros(i.CreatedAt), micros(i.UpdatedAt),
-		micros(i.LastAttemptedAt), micros(i.CompletedAt), micros(i.ExpiresAt), labels, i.RequestID, i.Fingerprint, i.RecreatedFrom,
-		micros(i.DueAt), micros(i.LeasedUntil))
+	i.Version = 1
+	row, err := t.take(l, i, r.Envelope)
+	if err != nil {
+		return riposte.Instance{}, err
+	}
+	result, err := t.exec(t.insertInstance, row.ID, l.number, string(row.Source.Kind), row.Source.TicketID, row.Source.WorkflowExecutionID,
+		row.Source.WorkflowStepID, row.Destination, string(row.State), row.Attempts, micros(row.CreatedAt), micros(row.UpdatedAt),
+		micros(row.LastAttemptedAt), micros(row.CompletedAt), micros(row.ExpiresAt), labels, row.RequestID, row.Fingerprint, row.RecreatedFrom,
+		micros(row.DueAt), micros(row.LeasedUntil), row.Version)
 	if violatesUnique(err) {
 		return riposte.Instance{}, riposte.ErrConflict // the id is taken
 	}
@@ -99,14 +104,14 @@ func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, 
 	if n, err := result.RowsAffected(); err != nil {
 		return riposte.Instance{}, err
 	} else if n == 0 {
+		t.giveBack(row)
 		return t.createdBefore(l, i)
 	}
 	if err := t.createParts(result, r); err != nil {
 		return riposte.Instance{}, err
 	}
-	i.Version = 1
-	t.written(i)
-	t.changed = append(t.changed, i)
+	t.written(row, true)
+	t.publish(i, row)
 	return i.Stored(1), nil
 }
 
@@ -173,7 +178,7 @@ func (t *tx) save(i riposte.Instance, attempt []any) (riposte.Instance, error) {
 		}
 	}
 	i.Version++
-	t.written(i)
+	t.written(i, false)
 	t.changed = append(t.changed, i)
 	return i.Stored(i.Version), nil
 }

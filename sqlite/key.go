@@ -28,6 +28,9 @@ func (s *Store) CreateKey(ctx context.Context, k riposte.Key) error {
 
 // LoadKey implements riposte.SecretStore.
 func (s *Store) LoadKey(ctx context.Context, hash []byte) (riposte.Key, error) {
+	if known, ok := s.keys.Load(string(hash)); ok {
+		return known.(riposte.Key), nil
+	}
 	var k riposte.Key
 	err := s.queries.loadKey.QueryRowContext(ctx, hash).Scan(&k.Hash, &k.ID, &k.Name, &k.Role, moment{&k.CreatedAt})
 	if errors.Is(err, sql.ErrNoRows) {
@@ -36,6 +39,7 @@ func (s *Store) LoadKey(ctx context.Context, hash []byte) (riposte.Key, error) {
 	if err != nil {
 		return riposte.Key{}, reading("loading an API key", err)
 	}
+	s.keys.Store(string(hash), k)
 	return k, nil
 }
 

@@ -128,13 +128,13 @@ func (ls *lanes) due(now int64) []*lane {
 // written takes notice of an instance that was stored in this transaction.
 // What the ops before it wrote to the lane stays written if this one is rolled
 // back, so the undo only admits that the truth is in the index.
-func (t *tx) written(i riposte.Instance) {
+func (t *tx) written(i riposte.Instance, isNew bool) {
 	l := t.lanes.byID[i.WebhookID]
 	t.undo = append(t.undo, func() {
 		t.lanes.set(l, bound{at: math.MinInt64})
 		t.lanes.expiry = bound{at: math.MinInt64}
 	})
-	if i.Version > 1 {
+	if !isNew {
 		// What the row said before may have been the earliest.
 		l.due.exact = false
 		t.lanes.expiry.exact = false

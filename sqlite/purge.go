@@ -86,6 +86,7 @@ func (t *tx) purgeDeletedWebhooks(before time.Time) error {
 	if err != nil {
 		return err
 	}
+	t.touched = append(t.touched, ids...)
 	for _, id := range ids {
 		l := t.lanes.byID[id]
 		t.lanes.remove(l)

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/riposte-dev/riposte"
 )
@@ -16,8 +17,12 @@ type tx struct {
 	lanes   *lanes
 	writes  int                // statements that may have changed something
 	changed []riposte.Instance // to be published after the commit
-	purged  []riposte.State    // those of the instances that were removed
-	undo    []func()           // takes back what ops did to lanes and to purged
+	touched []string           // webhooks that ops may have changed
+	taker   riposte.Taker      // nil for none
+	taken   []riposte.ClaimedInstance
+	now     func() time.Time
+	purged  []riposte.State // those of the instances that were removed
+	undo    []func()        // takes back what ops did to lanes and to purged
 }
 
 // mark is a point in a transaction to which it can be rolled back.
@@ -185,7 +190,7 @@ func prepareStatements(ctx context.Context, conn *sql.Conn) (statements, error) 
 // queries are the readers' frequent ones; sql.DB prepares them on each
 // connection that needs them.
 type queries struct {
-	loadWebhook, loadInstance, loadEnvelope, loadAttempts, loadKey, loadSecret *sql.Stmt
+	loadInstance, loadEnvelope, loadAttempts, loadKey, loadSecret *sql.Stmt
 }
 
 func prepareQueries(ctx context.Context, db *sql.DB) (queries, error) {
@@ -194,7 +199,6 @@ func prepareQueries(ctx context.Context, db *sql.DB) (queries, error) {
 		stmt **sql.Stmt
 		sql  string
 	}{
-		{&q.loadWebhook, loadWebhookSQL},
 		{&q.loadInstance, loadInstanceSQL},
 		{&q.loadEnvelope, loadEnvelopeSQL},
 		{&q.loadAttempts, loadAttemptsSQL},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -22,7 +21,6 @@ const (
 	updateWebhookSQL = `UPDATE webhooks SET display_name = ?, description = ?, display_name_folded = ?, description_folded = ?, url = ?,
 		host = ?, callback_timeout = ?, retry_policy = ?, max_in_flight = ?, created_at = ?, updated_at = ?, deleted_at = ?,
 		version = version + 1 WHERE id = ? AND version = ?`
-	loadWebhookSQL = `SELECT ` + webhookColumns + ` FROM webhooks w WHERE id = ?`
 )
 
 // SaveWebhook implements riposte.WebhookStore.
@@ -53,6 +51,7 @@ func (t *tx) insertWebhookRow(w riposte.Webhook) error {
 	}
 	w.Version = 1
 	l := t.lanes.add(number, w)
+	t.touched = append(t.touched, w.ID)
 	t.undo = append(t.undo, func() { t.lanes.remove(l) })
 	return nil
 }
@@ -70,6 +69,7 @@ func (t *tx) updateWebhookRow(w riposte.Webhook) error {
 		return riposte.ErrConflict
 	}
 	before := l.webhook
+	t.touched = append(t.touched, w.ID)
 	t.undo = append(t.undo, func() { l.webhook = before })
 	w.Version++
 	l.webhook = w
@@ -88,16 +88,25 @@ func webhookValues(w riposte.Webhook) []any {
 // share one only there.
 func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }
 
-// LoadWebhook implements riposte.WebhookStore.
-func (s *Store) LoadWebhook(ctx context.Context, id string) (riposte.Webhook, error) {
-	w, err := scanWebhook(s.queries.loadWebhook.QueryRowContext(ctx, id))
-	if errors.Is(err, sql.ErrNoRows) {
+// LoadWebhook implements riposte.WebhookStore, without asking the disk: each
+// create needs one.
+func (s *Store) LoadWebhook(_ context.Context, id string) (riposte.Webhook, error) {
+	w, ok := s.writer.webhooks.Load(id)
+	if !ok {
 		return riposte.Webhook{}, riposte.ErrWebhookNotFound
 	}
-	if err != nil {
-		return riposte.Webhook{}, reading("loading a webhook", err)
+	return w.(riposte.Webhook), nil
+}
+
+// publishWebhooks makes known what was committed of these webhooks.
+func (w *writer) publishWebhooks(ids []string) {
+	for _, id := range ids {
+		if l, ok := w.lanes.byID[id]; ok {
+			w.webhooks.Store(id, l.webhook)
+		} else {
+			w.webhooks.Delete(id)
+		}
 	}
-	return w, nil
 }
 
 // ListWebhooks implements riposte.WebhookStore. It reads along the ids until

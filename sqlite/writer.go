@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,11 +43,14 @@ type writer struct {
 	db          *sql.DB
 	conn        *sql.Conn
 	lanes       *lanes
+	webhooks    sync.Map // riposte.Webhook by id, as they were committed; for readers
 	stmts       statements
 	fatal       func(error)
 	broken      error // why nothing is committed any more
 	checkpoints *checkpointer
 	subscribers *subscribers
+	taker       riposte.Taker // of new instances; nil for none
+	now         func() time.Time
 	counts      *counts
 	onCommit    func(ops int, took time.Duration)
 	finished    chan struct{}
@@ -53,7 +58,7 @@ type writer struct {
 }
 
 func openWriter(ctx context.Context, path string, now time.Time, opts Options) (*writer, error) {
-	w := &writer{queue: make(chan *op, maxQueue), fatal: opts.Fatal, onCommit: opts.OnCommit, counts: newCounts(), finished: make(chan struct{})}
+	w := &writer{queue: make(chan *op, maxQueue), now: opts.Now, fatal: opts.Fatal, onCommit: opts.OnCommit, counts: newCounts(), finished: make(chan struct{})}
 	if err := w.connect(ctx, path, now); err != nil {
 		return nil, errors.Join(err, w.disconnect())
 	}
@@ -83,6 +88,7 @@ func (w *writer) connect(ctx context.Context, path string, now time.Time) error 
 	if w.lanes, err = loadLanes(ctx, w.conn); err != nil {
 		return err
 	}
+	w.publishWebhooks(slices.Collect(maps.Keys(w.lanes.byID)))
 	w.stmts, err = prepareStatements(ctx, w.conn)
 	return err
 }
@@ -165,7 +171,7 @@ func (w *writer) gather(batch []*op) []*op {
 // returns the instances that changed. The second time around, if there is one,
 // each op has a savepoint.
 func (w *writer) commit(batch []*op) []riposte.Instance {
-	t := &tx{statements: &w.stmts, lanes: w.lanes}
+	t := &tx{statements: &w.stmts, lanes: w.lanes, taker: w.taker, now: w.now}
 	err := w.transact(t, batch, t.bare)
 	if errors.Is(err, errTainted) {
 		t.forget(mark{})
@@ -174,6 +180,10 @@ func (w *writer) commit(batch []*op) []riposte.Instance {
 	if err == nil {
 		w.commits++
 		w.counts.committed(t)
+		w.publishWebhooks(t.touched)
+		for _, c := range t.taken {
+			t.taker.Take(c)
+		}
 		w.checkpoints.committed(w.conn)
 		return t.changed
 	}

@@ -53,3 +53,21 @@ func TestMetricsAreNotForARoleBelowAViewer(t *testing.T) {
 		t.Errorf("HTTP %d: %s", w.Code, w.Body)
 	}
 }
+
+// TestProfilesAreForAdmins: a heap has secrets in it.
+func TestProfilesAreForAdmins(t *testing.T) {
+	n := startNode(t)
+	for role, secret := range n.keys() {
+		for path, want := range map[string]int{"/debug/pprof/": 200, "/debug/pprof/heap": 200, "/debug/pprof/profile?seconds=1": 200, "/debug/pprof/cmdline": 404} {
+			if role != riposte.RoleAdmin {
+				want = http.StatusForbidden
+			}
+			if r := n.send(http.MethodGet, path, "", "Authorization", "Bearer "+secret); r.status != want {
+				t.Errorf("%s for a %s: HTTP %d, want %d", path, role, r.status, want)
+			}
+		}
+	}
+	if r := n.send(http.MethodGet, "/debug/pprof/heap", "", "Authorization", ""); r.status != http.StatusUnauthorized {
+		t.Errorf("without a key: HTTP %d", r.status)
+	}
+}
