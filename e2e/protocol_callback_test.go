@@ -93,7 +93,10 @@ func TestEarlyCallback(t *testing.T) {
 			id := askAt(t, s, r, sourceApprovalStep)
 			(<-called).ok(t)
 			wantAnswer(t, closed(t, s, id), "APPROVED", "CALLBACK", approve)
-			eventually(t, "the attempt is not recorded", func() bool { return len(get(t, s, id).GetAttempts()) == 1 })
+			eventually(t, "the attempt's result is not recorded", func() bool {
+				all := get(t, s, id).GetAttempts()
+				return len(all) == 1 && all[0].GetError().GetPhase() != "unknown"
+			})
 			i := get(t, s, id)
 			wantAnswer(t, i, "APPROVED", "CALLBACK", approve)
 			wantAttempts(t, i, 1)
