@@ -59,8 +59,8 @@ type InstanceStore interface {
 	Claim(ctx context.Context, r ClaimRequest) (Claim, error)
 
 	// TakeNew has t take new instances in the transaction that creates them,
-	// as Claim would right after it: one commit and no look-up less, and only
-	// where nothing of their webhook has waited for longer. CreateInstances
+	// as Claim would right after it, which saves a commit and the look-ups,
+	// and only where nothing of their webhook has waited for longer. CreateInstances
 	// returns them as they were created all the same, in PENDING, and
 	// subscribers are told of both steps. There is one taker at a time. stop
 	// returns when nothing is reserved any more that was not taken or

@@ -5,7 +5,7 @@
 // A request passes the router (router.go), authentication (auth.go), for REST
 // the gateway (rest.go), the choke point (call.go), and then its operation.
 // The callback, the key set and the health paths are plain handlers beside them
-// and need no credentials; so is /metrics, which needs a viewer's.
+// and need no credentials. What operators read (operator.go) does.
 package api
 
 import (

@@ -36,9 +36,8 @@ func (s *Server) operatorRoutes(mux *http.ServeMux) {
 // restricted is h for callers of a role that covers needs.
 func (s *Server) restricted(needs riposte.Role, h http.Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		caller, _ := r.Context().Value(callerKey{}).(riposte.Caller)
-		if !caller.Role.Covers(needs) {
-			writeError(w, s.mapError(r.URL.Path, mayNot(caller.Role, needs)))
+		if _, err := admit(r.Context(), needs); err != nil {
+			writeError(w, s.mapError(r.URL.Path, err))
 			return
 		}
 		h.ServeHTTP(w, r)

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -69,5 +70,33 @@ func TestProfilesAreForAdmins(t *testing.T) {
 	}
 	if r := n.send(http.MethodGet, "/debug/pprof/heap", "", "Authorization", ""); r.status != http.StatusUnauthorized {
 		t.Errorf("without a key: HTTP %d", r.status)
+	}
+}
+
+// TestPanicIsLogged: with its stack, without the path, which may have a token.
+func TestPanicIsLogged(t *testing.T) {
+	_, store := newAPI(t)
+	var log bytes.Buffer
+	s := api.New(api.Options{Store: store, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Metrics: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("planted") }),
+		Keys:    []riposte.Key{{ID: "k", Role: riposte.RoleViewer, Hash: riposte.HashKey("secret")}}})
+	defer s.Close()
+	r := httptest.NewRequest(http.MethodGet, "/metrics?canary", nil)
+	r.Header.Set("Authorization", "Bearer secret")
+	func() {
+		defer func() {
+			if p := recover(); p != http.ErrAbortHandler {
+				t.Errorf("net/http gets the panic %v", p)
+			}
+		}()
+		s.ServeHTTP(httptest.NewRecorder(), r)
+	}()
+	for _, want := range []string{"level=ERROR", "planted", "TestPanicIsLogged"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log has no %s: %s", want, &log)
+		}
+	}
+	if strings.Contains(log.String(), "canary") {
+		t.Errorf("the log has the path: %s", &log)
 	}
 }

@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"errors"
+	"io/fs"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -78,8 +81,21 @@ func TestKeysAreMadeInTheStoreOrThroughTheServer(t *testing.T) {
 		}
 	}
 	_, stderr, code := crashRun(t, nil, "keys", "create", "--data", n.data, "--role", "admin")
-	if code == 0 {
-		t.Errorf("a key was made while a server holds the store, without any credentials: %s", stderr)
+	if code == 0 || !strings.Contains(stderr, "a server holds "+n.data) {
+		t.Errorf("while a server holds the store, without any credentials: exit code %d: %s", code, stderr)
+	}
+}
+
+func TestKeysCreateSaysWhereItMakesAStore(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "new")
+	_, stderr, code := crashRun(t, nil, "keys", "create", "--data", data, "--role", "boss")
+	if _, err := os.Stat(data); code == 0 || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the role boss: exit code %d, %v: %s", code, err, stderr)
+	}
+	_, stderr, code = crashRun(t, nil, "keys", "create", "--data", data, "--role", "viewer")
+	if code != 0 || !strings.Contains(stderr, "no store in "+data) {
+		t.Errorf("exit code %d: %s", code, stderr)
 	}
 }
 

@@ -189,19 +189,20 @@ func (e *Engine) room(now time.Time) (r riposte.ClaimRequest, probe time.Time, f
 
 // claimed starts what a claim took.
 func (e *Engine) claimed(c riposte.Claim, asOf time.Time) (freed int) {
+	e.mu.Lock()
 	for _, each := range c.Attempts {
-		e.reserve(each.Webhook.ID)
+		e.place(each.Webhook.ID)
+	}
+	e.claiming, e.held, freed = false, c.Held, e.freed
+	e.mu.Unlock()
+	for _, each := range c.Attempts {
 		e.start(each, asOf)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.claiming, e.held = false, c.Held
-	return e.freed
+	return freed
 }
 
-func (e *Engine) reserve(webhookID string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// place takes one, which done frees. mu must be held.
+func (e *Engine) place(webhookID string) {
 	e.total++
 	e.inFlight[webhookID]++
 }
@@ -253,8 +254,7 @@ func (t taker) Reserve(w riposte.Webhook) bool {
 	if t.claiming || t.total >= t.MaxInFlight || t.inFlight[w.ID] >= w.Settings.MaxInFlight || t.breakers.holds(w.ID) {
 		return false
 	}
-	t.total++
-	t.inFlight[w.ID]++
+	t.place(w.ID)
 	return true
 }
 
