@@ -17,7 +17,7 @@ const (
 	// insertAttemptSQL adds nothing where the instance is gone, and replaces
 	// only a record that says that nobody knows what came of the attempt.
 	insertAttemptSQL = `INSERT INTO attempts (instance, ` + attemptColumns + `)
-		SELECT i.number, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15 FROM instances i WHERE i.id = ?16
+		SELECT i.number, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15 FROM instances i WHERE i.number = ?16
 		ON CONFLICT (instance, number) DO UPDATE SET started_at = excluded.started_at, duration = excluded.duration,
 		dns = excluded.dns, connect = excluded.connect, tls = excluded.tls, first_byte = excluded.first_byte,
 		status_code = excluded.status_code, error_phase = excluded.error_phase, error_reason = excluded.error_reason,
@@ -25,7 +25,7 @@ const (
 		response_headers = excluded.response_headers, body_cut = excluded.body_cut, response_body = excluded.response_body
 		WHERE attempts.error_phase = 'unknown'`
 	loadAttemptsSQL = `SELECT ` + attemptColumns + ` FROM attempts
-		WHERE instance = (SELECT number FROM instances WHERE id = ?) ORDER BY number`
+		WHERE instance = ? ORDER BY number`
 )
 
 // RecordAttempt implements riposte.InstanceStore.
@@ -35,7 +35,7 @@ func (s *Store) RecordAttempt(ctx context.Context, instanceID string, a riposte.
 		return fmt.Errorf("recording an attempt: %w", err)
 	}
 	err = s.writer.do(ctx, 1, func(t *tx) error {
-		_, err := t.exec(t.insertAttempt, append(values, instanceID)...)
+		_, err := t.exec(t.insertAttempt, append(values, riposte.IDNumber(instanceID))...)
 		return err
 	})
 	if err != nil {
@@ -65,7 +65,7 @@ func attemptValues(a *riposte.Attempt) ([]any, error) {
 
 // LoadAttempts implements riposte.InstanceStore.
 func (s *Store) LoadAttempts(ctx context.Context, id string) ([]riposte.Attempt, error) {
-	rows, err := s.queries.loadAttempts.QueryContext(ctx, id)
+	rows, err := s.queries.loadAttempts.QueryContext(ctx, riposte.IDNumber(id))
 	if err != nil {
 		return nil, reading("loading attempts", err)
 	}

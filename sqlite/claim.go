@@ -19,10 +19,8 @@ const (
 	dueInLaneSQL = `SELECT number FROM instances WHERE webhook = ? AND due_at <= ? ORDER BY due_at LIMIT ?`
 
 	loadNumberedSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM json_each(?) n
-		CROSS JOIN instances i ON i.number = n.value JOIN webhooks w ON w.number = i.webhook
-		LEFT JOIN outcomes o ON o.instance = i.number`
-	loadEnvelopesSQL = `SELECT i.id, e.body, e.payload_at FROM json_each(?) n
-		CROSS JOIN instances i ON i.id = n.value JOIN envelopes e ON e.instance = i.number`
+		CROSS JOIN instances i ON i.number = n.value` + instanceJoins
+	loadEnvelopesSQL = `SELECT e.instance, e.body, e.payload_at FROM json_each(?) n CROSS JOIN envelopes e ON e.instance = n.value`
 )
 
 // Claim implements riposte.InstanceStore. A lease that ran out is looked at
@@ -197,26 +195,27 @@ func (c *claiming) loadBodies() error {
 	if len(c.taken.Attempts) == 0 {
 		return nil
 	}
-	at := make(map[string]*riposte.Envelope, len(c.taken.Attempts))
-	ids := make([]string, 0, len(c.taken.Attempts))
+	at := make(map[int64]*riposte.Envelope, len(c.taken.Attempts))
+	numbers := make([]int64, 0, len(c.taken.Attempts))
 	for n := range c.taken.Attempts {
 		a := &c.taken.Attempts[n]
-		at[a.Instance.ID] = &a.Envelope
-		ids = append(ids, a.Instance.ID)
+		number := riposte.IDNumber(a.Instance.ID)
+		at[number] = &a.Envelope
+		numbers = append(numbers, number)
 	}
-	rows, err := c.loadEnvelopes.QueryContext(context.Background(), stringsJSON(ids))
+	rows, err := c.loadEnvelopes.QueryContext(context.Background(), numbersJSON(numbers))
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var id string
+		var number int64
 		var body []byte
 		var payloadAt int
-		if err := rows.Scan(&id, &body, &payloadAt); err != nil {
+		if err := rows.Scan(&number, &body, &payloadAt); err != nil {
 			return err
 		}
-		*at[id] = riposte.LoadEnvelope(body, payloadAt)
+		*at[number] = riposte.LoadEnvelope(body, payloadAt)
 	}
 	return rows.Err()
 }

@@ -66,9 +66,3 @@ func numbersJSON(numbers []int64) string {
 	}
 	return string(append(b, ']'))
 }
-
-// stringsJSON is numbersJSON for ids.
-func stringsJSON(ss []string) string {
-	b, _ := json.Marshal(ss) // strings never fail
-	return string(b)
-}

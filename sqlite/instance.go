@@ -14,29 +14,36 @@ const instanceColumns = `i.id, w.id, i.source_kind, i.ticket_id, i.workflow_exec
 	i.attempts, i.created_at, i.updated_at, i.last_attempted_at, i.completed_at, i.expires_at, i.labels, i.request_id, i.fingerprint,
 	i.recreated_from, i.due_at, i.leased_until, i.version`
 
+// instanceJoins is what instanceColumns and outcomeColumns need beside i, which
+// leads: CROSS JOIN keeps SQLite from going by the webhooks.
+const instanceJoins = ` CROSS JOIN webhooks w ON w.number = i.webhook LEFT JOIN outcomes o ON o.sequence = i.outcome`
+
 const (
-	insertInstanceSQL = `INSERT INTO instances (id, webhook, source_kind, ticket_id, workflow_execution_id, workflow_step_id, destination,
-		state, attempts, created_at, updated_at, last_attempted_at, completed_at, expires_at, labels, request_id, fingerprint,
-		recreated_from, due_at, leased_until, version)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	insertInstanceSQL = `INSERT INTO instances (number, id, webhook, source_kind, ticket_id, workflow_execution_id, workflow_step_id,
+		destination, state, attempts, created_at, updated_at, last_attempted_at, completed_at, expires_at, labels, request_id,
+		fingerprint, recreated_from, due_at, leased_until, version)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (webhook, request_id) WHERE request_id <> '' DO NOTHING`
 	insertEnvelopeSQL = `INSERT INTO envelopes (instance, payload_at, body) VALUES (?, ?, ?)`
-	insertLabelSQL    = `INSERT INTO labels (key, value, id) VALUES (?, ?, ?)`
+	insertLabelSQL    = `INSERT INTO labels (key, value, instance) VALUES (?, ?, ?)`
 
-	requestedBeforeSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM instances i JOIN webhooks w ON w.number = i.webhook
-		LEFT JOIN outcomes o ON o.instance = i.number WHERE i.webhook = ? AND i.request_id = ? AND i.request_id <> ''`
+	requestedBeforeSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM instances i` + instanceJoins + `
+		WHERE i.webhook = ? AND i.request_id = ? AND i.request_id <> ''`
 
 	// Two ways to write a change, because one that leaves the instance open
-	// must stay out of the indexes by expiry. Neither finds a closed one.
-	keepOpenSQL = `UPDATE instances SET state = ?, attempts = ?, updated_at = ?, last_attempted_at = ?, due_at = ?, leased_until = ?,
-		version = version + 1 WHERE id = ? AND version = ? AND completed_at IS NULL`
-	closeInstanceSQL = `UPDATE instances SET state = ?, attempts = ?, updated_at = ?, last_attempted_at = ?, due_at = NULL, leased_until = NULL,
-		completed_at = ?, version = version + 1 WHERE id = ? AND version = ? AND completed_at IS NULL`
-	instanceExistsSQL = `SELECT number FROM instances WHERE id = ?`
+	// must stay out of the indexes by expiry. Neither finds a closed one, or one
+	// with another outcome.
+	keepOpenSQL = `UPDATE instances SET state = ?4, attempts = ?5, updated_at = ?6, last_attempted_at = ?7, outcome = ?3, due_at = ?8,
+		leased_until = ?9, version = version + 1
+		WHERE number = ?1 AND version = ?2 AND completed_at IS NULL AND (outcome IS NULL OR outcome = ?3)`
+	closeInstanceSQL = `UPDATE instances SET state = ?4, attempts = ?5, updated_at = ?6, last_attempted_at = ?7, outcome = ?3, due_at = NULL,
+		leased_until = NULL, completed_at = ?8, version = version + 1
+		WHERE number = ?1 AND version = ?2 AND completed_at IS NULL AND (outcome IS NULL OR outcome = ?3)`
+	instanceExistsSQL = `SELECT number FROM instances WHERE number = ?`
 
-	loadInstanceSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM instances i JOIN webhooks w ON w.number = i.webhook
-		LEFT JOIN outcomes o ON o.instance = i.number WHERE i.id = ?`
-	loadEnvelopeSQL = `SELECT body, payload_at FROM envelopes WHERE instance = (SELECT number FROM instances WHERE id = ?)`
+	loadInstanceSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM instances i` + instanceJoins + `
+		WHERE i.number = ? AND i.id = ?`
+	loadEnvelopeSQL = `SELECT body, payload_at FROM envelopes WHERE instance = ?`
 )
 
 // CreateInstances implements riposte.InstanceStore.
@@ -91,7 +98,8 @@ func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, 
 	if err != nil {
 		return riposte.Instance{}, err
 	}
-	result, err := t.exec(t.insertInstance, row.ID, l.number, string(row.Source.Kind), row.Source.TicketID, row.Source.WorkflowExecutionID,
+	number := riposte.IDNumber(row.ID)
+	inserted, err := t.affects(t.insertInstance, number, row.ID, l.number, string(row.Source.Kind), row.Source.TicketID, row.Source.WorkflowExecutionID,
 		row.Source.WorkflowStepID, row.Destination, string(row.State), row.Attempts, micros(row.CreatedAt), micros(row.UpdatedAt),
 		micros(row.LastAttemptedAt), micros(row.CompletedAt), micros(row.ExpiresAt), labels, row.RequestID, row.Fingerprint, row.RecreatedFrom,
 		micros(row.DueAt), micros(row.LeasedUntil), row.Version)
@@ -101,13 +109,11 @@ func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, 
 	if err != nil {
 		return riposte.Instance{}, err
 	}
-	if n, err := result.RowsAffected(); err != nil {
-		return riposte.Instance{}, err
-	} else if n == 0 {
+	if !inserted {
 		t.giveBack(row)
 		return t.createdBefore(l, i)
 	}
-	if err := t.createParts(result, r); err != nil {
+	if err := t.createParts(number, r); err != nil {
 		return riposte.Instance{}, err
 	}
 	t.written(row, true)
@@ -128,16 +134,12 @@ func (t *tx) createdBefore(l *lane, repeated riposte.Instance) (riposte.Instance
 }
 
 // createParts stores what belongs to a new instance.
-func (t *tx) createParts(inserted sql.Result, r riposte.NewInstanceRecord) error {
-	number, err := inserted.LastInsertId()
-	if err != nil {
-		return err
-	}
+func (t *tx) createParts(number int64, r riposte.NewInstanceRecord) error {
 	if _, err := t.exec(t.insertEnvelope, number, r.Envelope.PayloadAt(), r.Envelope.Body); err != nil {
 		return err
 	}
 	for key, value := range r.Instance.Labels {
-		if _, err := t.exec(t.insertLabel, key, value, r.Instance.ID); err != nil {
+		if _, err := t.exec(t.insertLabel, key, value, number); err != nil {
 			return err
 		}
 	}
@@ -163,17 +165,21 @@ func (s *Store) SaveInstance(ctx context.Context, i riposte.Instance, attempt *r
 
 // save swaps the row that i was made from for i, and adds to it what is new.
 func (t *tx) save(i riposte.Instance, attempt []any) (riposte.Instance, error) {
-	if err := t.swap(i); err != nil {
+	number := riposte.IDNumber(i.ID)
+	decided := i.Outcome != nil && i.Outcome.Sequence == 0
+	if decided {
+		i.Outcome = t.number(*i.Outcome)
+	}
+	if err := t.swap(number, i); err != nil {
 		return riposte.Instance{}, err
 	}
 	if attempt != nil {
-		if _, err := t.exec(t.insertAttempt, append(attempt, i.ID)...); err != nil {
+		if _, err := t.exec(t.insertAttempt, append(attempt, number)...); err != nil {
 			return riposte.Instance{}, err
 		}
 	}
-	if i.Outcome != nil && i.Outcome.Sequence == 0 {
-		var err error
-		if i.Outcome, err = t.storeOutcome(i.ID, *i.Outcome); err != nil {
+	if decided {
+		if err := t.storeOutcome(number, i.Outcome); err != nil {
 			return riposte.Instance{}, err
 		}
 	}
@@ -184,20 +190,24 @@ func (t *tx) save(i riposte.Instance, attempt []any) (riposte.Instance, error) {
 }
 
 // swap is the fence: it writes only over the version that i was made from.
-func (t *tx) swap(i riposte.Instance) error {
+func (t *tx) swap(number int64, i riposte.Instance) error {
+	var outcome any
+	if i.Outcome != nil {
+		outcome = i.Outcome.Sequence
+	}
 	var found bool
 	var err error
 	if i.State.Closed() {
-		found, err = t.affects(t.closeInstance, string(i.State), i.Attempts, micros(i.UpdatedAt), micros(i.LastAttemptedAt),
-			micros(i.CompletedAt), i.ID, i.Version)
+		found, err = t.affects(t.closeInstance, number, i.Version, outcome, string(i.State), i.Attempts, micros(i.UpdatedAt),
+			micros(i.LastAttemptedAt), micros(i.CompletedAt))
 	} else {
-		found, err = t.affects(t.keepOpen, string(i.State), i.Attempts, micros(i.UpdatedAt), micros(i.LastAttemptedAt),
-			micros(i.DueAt), micros(i.LeasedUntil), i.ID, i.Version)
+		found, err = t.affects(t.keepOpen, number, i.Version, outcome, string(i.State), i.Attempts, micros(i.UpdatedAt),
+			micros(i.LastAttemptedAt), micros(i.DueAt), micros(i.LeasedUntil))
 	}
 	if err != nil || found {
 		return err
 	}
-	exists, err := t.numbers(t.instanceExists, i.ID)
+	exists, err := t.numbers(t.instanceExists, number)
 	switch {
 	case err != nil:
 		return err
@@ -209,7 +219,7 @@ func (t *tx) swap(i riposte.Instance) error {
 
 // LoadInstance implements riposte.InstanceStore.
 func (s *Store) LoadInstance(ctx context.Context, id string) (riposte.Instance, error) {
-	i, err := scanInstance(s.queries.loadInstance.QueryRowContext(ctx, id))
+	i, err := scanInstance(s.queries.loadInstance.QueryRowContext(ctx, riposte.IDNumber(id), id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return riposte.Instance{}, riposte.ErrInstanceNotFound
 	}
@@ -223,7 +233,7 @@ func (s *Store) LoadInstance(ctx context.Context, id string) (riposte.Instance, 
 func (s *Store) LoadEnvelope(ctx context.Context, id string) (riposte.Envelope, error) {
 	var body []byte
 	var payloadAt int
-	err := s.queries.loadEnvelope.QueryRowContext(ctx, id).Scan(&body, &payloadAt)
+	err := s.queries.loadEnvelope.QueryRowContext(ctx, riposte.IDNumber(id)).Scan(&body, &payloadAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return riposte.Envelope{}, riposte.ErrInstanceNotFound
 	}

@@ -17,7 +17,7 @@ var listedOutcome = strings.Replace(outcomeColumns, "o.document", "NULL", 1)
 // listing is a query in the making.
 type listing struct {
 	from       string
-	index      string // the one to walk; "" for the ids themselves
+	index      string // the one to walk; "" for the numbers themselves
 	conditions []string
 	args       []any
 }
@@ -27,7 +27,7 @@ func (l *listing) where(condition string, args ...any) {
 	l.args = append(l.args, args...)
 }
 
-// by is where for a condition that has an index in the order of the ids. The
+// by is where for a condition that has an index in the order of the numbers. The
 // first one leads; SQLite, which has no statistics, does not choose.
 func (l *listing) by(index, condition string, args ...any) {
 	if l.index == "" && l.from == "" {
@@ -37,8 +37,8 @@ func (l *listing) by(index, condition string, args ...any) {
 }
 
 // ListInstances implements riposte.InstanceStore. It walks the index of the
-// most telling part of the filter in the order of the ids, newest first, until
-// the page is full.
+// most telling part of the filter in the order of the numbers, which is that of
+// the ids, newest first, until the page is full.
 func (s *Store) ListInstances(ctx context.Context, f riposte.InstanceFilter) ([]riposte.Instance, error) {
 	query, args := listQuery(f)
 	rows, err := s.readers.QueryContext(ctx, query, args...)
@@ -54,7 +54,7 @@ func (s *Store) ListInstances(ctx context.Context, f riposte.InstanceFilter) ([]
 
 func listQuery(f riposte.InstanceFilter) (string, []any) {
 	var l listing
-	id := l.byLabels(f.Labels)
+	number := l.byLabels(f.Labels)
 	if f.TicketID != "" {
 		l.by("instances_by_ticket", `i.ticket_id = ? AND i.ticket_id <> ''`, f.TicketID)
 	}
@@ -71,42 +71,42 @@ func listQuery(f riposte.InstanceFilter) (string, []any) {
 		// The least telling of all, hence last.
 		l.by("instances_by_state", `i.state = ?`, string(f.State))
 	}
-	l.during(id, f)
+	l.during(number, f)
 	if f.Before != "" {
-		l.where(id+` < ?`, f.Before)
+		l.where(number+` < ?`, riposte.IDNumber(f.Before))
 	}
-	return l.sql(id), append(l.args, max(f.Limit, 0))
+	return l.sql(number), append(l.args, max(f.Limit, 0))
 }
 
 // byLabels leads with the first label and returns the column to sort by.
-func (l *listing) byLabels(labels map[string]string) (id string) {
-	id = "i.id"
+func (l *listing) byLabels(labels map[string]string) (number string) {
+	number = "i.number"
 	for n, key := range slices.Sorted(maps.Keys(labels)) {
 		if n == 0 {
-			id = "l.id"
-			l.from = `labels l CROSS JOIN instances i ON i.id = l.id`
+			number = "l.instance"
+			l.from = `labels l CROSS JOIN instances i ON i.number = l.instance`
 			l.where(`l.key = ? AND l.value = ?`, key, labels[key])
 			continue
 		}
-		l.where(`EXISTS (SELECT 1 FROM labels WHERE key = ? AND value = ? AND id = i.id)`, key, labels[key])
+		l.where(`EXISTS (SELECT 1 FROM labels WHERE key = ? AND value = ? AND instance = i.number)`, key, labels[key])
 	}
-	return id
+	return number
 }
 
-// during restricts the times, and with them the ids, which begin with the time
-// of creation. What expires in a range was created within the bounds of
+// during restricts the times, and with them the numbers, which begin with the
+// time of creation. What expires in a range was created within the bounds of
 // callbackTimeout before it.
-func (l *listing) during(id string, f riposte.InstanceFilter) {
+func (l *listing) during(number string, f riposte.InstanceFilter) {
 	l.between(`i.created_at`, f.Created)
 	l.between(`i.expires_at`, f.Expires)
 	from := latest(f.Created.From, shift(f.Expires.From, -riposte.MaxCallbackTimeout))
 	to := earliest(f.Created.To, shift(f.Expires.To, -riposte.MinCallbackTimeout))
 	if !from.IsZero() {
-		l.where(id+` >= ?`, idsFrom(from))
+		l.where(number+` >= ?`, riposte.LeastIDNumber(from))
 	}
 	if !to.IsZero() {
-		// One more unit of what idsFrom can tell.
-		l.where(id+` < ?`, idsFrom(to.Add(2*time.Microsecond)))
+		// One more unit of what a number can tell.
+		l.where(number+` < ?`, riposte.LeastIDNumber(to.Add(time.Millisecond)))
 	}
 }
 
@@ -119,7 +119,7 @@ func (l *listing) between(column string, r riposte.TimeRange) {
 	}
 }
 
-func (l *listing) sql(id string) string {
+func (l *listing) sql(number string) string {
 	from := l.from
 	if from == "" {
 		from = `instances i`
@@ -131,24 +131,8 @@ func (l *listing) sql(id string) string {
 	if len(l.conditions) > 0 {
 		conditions = ` WHERE ` + strings.Join(l.conditions, ` AND `)
 	}
-	return fmt.Sprintf(`SELECT %s, %s FROM %s CROSS JOIN webhooks w ON w.number = i.webhook
-		LEFT JOIN outcomes o ON o.instance = i.number%s ORDER BY %s DESC LIMIT ?`,
-		instanceColumns, listedOutcome, from, conditions, id)
-}
-
-// idsFrom is below every id made at t or later, and above those made two
-// microseconds before: the first eleven characters of an id are its time but
-// for the last bit.
-func idsFrom(t time.Time) string {
-	// An id has 56 bits of microseconds since 1970.
-	first, last := time.Unix(0, 0), time.UnixMicro(1<<56-1)
-	switch {
-	case t.Before(first):
-		t = first
-	case t.After(last):
-		t = last
-	}
-	return riposte.NewID(t)[:11]
+	return fmt.Sprintf(`SELECT %s, %s FROM %s%s%s ORDER BY %s DESC LIMIT ?`,
+		instanceColumns, listedOutcome, from, instanceJoins, conditions, number)
 }
 
 // ceilMicro is t in microseconds, rounded up: what is kept has whole ones.

@@ -9,25 +9,30 @@ import (
 
 const outcomeColumns = `o.sequence, o.kind, o.via, o.comment, o.failure_reason, o.failure_message, o.decided_at, o.document`
 
-const insertOutcomeSQL = `INSERT INTO outcomes (instance, kind, via, comment, failure_reason, failure_message, decided_at, document)
-	VALUES ((SELECT number FROM instances WHERE id = ?), ?, ?, ?, ?, ?, ?, ?)`
+const (
+	insertOutcomeSQL = `INSERT INTO outcomes (sequence, instance, kind, via, comment, failure_reason, failure_message, decided_at, document)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
-// storeOutcome stores an instance's only outcome and returns it with its
-// sequence.
-func (t *tx) storeOutcome(instanceID string, o riposte.Outcome) (*riposte.Outcome, error) {
+	lastSequenceSQL = `SELECT max(coalesce((SELECT max(sequence) FROM outcomes), 0), coalesce((SELECT sequence FROM purged), 0))`
+)
+
+// number gives an outcome the next sequence.
+func (t *tx) number(o riposte.Outcome) *riposte.Outcome {
+	*t.sequence++
+	t.undo = append(t.undo, func() { *t.sequence-- })
+	o.Sequence = *t.sequence
+	return &o
+}
+
+// storeOutcome stores an instance's only outcome.
+func (t *tx) storeOutcome(instance int64, o *riposte.Outcome) error {
 	var reason, message any
 	if o.Failure != nil {
 		reason, message = string(o.Failure.Reason), o.Failure.Message
 	}
-	r, err := t.exec(t.insertOutcome, instanceID, string(o.Kind), string(o.Via), o.Comment, reason, message, micros(o.DecidedAt), o.Document)
-	if violatesUnique(err) {
-		return nil, riposte.ErrConflict
-	}
-	if err != nil {
-		return nil, err
-	}
-	o.Sequence, err = r.LastInsertId()
-	return &o, err
+	_, err := t.exec(t.insertOutcome, o.Sequence, instance, string(o.Kind), string(o.Via), o.Comment, reason, message,
+		micros(o.DecidedAt), o.Document)
+	return err
 }
 
 // outcomeRow is outcomeColumns of an instance that may have none.

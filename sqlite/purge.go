@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -16,8 +17,13 @@ const (
 	purgeableSQL = `SELECT number FROM instances WHERE completed_at IS NOT NULL AND expires_at < ? ORDER BY expires_at LIMIT ?`
 	// purgeLabelsSQL goes by the key, because an index by instance would serve
 	// nothing else.
-	purgeLabelsSQL = `DELETE FROM labels WHERE (key, value, id) IN (SELECT l.key, l.value, i.id FROM json_each(?) n
+	purgeLabelsSQL = `DELETE FROM labels WHERE (key, value, instance) IN (SELECT l.key, l.value, i.number FROM json_each(?) n
 		CROSS JOIN instances i ON i.number = n.value CROSS JOIN json_each(i.labels) l)`
+	notePurgedSQL = `INSERT INTO purged (number, sequence) SELECT 1, max(outcome) FROM instances
+		WHERE number IN (SELECT value FROM json_each(?)) HAVING max(outcome) IS NOT NULL
+		ON CONFLICT (number) DO UPDATE SET sequence = max(sequence, excluded.sequence)`
+	purgeOutcomesSQL = `DELETE FROM outcomes WHERE sequence IN (SELECT outcome FROM instances
+		WHERE number IN (SELECT value FROM json_each(?)))`
 	purgeSQL         = `DELETE FROM instances WHERE number IN (SELECT value FROM json_each(?)) RETURNING state`
 	purgeWebhooksSQL = `DELETE FROM webhooks WHERE deleted_at < ?
 		AND NOT EXISTS (SELECT 1 FROM instances WHERE webhook = webhooks.number) RETURNING id`
@@ -50,8 +56,10 @@ func (t *tx) purgeStep(before time.Time, limit int) (int, error) {
 		return 0, err
 	}
 	if len(numbers) > 0 {
-		if _, err := t.exec(t.purgeLabels, numbersJSON(numbers)); err != nil {
-			return 0, err
+		for _, s := range []*sql.Stmt{t.purgeLabels, t.notePurged, t.purgeOutcomes} {
+			if _, err := t.exec(s, numbersJSON(numbers)); err != nil {
+				return 0, err
+			}
 		}
 		if err := t.purgeNumbered(numbers); err != nil {
 			return 0, err

@@ -14,15 +14,16 @@ import (
 // tx is the writer's open transaction as its ops see it.
 type tx struct {
 	*statements
-	lanes   *lanes
-	writes  int                // statements that may have changed something
-	changed []riposte.Instance // to be published after the commit
-	touched []string           // webhooks that ops may have changed
-	taker   riposte.Taker      // nil for none
-	taken   []riposte.ClaimedInstance
-	now     func() time.Time
-	purged  []riposte.State // those of the instances that were removed
-	undo    []func()        // takes back what ops did to lanes and to purged
+	lanes    *lanes
+	sequence *int64             // the last outcome's
+	writes   int                // statements that may have changed something
+	changed  []riposte.Instance // to be published after the commit
+	touched  []string           // webhooks that ops may have changed
+	taker    riposte.Taker      // nil for none
+	taken    []riposte.ClaimedInstance
+	now      func() time.Time
+	purged   []riposte.State // those of the instances that were removed
+	undo     []func()        // takes back what ops did to lanes and to purged
 }
 
 // mark is a point in a transaction to which it can be rolled back.
@@ -127,6 +128,7 @@ type statements struct {
 	dueInLane, laneDue, expired, firstExpiry     *sql.Stmt
 	loadNumbered, loadEnvelopes                  *sql.Stmt
 	purgeable, purgeLabels, purge, purgeWebhooks *sql.Stmt
+	notePurged, purgeOutcomes                    *sql.Stmt
 	insertSecret, insertKey                      *sql.Stmt
 
 	all []*sql.Stmt
@@ -173,6 +175,8 @@ func prepareStatements(ctx context.Context, conn *sql.Conn) (statements, error) 
 		{&s.loadEnvelopes, loadEnvelopesSQL},
 		{&s.purgeable, purgeableSQL},
 		{&s.purgeLabels, purgeLabelsSQL},
+		{&s.notePurged, notePurgedSQL},
+		{&s.purgeOutcomes, purgeOutcomesSQL},
 		{&s.purge, purgeSQL},
 		{&s.purgeWebhooks, purgeWebhooksSQL},
 		{&s.insertSecret, insertSecretSQL},

@@ -43,6 +43,7 @@ type writer struct {
 	db          *sql.DB
 	conn        *sql.Conn
 	lanes       *lanes
+	sequence    int64    // the last outcome's
 	webhooks    sync.Map // riposte.Webhook by id, as they were committed; for readers
 	stmts       statements
 	fatal       func(error)
@@ -89,6 +90,9 @@ func (w *writer) connect(ctx context.Context, path string, now time.Time) error 
 		return err
 	}
 	w.publishWebhooks(slices.Collect(maps.Keys(w.lanes.byID)))
+	if err := w.conn.QueryRowContext(ctx, lastSequenceSQL).Scan(&w.sequence); err != nil {
+		return fmt.Errorf("loading the last outcome's sequence: %w", err)
+	}
 	w.stmts, err = prepareStatements(ctx, w.conn)
 	return err
 }
@@ -171,7 +175,7 @@ func (w *writer) gather(batch []*op) []*op {
 // returns the instances that changed. The second time around, if there is one,
 // each op has a savepoint.
 func (w *writer) commit(batch []*op) []riposte.Instance {
-	t := &tx{statements: &w.stmts, lanes: w.lanes, taker: w.taker, now: w.now}
+	t := &tx{statements: &w.stmts, lanes: w.lanes, sequence: &w.sequence, taker: w.taker, now: w.now}
 	err := w.transact(t, batch, t.bare)
 	if errors.Is(err, errTainted) {
 		t.forget(mark{})

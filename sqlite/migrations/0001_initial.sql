@@ -26,11 +26,12 @@ CREATE TABLE webhooks (
 
 CREATE INDEX webhooks_deleted ON webhooks (deleted_at) WHERE deleted_at IS NOT NULL;
 
--- Other tables name an instance by its number, which is a third of the size of
--- its id and needs no index of its own.
+-- An instance's number is its id's (riposte.IDNumber): it is found by its id
+-- without an index for that, rows and indexes are in the order of the ids, and
+-- an index entry has 8 bytes where an id would take 24.
 CREATE TABLE instances (
     number                INTEGER PRIMARY KEY,
-    id                    TEXT    NOT NULL UNIQUE,
+    id                    TEXT    NOT NULL,
     webhook               INTEGER NOT NULL REFERENCES webhooks,
     state                 TEXT    NOT NULL CHECK (state = 'PENDING' OR state = 'RUNNING' OR state = 'SUCCESS' OR state = 'ERROR'
                                       OR state = 'WAITING_CALLBACK' OR state = 'PROCESS_RESPONSE' OR state = 'FATAL_ERROR'),
@@ -53,7 +54,9 @@ CREATE TABLE instances (
     request_id            TEXT    NOT NULL,
     fingerprint           BLOB,
     recreated_from        TEXT    NOT NULL,
-    CHECK ((due_at IS NULL) = (completed_at IS NOT NULL))
+    outcome               INTEGER, -- its sequence; being one column makes it one outcome
+    CHECK ((due_at IS NULL) = (completed_at IS NOT NULL)),
+    CHECK (completed_at IS NULL OR outcome IS NOT NULL)
 ) STRICT;
 
 -- What must be looked at, a lane per webhook; see lane.go.
@@ -66,17 +69,17 @@ CREATE INDEX instances_closed_by_expiry ON instances (expires_at) WHERE complete
 
 CREATE UNIQUE INDEX instances_request ON instances (webhook, request_id) WHERE request_id <> '';
 
--- For lists, each in the order of the ids, which is the order of creation.
-CREATE INDEX instances_by_webhook ON instances (webhook, id);
-CREATE INDEX instances_by_ticket ON instances (ticket_id, id) WHERE ticket_id <> '';
-CREATE INDEX instances_by_source ON instances (source_kind, id);
-CREATE INDEX instances_by_state ON instances (state, id);
+-- For lists, each in the order of the numbers, with which every index ends.
+CREATE INDEX instances_by_webhook ON instances (webhook);
+CREATE INDEX instances_by_ticket ON instances (ticket_id) WHERE ticket_id <> '';
+CREATE INDEX instances_by_source ON instances (source_kind);
+CREATE INDEX instances_by_state ON instances (state);
 
 CREATE TABLE labels (
-    key   TEXT NOT NULL,
-    value TEXT NOT NULL,
-    id    TEXT NOT NULL, -- the instance's
-    PRIMARY KEY (key, value, id)
+    key      TEXT    NOT NULL,
+    value    TEXT    NOT NULL,
+    instance INTEGER NOT NULL,
+    PRIMARY KEY (key, value, instance)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE envelopes (
@@ -105,11 +108,11 @@ CREATE TABLE attempts (
     PRIMARY KEY (instance, number)
 ) STRICT, WITHOUT ROWID;
 
--- That instance is unique is what makes "exactly one outcome" hold. A sequence
--- is never used again, also after its outcome has been purged.
+-- The writer gives out the sequences, one after the other. An instance names its
+-- outcome, so that no index by instance is needed.
 CREATE TABLE outcomes (
-    sequence        INTEGER PRIMARY KEY AUTOINCREMENT,
-    instance        INTEGER NOT NULL UNIQUE REFERENCES instances ON DELETE CASCADE,
+    sequence        INTEGER PRIMARY KEY CHECK (sequence >= 1),
+    instance        INTEGER NOT NULL,
     kind            TEXT    NOT NULL CHECK (kind = 'DELIVERED' OR kind = 'APPROVED' OR kind = 'DENIED' OR kind = 'REASSIGNED'
                                 OR kind = 'POLICY_REPLACED' OR kind = 'COMPLETED' OR kind = 'ERRORED' OR kind = 'CONTEXT' OR kind = 'FAILED'),
     via             TEXT    NOT NULL CHECK (via = 'SYNC' OR via = 'CALLBACK' OR via = 'OPERATOR' OR via = 'NONE'),
@@ -121,6 +124,13 @@ CREATE TABLE outcomes (
     decided_at      INTEGER NOT NULL,
     document        BLOB,
     CHECK ((kind = 'FAILED') = (failure_reason IS NOT NULL))
+) STRICT;
+
+-- One row: the greatest sequence of an outcome that was purged, because none is
+-- ever used again.
+CREATE TABLE purged (
+    number   INTEGER PRIMARY KEY CHECK (number = 1),
+    sequence INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE api_keys (
