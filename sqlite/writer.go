@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -144,6 +145,8 @@ func (w *writer) work() {
 	defer close(w.finished)
 	var batch []*op
 	for o := range w.queue {
+		// Whoever is about to ask shares the commit; an idle machine loses nothing.
+		runtime.Gosched()
 		batch = w.gather(append(batch[:0], o))
 		w.subscribers.publish(w.commit(batch))
 		for _, o := range batch {
