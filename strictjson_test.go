@@ -151,10 +151,17 @@ func escapeAll(quoted []byte) []byte {
 // TestCheckJSONAgreesWithEncodingJSON tries every short text of the bytes that
 // matter, in the places where they matter.
 func TestCheckJSONAgreesWithEncodingJSON(t *testing.T) {
+	var all strings.Builder
+	for n := range 256 {
+		all.WriteByte(byte(n))
+	}
 	for _, tt := range []struct {
 		before, alphabet, after string
 		longest                 int
 	}{
+		{"", all.String(), "", 1},
+		{`"`, all.String(), `"`, 1},
+		{`"\`, all.String(), `"`, 1},
 		{"", "-+01.eE", "", 5},
 		{"[", "-0.e", ",1]", 4},
 		{"", `{}[],:"1 `, "", 5},
