@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -29,7 +30,7 @@ var ErrBadDocument = &Error{Code: CodeInvalidArgument, Reason: "BAD_DOCUMENT", M
 type choice struct {
 	member string
 	kind   OutcomeKind
-	check  func(map[string]json.RawMessage) error // of what the member needs besides comment
+	check  func(jsonObject) error // of what the member needs besides comment
 }
 
 var choices = map[SourceKind][]choice{
@@ -83,8 +84,8 @@ func parseAnswer(source SourceKind, document []byte) (OutcomeKind, string, error
 	case SourceTest, SourcePolicyPostAction:
 		return OutcomeDelivered, "", nil
 	case SourceWorkflowStep:
-		raw, ok := top["context"]
-		if !ok {
+		raw := top.get("context")
+		if raw == nil {
 			return "", "", errors.New("context must be set to an object")
 		}
 		_, err := members(raw, "context")
@@ -94,7 +95,7 @@ func parseAnswer(source SourceKind, document []byte) (OutcomeKind, string, error
 }
 
 // parseChoice checks the one member that was chosen.
-func parseChoice(of []choice, top map[string]json.RawMessage) (OutcomeKind, string, error) {
+func parseChoice(of []choice, top jsonObject) (OutcomeKind, string, error) {
 	c, raw, err := findChoice(of, top)
 	if err != nil {
 		return "", "", err
@@ -117,11 +118,9 @@ func parseChoice(of []choice, top map[string]json.RawMessage) (OutcomeKind, stri
 }
 
 // findChoice finds the one member that is present.
-func findChoice(of []choice, top map[string]json.RawMessage) (chosen choice, raw json.RawMessage, err error) {
-	var names []string
+func findChoice(of []choice, top jsonObject) (chosen choice, raw []byte, err error) {
 	present := 0
 	for _, c := range of {
-		names = append(names, c.member)
 		value, err := member(top, c.member, "the document")
 		if err != nil {
 			return choice{}, nil, err
@@ -132,12 +131,16 @@ func findChoice(of []choice, top map[string]json.RawMessage) (chosen choice, raw
 		}
 	}
 	if present != 1 {
+		var names []string
+		for _, c := range of {
+			names = append(names, c.member)
+		}
 		return choice{}, nil, fmt.Errorf("it must have exactly one of %s, has %d", strings.Join(names, ", "), present)
 	}
 	return chosen, raw, nil
 }
 
-func checkReassign(body map[string]json.RawMessage) error {
+func checkReassign(body jsonObject) error {
 	raw, err := member(body, "newStepUserIds", "reassign")
 	if err != nil {
 		return err
@@ -157,7 +160,7 @@ func checkReassign(body map[string]json.RawMessage) error {
 	return nil
 }
 
-func checkReplacePolicy(body map[string]json.RawMessage) error {
+func checkReplacePolicy(body jsonObject) error {
 	raw, err := member(body, "policySteps", "replacePolicy")
 	if err != nil {
 		return err
@@ -177,19 +180,26 @@ func checkReplacePolicy(body map[string]json.RawMessage) error {
 	return nil
 }
 
-// members reads an object's members by their exact names, nulls left out.
-// Decoding into a map, not a struct, keeps Go from matching STATE to state.
-func members(raw []byte, where string) (map[string]json.RawMessage, error) {
-	var m map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &m); err != nil || m == nil {
-		return nil, fmt.Errorf("%s must be an object", where)
-	}
-	for name, value := range m {
-		if string(value) == "null" {
-			delete(m, name)
+// jsonObject is an object's members without those that are null.
+type jsonObject []jsonMember
+
+// get returns nil for a member that is absent. Names are exact: STATE is not
+// state.
+func (o jsonObject) get(name string) []byte {
+	for _, m := range o {
+		if m.name == name {
+			return m.value
 		}
 	}
-	return m, nil
+	return nil
+}
+
+func members(raw []byte, where string) (jsonObject, error) {
+	all, isObject := jsonMembers(raw)
+	if !isObject {
+		return nil, fmt.Errorf("%s must be an object", where)
+	}
+	return slices.DeleteFunc(all, func(m jsonMember) bool { return string(m.value) == "null" }), nil
 }
 
 // snakeNames are the snake_case names that differ from the camelCase ones.
@@ -202,9 +212,9 @@ var snakeNames = map[string]string{
 // member returns the member with the camelCase name or its snake_case one, nil
 // when neither is there. It is asked for the names that a place knows and no
 // others: what an unknown field is called is its owner's business.
-func member(m map[string]json.RawMessage, name, where string) (json.RawMessage, error) {
+func member(m jsonObject, name, where string) ([]byte, error) {
 	snake, differs := snakeNames[name]
-	camelValue, snakeValue := m[name], m[snake]
+	camelValue, snakeValue := m.get(name), m.get(snake)
 	switch {
 	case !differs || snakeValue == nil:
 		return camelValue, nil
@@ -215,14 +225,13 @@ func member(m map[string]json.RawMessage, name, where string) (json.RawMessage, 
 }
 
 // stringMember returns "" for a member that is absent.
-func stringMember(m map[string]json.RawMessage, name, where string) (string, error) {
-	raw, ok := m[name]
-	if !ok {
+func stringMember(m jsonObject, name, where string) (string, error) {
+	raw := m.get(name)
+	switch {
+	case raw == nil:
 		return "", nil
-	}
-	var s string
-	if err := json.Unmarshal(raw, &s); err != nil {
+	case raw[0] != '"':
 		return "", fmt.Errorf("%s must be a string", where)
 	}
-	return s, nil
+	return unquoted(raw, bytes.IndexByte(raw, '\\') >= 0), nil
 }

@@ -73,8 +73,9 @@ func (e Envelope) Payload() []byte {
 func (e Envelope) CallbackURL() string {
 	const member = `,"callbackUrl":`
 	head := e.Body[:e.payloadAt]
-	s := jsonScanner{b: head, i: bytes.Index(head, []byte(member)) + len(member)}
-	return s.str() // NewEnvelope wrote it
+	quoted := head[bytes.Index(head, []byte(member))+len(member):]
+	quoted = quoted[:stringEnd(quoted, 0)]
+	return unquoted(quoted, bytes.IndexByte(quoted, '\\') >= 0)
 }
 
 func payloadMembers(payload []byte) []byte {
@@ -100,21 +101,21 @@ func CheckPayload(kind SourceKind, payload []byte) error {
 	if err := CheckJSON(payload); err != nil {
 		return bad("must be JSON that any reader reads alike: %v", err)
 	}
-	names, isObject := memberNames(payload)
+	members, isObject := jsonMembers(payload)
 	if !isObject {
 		return bad("must be a JSON object")
 	}
 	reserved := []string{"@type"}
 	switch kind {
 	case SourceTest:
-		if len(names) > 0 {
+		if len(members) > 0 {
 			return bad("must be empty for the source test")
 		}
 	case SourceWorkflowStep:
 		reserved = append(reserved, "workflowExecutionId", "workflowExecutionStepId")
 	}
 	for _, name := range reserved {
-		if slices.Contains(names, name) {
+		if slices.ContainsFunc(members, func(m jsonMember) bool { return m.name == name }) {
 			return bad("must not have the member %s: the server sets it", name)
 		}
 	}

@@ -148,6 +148,62 @@ func escapeAll(quoted []byte) []byte {
 	return out
 }
 
+// TestCheckJSONAgreesWithEncodingJSON tries every short text of the bytes that
+// matter, in the places where they matter.
+func TestCheckJSONAgreesWithEncodingJSON(t *testing.T) {
+	var all strings.Builder
+	for n := range 256 {
+		all.WriteByte(byte(n))
+	}
+	for _, tt := range []struct {
+		before, alphabet, after string
+		longest                 int
+	}{
+		{"", all.String(), "", 1},
+		{`"`, all.String(), `"`, 1},
+		{`"\`, all.String(), `"`, 1},
+		{"", "-+01.eE", "", 5},
+		{"[", "-0.e", ",1]", 4},
+		{"", `{}[],:"1 `, "", 5},
+		{`{"a":1`, `{},:"a `, "", 5},
+		{`"\u0`, "0fF\x10g\"", `"`, 4},
+		{`"`, "\\\"/bu\x1f\x00\x7f", `"`, 3},
+		{"", "true", "", 4},
+		{"", "fals", "e", 4},
+		{"n", "ul", "", 4},
+		{"", "\x00\t\v\f\r\n\u00a01", "", 3},
+	} {
+		eachText(tt.alphabet, tt.longest, func(text string) {
+			document := []byte(tt.before + text + tt.after)
+			want := json.Valid(document) && utf8.Valid(document)
+			if want {
+				dup, _, err := readTokens(document)
+				want = !dup && err == nil
+			}
+			if err := riposte.CheckJSON(document); (err == nil) != want {
+				t.Errorf("%q: %v, want it taken: %t", document, err, want)
+			}
+		})
+	}
+}
+
+// eachText calls f with every text of up to longest bytes of alphabet.
+func eachText(alphabet string, longest int, f func(string)) {
+	f("")
+	for texts := []string{""}; longest > 0; longest-- {
+		var longer []string
+		for _, text := range texts {
+			for n := range len(alphabet) {
+				longer = append(longer, text+alphabet[n:n+1])
+			}
+		}
+		for _, text := range longer {
+			f(text)
+		}
+		texts = longer
+	}
+}
+
 func FuzzCheckJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":{"b":[1,"x",null,true]},"\u0061b":-1.5e3}`, `{"a":1,"\u0061":2}`, `[[[[[[]]]]]]`, `"\ud800"`, "\xff", ` {"a" : [ ] } `, `{"a":1}{}`,

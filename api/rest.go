@@ -81,7 +81,7 @@ func checkPath(next http.Handler) http.Handler {
 func readBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		limit := bodyLimit(r.URL.Path)
-		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
+		b, err := readAll(http.MaxBytesReader(w, r.Body, int64(limit)), r.ContentLength)
 		if err != nil {
 			refuseBody(w, limit, err)
 			return
@@ -90,10 +90,41 @@ func readBody(next http.Handler) http.Handler {
 			writeError(w, connectError(riposte.Invalid(riposte.Violation{Field: "Content-Type", Description: "must be application/json"})))
 			return
 		}
-		r.Body = io.NopCloser(bytes.NewReader(b))
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, forGateway(r, b))
 	})
 }
+
+// maxExpected bounds how much memory a Content-Length gets before its bytes.
+const maxExpected = 64 << 10
+
+func readAll(r io.Reader, contentLength int64) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(min(max(contentLength, 0), maxExpected)) + bytes.MinRead)
+	_, err := b.ReadFrom(r)
+	return b.Bytes(), err
+}
+
+// forGateway returns r with the body b, and with nothing else of what the
+// gateway would make metadata of for a server elsewhere: no operation reads it.
+func forGateway(r *http.Request, b []byte) *http.Request {
+	bare := *r
+	bare.Body = &body{*bytes.NewReader(b), b}
+	bare.Host, bare.RemoteAddr, bare.Header = "", "", http.Header{}
+	for _, name := range []string{"Grpc-Timeout", "Te"} { // the gateway heeds these two itself
+		if values := r.Header[name]; values != nil {
+			bare.Header[name] = values
+		}
+	}
+	return &bare
+}
+
+// body is a body that was read already: its decoder takes all of it at once.
+type body struct {
+	bytes.Reader
+	all []byte
+}
+
+func (*body) Close() error { return nil }
 
 func refuseBody(w http.ResponseWriter, limit int, err error) {
 	v := riposte.Violation{Field: "body", Description: "broke off"}
@@ -257,6 +288,9 @@ func (marshaler) Unmarshal(b []byte, v any) error { return codec{}.Unmarshal(b, 
 
 func (m marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 	return runtime.DecoderFunc(func(v any) error {
+		if read, ok := r.(*body); ok {
+			return m.Unmarshal(read.all, v)
+		}
 		b, err := io.ReadAll(r)
 		if err != nil {
 			return err

@@ -12,9 +12,10 @@
 package apijson
 
 import (
-	"encoding/base64"
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -35,37 +36,10 @@ func (e *Error) Error() string {
 	return e.Field + ": " + e.Description
 }
 
-// Marshal writes m.
-func Marshal(m proto.Message) ([]byte, error) {
-	b, err := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(m)
-	if err != nil {
-		return nil, fmt.Errorf("marshalling %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
-	}
-	var e edits
-	walk(b, m.ProtoReflect().Descriptor(), func(f field) {
-		if !f.raw() {
-			return
-		}
-		raw, _ := base64.StdEncoding.DecodeString(strings.Trim(string(f.value()), `"`)) // protojson wrote it
-		switch {
-		case len(raw) == 0:
-			raw = []byte("null")
-		case !json.Valid(raw):
-			// Spliced in, it could pass for fields of the message itself.
-			err = &Error{Field: f.path(), Description: "must be one JSON value"}
-		}
-		e.replace(f, raw)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return e.apply(b), nil
-}
-
 // Unmarshal reads b into m. Its error is an *Error.
 func Unmarshal(b []byte, m proto.Message) error {
 	md := m.ProtoReflect().Descriptor()
-	if !json.Valid(b) {
+	if !valid(b) {
 		var v any
 		return &Error{Description: "the body must be valid JSON: " + strings.TrimPrefix(fmt.Sprint(json.Unmarshal(b, &v)), "json: ")}
 	}
@@ -75,17 +49,21 @@ func Unmarshal(b []byte, m proto.Message) error {
 	lenient := !strict(md)
 	var unknown *Error
 	var e edits
+	var raws []rawValue
 	walk(b, md, func(f field) {
 		switch {
-		case f.desc == nil:
+		case f.shape == nil:
 			if !lenient && unknown == nil {
 				unknown = &Error{Field: f.path(), Description: "is not a field of " + string(f.parent.Name())}
 			}
-		case f.raw() && string(f.value()) != "null":
-			e.replace(f, base64String(f.value()))
+		case f.raw():
+			if value := f.value(); string(value) != "null" {
+				e.replace(f, value, []byte(`""`)) // what protojson sees
+				raws = append(raws, rawValue{slices.Clone(f.w.path), bytes.Clone(value)})
+			}
 		case f.mask():
 			if s, ok := camelPaths(f.value()); ok {
-				e.replace(f, quote(s))
+				e.replace(f, f.value(), quote(s))
 			}
 		}
 	})
@@ -96,7 +74,31 @@ func Unmarshal(b []byte, m proto.Message) error {
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: lenient}).Unmarshal(b, m); err != nil {
 		return explain(b, md, err)
 	}
+	for _, r := range raws {
+		r.set(m.ProtoReflect())
+	}
 	return nil
+}
+
+// rawValue is a raw field's value with the way to it.
+type rawValue struct {
+	path  []step
+	value []byte
+}
+
+// set goes the way from m, all of which protojson has made.
+func (r rawValue) set(m protoreflect.Message) {
+	last := len(r.path) - 1
+	for n := 0; n < last; n++ {
+		fd := r.path[n].shape.desc
+		if fd.IsList() {
+			n++
+			m = m.Get(fd).List().Get(r.path[n].index).Message()
+		} else {
+			m = m.Get(fd).Message()
+		}
+	}
+	m.Set(r.path[last].shape.desc, protoreflect.ValueOfBytes(r.value))
 }
 
 // strict reports whether md is a request of Riposte's own. A response is read
@@ -131,21 +133,6 @@ func (Codec) Unmarshal(b []byte, v any) error {
 		b = []byte("{}") // an empty body is an empty message
 	}
 	return Unmarshal(b, m)
-}
-
-// base64String is b as protojson reads bytes.
-func base64String(b []byte) []byte {
-	s := make([]byte, 1, base64.StdEncoding.EncodedLen(len(b))+2)
-	s[0] = '"'
-	return append(base64.StdEncoding.AppendEncode(s, b), '"')
-}
-
-func isRaw(fd protoreflect.FieldDescriptor) bool {
-	if fd.Kind() != protoreflect.BytesKind {
-		return false
-	}
-	raw, _ := proto.GetExtension(fd.Options(), ripostev1.E_RawJson).(bool)
-	return raw
 }
 
 // camelPaths turns a field mask's JSON string into the form that protojson

@@ -13,7 +13,7 @@ import (
 // as long as it is visited.
 type field struct {
 	parent protoreflect.MessageDescriptor // of which it is a member
-	desc   protoreflect.FieldDescriptor   // nil where the message has no such field
+	shape  *fieldShape                    // nil where the message has no such field
 	at     int                            // its value's place in the document
 	w      *walker
 }
@@ -37,11 +37,9 @@ func (f field) value() []byte {
 	return f.w.b[f.at:end.i]
 }
 
-func (f field) raw() bool { return f.desc != nil && isRaw(f.desc) }
+func (f field) raw() bool { return f.shape != nil && f.shape.raw }
 
-func (f field) mask() bool {
-	return f.desc != nil && f.desc.Message() != nil && f.desc.Message().FullName() == "google.protobuf.FieldMask"
-}
+func (f field) mask() bool { return f.shape != nil && f.shape.mask }
 
 // walk calls visit for each member, the outer ones first. b must be valid JSON.
 func walk(b []byte, md protoreflect.MessageDescriptor, visit func(field)) {
@@ -59,13 +57,15 @@ type walker struct {
 // step leads to a member, by its name as it is written, or to an element.
 type step struct {
 	name  []byte
+	shape *fieldShape // the name's
 	index int
 }
 
 // message reads the value at w.i as md, if it is an object.
 func (w *walker) message(md protoreflect.MessageDescriptor) {
 	w.space()
-	if w.b[w.i] != '{' || wellKnown(md) {
+	s := shapeOf(md)
+	if w.b[w.i] != '{' || s.wellKnown {
 		w.skip()
 		return
 	}
@@ -74,13 +74,8 @@ func (w *walker) message(md protoreflect.MessageDescriptor) {
 		w.space()
 		w.i++ // ':'
 		w.space()
-		name := unquoted(quoted)
-		fd := md.Fields().ByJSONName(name)
-		if fd == nil {
-			fd = md.Fields().ByTextName(name)
-		}
-		w.path = append(w.path, step{name: quoted})
-		f := field{parent: md, desc: fd, at: w.i, w: w}
+		f := field{parent: md, shape: s.field(quoted), at: w.i, w: w}
+		w.path = append(w.path, step{name: quoted, shape: f.shape})
 		w.visit(f)
 		w.member(f)
 		w.path = w.path[:len(w.path)-1]
@@ -89,18 +84,20 @@ func (w *walker) message(md protoreflect.MessageDescriptor) {
 
 // member goes on below f where its type is a message.
 func (w *walker) member(f field) {
-	switch {
-	case f.desc == nil || f.desc.IsMap() || f.desc.Message() == nil:
+	if f.shape == nil || f.shape.desc.IsMap() || f.shape.desc.Message() == nil {
 		w.skip()
-	case f.desc.IsList() && w.b[w.i] == '[':
-		w.each(']', func(n int) {
-			w.path = append(w.path, step{index: n})
-			w.message(f.desc.Message())
-			w.path = w.path[:len(w.path)-1]
-		})
-	default:
-		w.message(f.desc.Message())
+		return
 	}
+	below := f.shape.desc.Message()
+	if !f.shape.desc.IsList() || w.b[w.i] != '[' {
+		w.message(below)
+		return
+	}
+	w.each(']', func(n int) {
+		w.path = append(w.path, step{index: n})
+		w.message(below)
+		w.path = w.path[:len(w.path)-1]
+	})
 }
 
 // each calls one for every element up to the closing bracket, and goes past it.
@@ -186,9 +183,10 @@ type edits struct {
 	with     [][]byte
 }
 
-func (e *edits) replace(f field, with []byte) {
+// replace puts with where f has value.
+func (e *edits) replace(f field, value, with []byte) {
 	e.from = append(e.from, f.at)
-	e.to = append(e.to, f.at+len(f.value()))
+	e.to = append(e.to, f.at+len(value))
 	e.with = append(e.with, with)
 }
 
@@ -203,11 +201,6 @@ func (e *edits) apply(b []byte) []byte {
 		last = e.to[n]
 	}
 	return append(out, b[last:]...)
-}
-
-// wellKnown reports whether md has a JSON form of its own.
-func wellKnown(md protoreflect.MessageDescriptor) bool {
-	return md.ParentFile().Package() == "google.protobuf"
 }
 
 func isObject(b []byte) bool {

@@ -40,6 +40,7 @@ type Client struct {
 	timeout      time.Duration
 	now          func() time.Time
 	transport    *http.Transport
+	targets      targets
 }
 
 // New returns a Client. Close it to let go of its connections.

@@ -48,7 +48,7 @@ func (c *Client) Send(ctx context.Context, claimed riposte.ClaimedInstance) ripo
 // with an error: the status line may have come before it.
 func (c *Client) exchange(ctx context.Context, claimed riposte.ClaimedInstance, now time.Time) (riposte.Result, error) {
 	// The rules may be stricter than they were when the webhook was saved.
-	t, err := c.destinations.target(claimed.Instance.Destination)
+	t, err := c.target(claimed.Instance.Destination)
 	if err != nil {
 		return riposte.Result{}, err
 	}
@@ -67,10 +67,11 @@ func (c *Client) exchange(ctx context.Context, claimed riposte.ClaimedInstance, 
 // request builds the request of PROTOCOL.md section 2.
 func (c *Client) request(ctx context.Context, t target, claimed riposte.ClaimedInstance, now time.Time) (*http.Request, error) {
 	i, body := claimed.Instance, claimed.Envelope.Body
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url.String(), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("building request: %w", err)
 	}
+	req.URL, req.Host = t.url, t.url.Host // parsed once, not for each attempt
 	sum := sha256.Sum256(body)
 	digest := base64.StdEncoding.EncodeToString(sum[:])
 	token, err := c.signer.Sign(c.claims(t, digest, now))
