@@ -39,7 +39,7 @@ func (e *Error) Error() string {
 // Unmarshal reads b into m. Its error is an *Error.
 func Unmarshal(b []byte, m proto.Message) error {
 	md := m.ProtoReflect().Descriptor()
-	if !valid(b) {
+	if !json.Valid(b) {
 		var v any
 		return &Error{Description: "the body must be valid JSON: " + strings.TrimPrefix(fmt.Sprint(json.Unmarshal(b, &v)), "json: ")}
 	}

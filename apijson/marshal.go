@@ -2,6 +2,7 @@ package apijson
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -68,7 +69,7 @@ func appendField(b []byte, f *fieldShape, v protoreflect.Value) ([]byte, error) 
 	case !f.raw:
 		b, err := appendValue(b, f.desc, v)
 		return b, inField(f.desc.JSONName(), err)
-	case !valid(v.Bytes()):
+	case !json.Valid(v.Bytes()):
 		// Written out, it could pass for fields of the message itself.
 		return nil, &Error{Field: f.desc.JSONName(), Description: "must be one JSON value"}
 	}
