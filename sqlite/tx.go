@@ -15,6 +15,7 @@ import (
 type tx struct {
 	*statements
 	lanes    *lanes
+	fresh    fresh
 	sequence *int64             // the last outcome's
 	writes   int                // statements that may have changed something
 	changed  []riposte.Instance // to be published after the commit
