@@ -28,7 +28,7 @@ const (
 func (s *Store) Claim(ctx context.Context, r riposte.ClaimRequest) (riposte.Claim, error) {
 	var taken riposte.Claim
 	err := s.writer.do(ctx, max(r.Limit, 1), func(t *tx) error {
-		c := claiming{tx: t, now: s.Now(), inFlight: r.InFlight, bounds: r.Bounds, limit: r.Limit, settling: maxSettled, begun: make(map[string]int), envelopes: make(map[int64]riposte.Envelope)}
+		c := claiming{tx: t, now: s.Now(), inFlight: r.InFlight, bounds: r.Bounds, limit: r.Limit, settling: maxSettled, begun: make(map[string]int)}
 		err := c.run()
 		taken = c.taken
 		return err
@@ -42,14 +42,13 @@ func (s *Store) Claim(ctx context.Context, r riposte.ClaimRequest) (riposte.Clai
 // claiming is one Claim at work.
 type claiming struct {
 	*tx
-	now       time.Time
-	inFlight  map[string]int
-	bounds    map[string]int             // of webhooks that may have less than their MaxInFlight
-	limit     int                        // attempts that may still begin
-	settling  int                        // instances that may still move on without one
-	begun     map[string]int             // attempts begun here, by webhook
-	envelopes map[int64]riposte.Envelope // by the instance's number
-	taken     riposte.Claim
+	now      time.Time
+	inFlight map[string]int
+	bounds   map[string]int // of webhooks that may have less than their MaxInFlight
+	limit    int            // attempts that may still begin
+	settling int            // instances that may still move on without one
+	begun    map[string]int // attempts begun here, by webhook
+	taken    riposte.Claim
 }
 
 func (c *claiming) run() error {
@@ -147,7 +146,14 @@ func (c *claiming) room(l *lane) int {
 
 // advance applies to each row what is due, the oldest first.
 func (c *claiming) advance(numbers []int64) error {
-	instances, err := c.load(numbers)
+	if len(numbers) == 0 {
+		return nil
+	}
+	rows, err := c.loadNumbered.QueryContext(context.Background(), numbersJSON(numbers))
+	if err != nil {
+		return err
+	}
+	instances, err := collect(rows, scanInstance)
 	if err != nil {
 		return err
 	}
@@ -158,30 +164,6 @@ func (c *claiming) advance(numbers []int64) error {
 		}
 	}
 	return nil
-}
-
-// load reads the rows that are not fresh. It keeps the envelopes of the others,
-// which are forgotten when they are saved.
-func (c *claiming) load(numbers []int64) ([]riposte.Instance, error) {
-	var instances []riposte.Instance
-	var others []int64
-	for _, number := range numbers {
-		if r, ok := c.fresh[number]; ok {
-			instances = append(instances, r.Instance)
-			c.envelopes[number] = r.Envelope
-		} else {
-			others = append(others, number)
-		}
-	}
-	if len(others) == 0 {
-		return instances, nil
-	}
-	rows, err := c.loadNumbered.QueryContext(context.Background(), numbersJSON(others))
-	if err != nil {
-		return nil, err
-	}
-	read, err := collect(rows, scanInstance)
-	return append(instances, read...), err
 }
 
 func (c *claiming) advanceOne(i riposte.Instance) error {
@@ -210,25 +192,17 @@ func (c *claiming) advanceOne(i riposte.Instance) error {
 
 // loadBodies gives what was claimed the bodies that are sent.
 func (c *claiming) loadBodies() error {
-	var numbers []int64
-	for _, a := range c.taken.Attempts {
-		if number := riposte.IDNumber(a.Instance.ID); c.envelopes[number].Body == nil {
-			numbers = append(numbers, number)
-		}
+	if len(c.taken.Attempts) == 0 {
+		return nil
 	}
-	if len(numbers) > 0 {
-		if err := c.readEnvelopes(numbers); err != nil {
-			return err
-		}
-	}
+	at := make(map[int64]*riposte.Envelope, len(c.taken.Attempts))
+	numbers := make([]int64, 0, len(c.taken.Attempts))
 	for n := range c.taken.Attempts {
 		a := &c.taken.Attempts[n]
-		a.Envelope = c.envelopes[riposte.IDNumber(a.Instance.ID)]
+		number := riposte.IDNumber(a.Instance.ID)
+		at[number] = &a.Envelope
+		numbers = append(numbers, number)
 	}
-	return nil
-}
-
-func (c *claiming) readEnvelopes(numbers []int64) error {
 	rows, err := c.loadEnvelopes.QueryContext(context.Background(), numbersJSON(numbers))
 	if err != nil {
 		return err
@@ -241,7 +215,7 @@ func (c *claiming) readEnvelopes(numbers []int64) error {
 		if err := rows.Scan(&number, &body, &payloadAt); err != nil {
 			return err
 		}
-		c.envelopes[number] = riposte.LoadEnvelope(body, payloadAt)
+		*at[number] = riposte.LoadEnvelope(body, payloadAt)
 	}
 	return rows.Err()
 }

@@ -118,10 +118,6 @@ func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, 
 	}
 	t.written(row, true)
 	t.publish(i, row)
-	if row.Version == 1 {
-		t.fresh.add(number, riposte.NewInstanceRecord{Instance: i.Stored(1), Envelope: r.Envelope})
-		t.undo = append(t.undo, func() { delete(t.fresh, number) })
-	}
 	return i.Stored(1), nil
 }
 
@@ -170,7 +166,6 @@ func (s *Store) SaveInstance(ctx context.Context, i riposte.Instance, attempt *r
 // save swaps the row that i was made from for i, and adds to it what is new.
 func (t *tx) save(i riposte.Instance, attempt []any) (riposte.Instance, error) {
 	number := riposte.IDNumber(i.ID)
-	delete(t.fresh, number)
 	decided := i.Outcome != nil && i.Outcome.Sequence == 0
 	if decided {
 		i.Outcome = t.number(*i.Outcome)

@@ -15,7 +15,6 @@ import (
 type tx struct {
 	*statements
 	lanes    *lanes
-	fresh    fresh
 	sequence *int64             // the last outcome's
 	writes   int                // statements that may have changed something
 	changed  []riposte.Instance // to be published after the commit

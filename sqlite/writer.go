@@ -44,7 +44,6 @@ type writer struct {
 	db          *sql.DB
 	conn        *sql.Conn
 	lanes       *lanes
-	fresh       fresh
 	sequence    int64    // the last outcome's
 	webhooks    sync.Map // riposte.Webhook by id, as they were committed; for readers
 	stmts       statements
@@ -61,7 +60,7 @@ type writer struct {
 }
 
 func openWriter(ctx context.Context, path string, now time.Time, opts Options) (*writer, error) {
-	w := &writer{queue: make(chan *op, maxQueue), now: opts.Now, fatal: opts.Fatal, onCommit: opts.OnCommit, counts: newCounts(), fresh: fresh{}, finished: make(chan struct{})}
+	w := &writer{queue: make(chan *op, maxQueue), now: opts.Now, fatal: opts.Fatal, onCommit: opts.OnCommit, counts: newCounts(), finished: make(chan struct{})}
 	if err := w.connect(ctx, path, now); err != nil {
 		return nil, errors.Join(err, w.disconnect())
 	}
@@ -179,7 +178,7 @@ func (w *writer) gather(batch []*op) []*op {
 // returns the instances that changed. The second time around, if there is one,
 // each op has a savepoint.
 func (w *writer) commit(batch []*op) []riposte.Instance {
-	t := &tx{statements: &w.stmts, lanes: w.lanes, fresh: w.fresh, sequence: &w.sequence, taker: w.taker, now: w.now}
+	t := &tx{statements: &w.stmts, lanes: w.lanes, sequence: &w.sequence, taker: w.taker, now: w.now}
 	err := w.transact(t, batch, t.bare)
 	if errors.Is(err, errTainted) {
 		t.forget(mark{})
