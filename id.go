@@ -21,19 +21,20 @@ const idDigits = "0123456789abcdefghijklmnopqrstuv"
 
 var idEncoding = base32.NewEncoding(idDigits).WithPadding(base32.NoPadding)
 
-// idCount begins anywhere, so that the ids of several processes differ in more
-// than their random bits.
+// idCount begins anywhere in its lower half, so that the ids of several processes
+// differ in more than their random bits, and a process makes many before it
+// begins anew.
 var idCount atomic.Uint64
 
 func init() {
 	var b [8]byte
 	rand.Read(b[:])
-	idCount.Store(binary.BigEndian.Uint64(b[:]))
+	idCount.Store(binary.BigEndian.Uint64(b[:]) % (1 << (idCountBits - 1)))
 }
 
 // NewID returns an id that is URL-safe and sorts by the millisecond of now, and
-// within it, with rare exceptions, by the order in which a process made them. It
-// is unique by that order and by 57 random bits.
+// within it by the order in which a process made them, except where the count
+// begins anew. It is unique by that count and by 57 random bits.
 func NewID(now time.Time) string {
 	var b [15]byte
 	rand.Read(b[7:])

@@ -88,7 +88,7 @@ func (h *house) wantEqual(got, want any) {
 // webhook saves a new webhook; change may adapt it first.
 func (h *house) webhook(change ...func(*riposte.Webhook)) riposte.Webhook {
 	h.Helper()
-	h.clock.Advance(time.Microsecond) // so that ids sort as they were made
+	h.clock.Advance(time.Microsecond) // so that no two have the same times
 	h.names++
 	w, err := riposte.NewWebhook(fmt.Sprintf("webhook %d", h.names), "", "https://receiver.example/hook", 0, anyHost, h.now())
 	h.must(err)
