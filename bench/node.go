@@ -85,9 +85,10 @@ func freeAddress() (string, error) {
 
 // stop ends the node as an operator would.
 func (n *node) stop() error {
+	// A server that stops waits 5 s for a connection that has not been used yet.
+	n.client.CloseIdleConnections()
 	err := n.cmd.Process.Signal(syscall.SIGTERM)
 	err = errors.Join(err, n.cmd.Wait(), n.log.Close())
-	n.client.CloseIdleConnections()
 	if err != nil {
 		return fmt.Errorf("stopping %s: %w", n.name, err)
 	}
