@@ -58,6 +58,13 @@ func IDNumber(id string) int64 {
 	return n<<3 | idDigit(id[12])>>2 // 60 bits and the first 3 of the next 5
 }
 
+// LeastID is the id whose IDNumber is LeastIDNumber and whose random bits are 0.
+func LeastID(t time.Time) string {
+	var b [15]byte
+	binary.BigEndian.PutUint64(b[:], uint64(LeastIDNumber(t))<<1)
+	return idEncoding.EncodeToString(b[:])
+}
+
 func idDigit(c byte) int64 { return int64(strings.IndexByte(idDigits, c)) }
 
 // LeastIDNumber is not above the IDNumber of any id made at t or later, and above

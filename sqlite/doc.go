@@ -30,7 +30,7 @@
 //
 // # Claiming
 //
-// Each webhook has a lane (lane.go): in memory, since when it has something
+// Each webhook has a lane (package lane): in memory, since when it has something
 // due. A claim visits the lanes that are due and have room, oldest first, and
 // reads as many rows as there is room for, so a webhook at its bound costs
 // nothing, however long its backlog. What expires is found by an index of its

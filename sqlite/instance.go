@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/lane"
 )
 
 const instanceColumns = `i.id, w.id, i.source_kind, i.ticket_id, i.workflow_execution_id, i.workflow_step_id, i.destination, i.state,
@@ -81,11 +82,11 @@ func atIndex(err error, n int) error {
 
 func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, error) {
 	i := r.Instance
-	l, ok := t.lanes.byID[i.WebhookID]
+	l, ok := t.lanes.ByID[i.WebhookID]
 	switch {
 	case !ok:
 		return riposte.Instance{}, riposte.ErrWebhookNotFound
-	case l.webhook.Deleted():
+	case l.Webhook.Deleted():
 		// What was asked before stays answered: only what is new is refused.
 		before, err := t.createdBefore(l, i)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -99,7 +100,7 @@ func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, 
 		return riposte.Instance{}, err
 	}
 	number := riposte.IDNumber(row.ID)
-	inserted, err := t.affects(t.insertInstance, number, row.ID, l.number, string(row.Source.Kind), row.Source.TicketID, row.Source.WorkflowExecutionID,
+	inserted, err := t.affects(t.insertInstance, number, row.ID, l.Number, string(row.Source.Kind), row.Source.TicketID, row.Source.WorkflowExecutionID,
 		row.Source.WorkflowStepID, row.Destination, string(row.State), row.Attempts, micros(row.CreatedAt), micros(row.UpdatedAt),
 		micros(row.LastAttemptedAt), micros(row.CompletedAt), micros(row.ExpiresAt), labels, row.RequestID, row.Fingerprint, row.RecreatedFrom,
 		micros(row.DueAt), micros(row.LeasedUntil), row.Version)
@@ -122,8 +123,8 @@ func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, 
 }
 
 // createdBefore returns the instance that a repeated request made.
-func (t *tx) createdBefore(l *lane, repeated riposte.Instance) (riposte.Instance, error) {
-	i, err := scanInstance(t.requestedBefore.QueryRowContext(context.Background(), l.number, repeated.RequestID))
+func (t *tx) createdBefore(l *lane.Lane, repeated riposte.Instance) (riposte.Instance, error) {
+	i, err := scanInstance(t.requestedBefore.QueryRowContext(context.Background(), l.Number, repeated.RequestID))
 	if err != nil {
 		return riposte.Instance{}, err
 	}
@@ -215,6 +216,11 @@ func (t *tx) swap(number int64, i riposte.Instance) error {
 		return riposte.ErrInstanceNotFound
 	}
 	return riposte.ErrConflict
+}
+
+// Subscribe implements riposte.InstanceStore.
+func (s *Store) Subscribe(f func(riposte.Instance)) (cancel func()) {
+	return s.writer.publisher.Subscribe(f)
 }
 
 // LoadInstance implements riposte.InstanceStore.

@@ -96,9 +96,9 @@ func (t *tx) purgeDeletedWebhooks(before time.Time) error {
 	}
 	t.touched = append(t.touched, ids...)
 	for _, id := range ids {
-		l := t.lanes.byID[id]
-		t.lanes.remove(l)
-		t.undo = append(t.undo, func() { t.lanes.put(l) })
+		l := t.lanes.ByID[id]
+		t.lanes.Remove(l)
+		t.undo = append(t.undo, func() { t.lanes.Put(l) })
 	}
 	return nil
 }

@@ -68,6 +68,8 @@ var fresh = sync.OnceValues(func() ([]byte, error) {
 
 func TestStore(t *testing.T) { storetest.Run(t, open) }
 
+func TestSuiteFindsPlantedBugs(t *testing.T) { storetest.FindPlanted(t, open) }
+
 func openIn(t *testing.T, dir string, opts sqlite.Options) *sqlite.Store {
 	t.Helper()
 	s, err := sqlite.Open(t.Context(), dir, opts)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/lane"
 )
 
 // TakeNew implements riposte.InstanceStore. The writer's goroutine calls the
@@ -20,27 +21,20 @@ func (s *Store) TakeNew(t riposte.Taker) (stop func()) {
 	return func() { set(nil) }
 }
 
-// take claims a new instance before it is stored, if the taker has a place and
-// nothing of its webhook waits already, and returns the row to store.
-func (t *tx) take(l *lane, i riposte.Instance, e riposte.Envelope) (riposte.Instance, error) {
-	now := riposte.Time(t.now())
-	if t.taker == nil || l.due.at <= now.UnixMicro() || !t.taker.Reserve(l.webhook) {
-		return i, nil
+// take has a new instance taken, if it can be, and returns the row to store.
+func (t *tx) take(l *lane.Lane, i riposte.Instance, e riposte.Envelope) (riposte.Instance, error) {
+	row, taken, err := l.Take(t.taker, i, riposte.Time(t.now()))
+	if !taken {
+		return row, err
 	}
 	n := len(t.taken)
 	t.undo = append(t.undo, func() {
 		if len(t.taken) > n {
 			t.taken = t.taken[:n]
-			t.taker.Release(l.webhook)
+			t.taker.Release(l.Webhook)
 		}
 	})
-	row, _, err := i.Due(l.webhook, now)
-	if err != nil {
-		t.taker.Release(l.webhook)
-		return i, err
-	}
-	row.Version++
-	t.taken = append(t.taken, riposte.ClaimedInstance{Instance: row.Stored(row.Version), Webhook: l.webhook, Envelope: e})
+	t.taken = append(t.taken, riposte.ClaimedInstance{Instance: row.Stored(row.Version), Webhook: l.Webhook, Envelope: e})
 	return row, nil
 }
 

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/lane"
 )
 
 // tx is the writer's open transaction as its ops see it.
 type tx struct {
 	*statements
-	lanes    *lanes
+	lanes    *lane.Lanes
 	sequence *int64             // the last outcome's
 	writes   int                // statements that may have changed something
 	changed  []riposte.Instance // to be published after the commit

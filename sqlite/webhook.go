@@ -50,14 +50,14 @@ func (t *tx) insertWebhookRow(w riposte.Webhook) error {
 		return err
 	}
 	w.Version = 1
-	l := t.lanes.add(number, w)
+	l := t.lanes.Add(number, w)
 	t.touched = append(t.touched, w.ID)
-	t.undo = append(t.undo, func() { t.lanes.remove(l) })
+	t.undo = append(t.undo, func() { t.lanes.Remove(l) })
 	return nil
 }
 
 func (t *tx) updateWebhookRow(w riposte.Webhook) error {
-	l, ok := t.lanes.byID[w.ID]
+	l, ok := t.lanes.ByID[w.ID]
 	if !ok {
 		return riposte.ErrWebhookNotFound
 	}
@@ -68,11 +68,11 @@ func (t *tx) updateWebhookRow(w riposte.Webhook) error {
 	if !found {
 		return riposte.ErrConflict
 	}
-	before := l.webhook
+	before := l.Webhook
 	t.touched = append(t.touched, w.ID)
-	t.undo = append(t.undo, func() { l.webhook = before })
+	t.undo = append(t.undo, func() { l.Webhook = before })
 	w.Version++
-	l.webhook = w
+	l.Webhook = w
 	return nil
 }
 
@@ -101,8 +101,8 @@ func (s *Store) LoadWebhook(_ context.Context, id string) (riposte.Webhook, erro
 // publishWebhooks makes known what was committed of these webhooks.
 func (w *writer) publishWebhooks(ids []string) {
 	for _, id := range ids {
-		if l, ok := w.lanes.byID[id]; ok {
-			w.webhooks.Store(id, l.webhook)
+		if l, ok := w.lanes.ByID[id]; ok {
+			w.webhooks.Store(id, l.Webhook)
 		} else {
 			w.webhooks.Delete(id)
 		}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/lane"
+	"github.com/riposte-dev/riposte/publish"
 )
 
 const (
@@ -43,14 +45,14 @@ type writer struct {
 
 	db          *sql.DB
 	conn        *sql.Conn
-	lanes       *lanes
+	lanes       *lane.Lanes
 	sequence    int64    // the last outcome's
 	webhooks    sync.Map // riposte.Webhook by id, as they were committed; for readers
 	stmts       statements
 	fatal       func(error)
 	broken      error // why nothing is committed any more
 	checkpoints *checkpointer
-	subscribers *subscribers
+	publisher   *publish.Publisher
 	taker       riposte.Taker // of new instances; nil for none
 	now         func() time.Time
 	counts      *counts
@@ -64,7 +66,7 @@ func openWriter(ctx context.Context, path string, now time.Time, opts Options) (
 	if err := w.connect(ctx, path, now); err != nil {
 		return nil, errors.Join(err, w.disconnect())
 	}
-	w.subscribers = newSubscribers()
+	w.publisher = publish.New()
 	w.checkpoints = newCheckpointer(path, opts)
 	go w.work()
 	return w, nil
@@ -90,7 +92,7 @@ func (w *writer) connect(ctx context.Context, path string, now time.Time) error 
 	if w.lanes, err = loadLanes(ctx, w.conn); err != nil {
 		return err
 	}
-	w.publishWebhooks(slices.Collect(maps.Keys(w.lanes.byID)))
+	w.publishWebhooks(slices.Collect(maps.Keys(w.lanes.ByID)))
 	if err := w.conn.QueryRowContext(ctx, lastSequenceSQL).Scan(&w.sequence); err != nil {
 		return fmt.Errorf("loading the last outcome's sequence: %w", err)
 	}
@@ -148,7 +150,7 @@ func (w *writer) work() {
 		// Whoever is about to ask shares the commit; an idle machine loses nothing.
 		runtime.Gosched()
 		batch = w.gather(append(batch[:0], o))
-		w.subscribers.publish(w.commit(batch))
+		w.publisher.Publish(w.commit(batch))
 		for _, o := range batch {
 			o.done <- o.err
 		}
@@ -261,7 +263,7 @@ func (w *writer) drain() {
 	}
 	close(w.queue)
 	<-w.finished
-	w.subscribers.close()
+	w.publisher.Close()
 	w.checkpoints.close()
 }
 

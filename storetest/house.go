@@ -170,6 +170,18 @@ func (h *house) settle(r riposte.ClaimRequest) riposte.Claim {
 	return riposte.Claim{}
 }
 
+// settleLeases is settle after a restart. On a store of several nodes a lease may
+// be another's, and runs out in its time.
+func (h *house) settleLeases(r riposte.ClaimRequest) riposte.Claim {
+	h.Helper()
+	c := h.settle(r)
+	if len(c.Attempts) == 0 {
+		h.clock.Advance(riposte.LeaseDuration)
+		c = h.settle(r)
+	}
+	return c
+}
+
 // claimOne claims what must be the only instance that is due.
 func (h *house) claimOne() riposte.Instance {
 	h.Helper()

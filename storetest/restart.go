@@ -65,11 +65,7 @@ var restarts = []behaviour{
 		if got := h.load(i.ID); got.State != riposte.StateRunning || !got.LeasedUntil.Equal(i.LeasedUntil) {
 			h.Errorf("the restart made it %+v", got)
 		}
-		c := h.settle(riposte.ClaimRequest{Limit: 10})
-		if len(c.Attempts) == 0 { // several nodes: the lease may be another's
-			h.clock.Advance(riposte.LeaseDuration)
-			c = h.settle(riposte.ClaimRequest{Limit: 10})
-		}
+		c := h.settleLeases(riposte.ClaimRequest{Limit: 10})
 		h.wantEqual(claimedIDs(c), []string{i.ID})
 		if a := h.attempts(i.ID); len(a) != 1 || a[0].Error.Phase != riposte.PhaseUnknown {
 			h.Errorf("recorded %+v", a)

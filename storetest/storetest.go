@@ -39,9 +39,8 @@ func Run(t *testing.T, open Open) {
 	}
 }
 
-// Fails runs one case and reports whether it fails: for tests that plant a bug
-// in a store and want it found.
-func Fails(t testing.TB, name string, open Open) bool {
+// fails runs one case and reports whether it fails.
+func fails(t testing.TB, name string, open Open) bool {
 	t.Helper()
 	all := behaviours()
 	n := slices.IndexFunc(all, func(b behaviour) bool { return b.name == name })

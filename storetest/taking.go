@@ -132,7 +132,7 @@ var taking = []behaviour{
 		i := h.create(w, approval)
 		p.want(h, 0, i.ID)
 		h.restart()
-		c := h.settle(riposte.ClaimRequest{Limit: 9})
+		c := h.settleLeases(riposte.ClaimRequest{Limit: 9})
 		if len(c.Attempts) != 1 || c.Attempts[0].Instance.Attempts != 2 {
 			h.Errorf("after a restart %d were claimed", len(c.Attempts))
 		}

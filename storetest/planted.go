@@ -1,4 +1,4 @@
-package sqlite_test
+package storetest
 
 import (
 	"context"
@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"github.com/riposte-dev/riposte"
-	"github.com/riposte-dev/riposte/storetest"
 )
 
-// TestSuiteFindsPlantedBugs gives the suite stores with a bug each.
-func TestSuiteFindsPlantedBugs(t *testing.T) {
+// FindPlanted plants bugs in the store that open opens, one at a time, and fails
+// where the suite does not find them.
+func FindPlanted(t *testing.T, open Open) {
 	for _, bug := range []struct {
 		name    string
 		plant   func(riposte.Store) riposte.Store
@@ -56,10 +56,10 @@ func TestSuiteFindsPlantedBugs(t *testing.T) {
 				return bug.plant(s), nil
 			}
 			for _, name := range bug.foundBy {
-				if !storetest.Fails(t, name, planted) {
+				if !fails(t, name, planted) {
 					t.Errorf("%q doesn't find it", name)
 				}
-				if storetest.Fails(t, name, open) {
+				if fails(t, name, open) {
 					t.Errorf("%q fails without it too", name)
 				}
 			}
