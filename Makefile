@@ -1,5 +1,6 @@
 # The targets that people use:
-#   make test      everything that must hold, offline once the modules are there
+#   make test      everything that must hold, offline once the modules, a C
+#                  compiler and PostgreSQL are there; as root it brings those two
 #   make build     bin/riposte, static
 #   make generate  gen/ from proto/
 #   make bench     the figures of docs/performance.md, in 45 minutes; one
@@ -13,7 +14,7 @@ TESTFLAGS ?=
 
 .PHONY: test
 test: needs lint stale
-	$(GO) test -race -timeout 20m $(TESTFLAGS) ./...
+	scripts/postgres $(GO) test -race -timeout 20m $(TESTFLAGS) ./...
 	$(MAKE) --no-print-directory bench-smoke
 
 # The race detector needs a C compiler.

@@ -1,0 +1,114 @@
+package postgres_test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/url"
+	"sync/atomic"
+	"testing"
+
+	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/postgres"
+)
+
+// TestCommitWithoutAnAnswerIsSettled cuts the connection between a COMMIT and its
+// answer: the instance is there, and its caller is told so.
+func TestCommitWithoutAnAnswerIsSettled(t *testing.T) {
+	t.Parallel()
+	where, err := schemaURL(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cutter := newCutter(t, where)
+	s, err := postgres.Open(t.Context(), cutter.url, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	w := newWebhook(t, s)
+	record := newRecord(t, s, w)
+	cutter.armed.Store(true)
+	created, err := s.CreateInstances(t.Context(), []riposte.NewInstanceRecord{record})
+	if err != nil || created[0].ID != record.Instance.ID {
+		t.Errorf("created %v, %v", created, err)
+	}
+	if cutter.armed.Load() {
+		t.Fatal("no connection was cut")
+	}
+	if got, err := s.LoadInstance(t.Context(), record.Instance.ID); err != nil || got.State != riposte.StatePending {
+		t.Errorf("loaded %v, %v", got, err)
+	}
+}
+
+// cutter stands between a store and its database.
+type cutter struct {
+	url   string
+	to    string
+	armed atomic.Bool // the next COMMIT gets no answer
+}
+
+func newCutter(t *testing.T, where string) *cutter {
+	t.Helper()
+	u, err := url.Parse(where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	c := &cutter{to: u.Host}
+	u.Host = l.Addr().String()
+	c.url = u.String()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go c.serve(conn)
+		}
+	}()
+	return c
+}
+
+func (c *cutter) serve(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", c.to)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	var deaf atomic.Bool // the client hears no more
+	go func() {
+		defer client.Close()
+		b := make([]byte, 64<<10)
+		for {
+			n, err := server.Read(b)
+			if err != nil || deaf.Load() {
+				return
+			}
+			if _, err := client.Write(b[:n]); err != nil {
+				return
+			}
+		}
+	}()
+	b := make([]byte, 64<<10)
+	for {
+		n, err := client.Read(b)
+		if err != nil {
+			return
+		}
+		cut := bytes.Contains(b[:n], []byte("commit\x00")) && c.armed.CompareAndSwap(true, false)
+		deaf.Store(cut)
+		if _, err := server.Write(b[:n]); err != nil {
+			return
+		}
+		if cut {
+			io.Copy(io.Discard, client) // until the other direction has closed it
+			return
+		}
+	}
+}

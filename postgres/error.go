@@ -1,0 +1,67 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/riposte-dev/riposte"
+)
+
+// sqlState is the server's code for an error, "" for one that is not its own.
+func sqlState(err error) string {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
+func violatesUnique(err error) bool { return sqlState(err) == "23505" }
+
+// again reports whether the same transaction may succeed at once: another one
+// was in its way.
+func again(err error) bool {
+	switch sqlState(err) {
+	case "40001", "40P01": // serialization failure, deadlock
+		return true
+	}
+	return errors.Is(err, errOvertaken)
+}
+
+// down reports whether the server can't be asked now.
+func down(err error) bool {
+	state := sqlState(err)
+	switch {
+	case state == "":
+		_, isNet := errors.AsType[net.Error](err)
+		return isNet || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+			pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed")
+	case strings.HasPrefix(state, "08"), strings.HasPrefix(state, "53"), strings.HasPrefix(state, "57"), strings.HasPrefix(state, "58"):
+		return true // connection, resources, operator, system
+	case state == "25006": // read-only: a standby, or a primary that was one
+		return true
+	}
+	return false
+}
+
+// unavailable says that nothing was committed, and keeps the cause for logs.
+func unavailable(cause error) error {
+	return fmt.Errorf("%w: %w", riposte.ErrUnavailable, cause)
+}
+
+// reading names what a reader was doing and says that trying again may help
+// where it may.
+func reading(ctx context.Context, what string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if down(err) || again(err) {
+		err = unavailable(err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

@@ -1,0 +1,568 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/lane"
+)
+
+// instanceColumns are those of an instance i with what is open of it, o, or what
+// became of it, r.
+const instanceColumns = `i.id, i.webhook, i.source_kind, i.ticket_id, i.workflow_execution_id, i.workflow_step_id, i.destination,
+	coalesce(o.state, r.state), coalesce(o.attempts, r.attempts), i.created_at, coalesce(o.updated_at, r.updated_at),
+	coalesce(o.last_attempted_at, r.last_attempted_at), r.completed_at, i.expires_at, i.labels, i.request_id, i.fingerprint,
+	i.recreated_from, o.due_at, o.leased_until, coalesce(o.version, r.version)`
+
+const (
+	insertInstancesSQL = `INSERT INTO instances (id, webhook, source_kind, ticket_id, workflow_execution_id, workflow_step_id, destination,
+		created_at, expires_at, labels, request_id, fingerprint, recreated_from, payload_at, body)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::bigint[], $9::bigint[],
+		$10::text[], $11::text[], $12::bytea[], $13::text[], $14::integer[], $15::bytea[])`
+	insertOpenSQL = `INSERT INTO open (id, webhook, state, attempts, version, due_at, leased_until, updated_at, last_attempted_at, expires_at)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+		$9::bigint[], $10::bigint[])`
+	insertLabelsSQL   = `INSERT INTO labels (key, value, id) SELECT * FROM unnest($1::text[], $2::text[], $3::text[])`
+	insertRequestsSQL = `INSERT INTO requests (webhook, request_id, id, fingerprint)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) ON CONFLICT DO NOTHING`
+
+	liveWebhooksSQL = `SELECT id FROM webhooks WHERE id = ANY($1) AND deleted_at IS NULL`
+	requestedSQL    = `SELECT webhook, request_id, id, fingerprint FROM requests
+		JOIN unnest($1::text[], $2::text[]) AS asked (webhook, request_id) USING (webhook, request_id)`
+
+	loadInstancesSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM instances i LEFT JOIN open o USING (id)
+		LEFT JOIN outcomes r USING (id) WHERE i.id = ANY($1)`
+	loadInstanceSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM instances i LEFT JOIN open o USING (id)
+		LEFT JOIN outcomes r USING (id) WHERE i.id = $1`
+	loadEnvelopeSQL = `SELECT body, payload_at FROM instances WHERE id = $1`
+
+	// The fence: both write only over the version that an instance was made from.
+	keepOpenSQL = `WITH s AS (SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+		$8::bigint[]) AS s (id, version, state, attempts, updated_at, last_attempted_at, due_at, leased_until))
+		UPDATE open o SET state = s.state, attempts = s.attempts, updated_at = s.updated_at, last_attempted_at = s.last_attempted_at,
+		due_at = s.due_at, leased_until = s.leased_until, version = o.version + 1
+		FROM s WHERE o.id = s.id AND o.version = s.version RETURNING o.id`
+	closeSQL = `DELETE FROM open o USING unnest($1::text[], $2::bigint[]) AS s (id, version)
+		WHERE o.id = s.id AND o.version = s.version RETURNING o.id`
+	existSQL = `SELECT id FROM instances WHERE id = ANY($1)`
+)
+
+// creation is what CreateInstances asks for.
+type creation struct {
+	records []riposte.NewInstanceRecord
+	labels  []*string
+	created []riposte.Instance
+}
+
+// CreateInstances implements riposte.InstanceStore.
+func (s *Store) CreateInstances(ctx context.Context, records []riposte.NewInstanceRecord) ([]riposte.Instance, error) {
+	c := &creation{records: records, labels: make([]*string, len(records))}
+	for n, r := range records {
+		var err error
+		if c.labels[n], err = object(r.Instance.Labels); err != nil {
+			return nil, fmt.Errorf("creating instances: %w", err)
+		}
+	}
+	if err := s.writer.do(ctx, &op{weight: len(records), create: c}); err != nil {
+		return nil, fmt.Errorf("creating instances: %w", err)
+	}
+	return c.created, nil
+}
+
+// requestKey is what is unique of a request.
+type requestKey struct{ webhook, id string }
+
+// requested is the instance that a request has made.
+type requested struct {
+	id          string
+	fingerprint []byte
+	created     *riposte.Instance // nil for one that was there before
+}
+
+// creating is a batch of creations.
+type creating struct {
+	*tx
+	live     map[string]bool // webhooks that take new instances
+	requests map[requestKey]requested
+	rows     []riposte.Instance
+	records  []riposte.NewInstanceRecord
+	labels   []*string
+	repeated []repetition
+}
+
+// repetition is a place in an answer that an instance of before has.
+type repetition struct {
+	at *riposte.Instance
+	id string
+}
+
+func (t *tx) createAll(batch []*op) error {
+	c := creating{tx: t, live: map[string]bool{}, requests: map[requestKey]requested{}}
+	if err := c.look(batch); err != nil {
+		return err
+	}
+	for _, o := range batch {
+		if o.create != nil {
+			o.err = c.plan(o.create)
+		}
+	}
+	if err := c.answerRepeated(); err != nil {
+		return err
+	}
+	return c.insert()
+}
+
+// look asks for what the creations depend on.
+func (c *creating) look(batch []*op) error {
+	var webhooks, asked, of []string
+	for _, o := range batch {
+		if o.create == nil {
+			continue
+		}
+		for _, r := range o.create.records {
+			if _, known := c.live[r.Instance.WebhookID]; !known {
+				c.live[r.Instance.WebhookID] = false
+				webhooks = append(webhooks, r.Instance.WebhookID)
+			}
+			if r.Instance.RequestID != "" {
+				of, asked = append(of, r.Instance.WebhookID), append(asked, r.Instance.RequestID)
+			}
+		}
+	}
+	if len(webhooks) == 0 {
+		return nil
+	}
+	b := &pgx.Batch{}
+	b.Queue(liveWebhooksSQL, webhooks).Query(func(rows pgx.Rows) error {
+		var id string
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { c.live[id] = true; return nil })
+		return err
+	})
+	if len(asked) > 0 {
+		b.Queue(requestedSQL, of, asked).Query(func(rows pgx.Rows) error {
+			var key requestKey
+			var r requested
+			_, err := pgx.ForEachRow(rows, []any{&key.webhook, &key.id, &r.id, &r.fingerprint}, func() error {
+				c.requests[key] = r
+				r.fingerprint = nil
+				return nil
+			})
+			return err
+		})
+	}
+	return c.pg.SendBatch(c.ctx, b).Close()
+}
+
+// plan decides about all of one creation or refuses it.
+func (c *creating) plan(o *creation) error {
+	rows, repeated, undo, changed, taken := len(c.rows), len(c.repeated), len(c.undo), len(c.changed), len(c.taken)
+	var keys []requestKey
+	o.created = make([]riposte.Instance, len(o.records))
+	for n, r := range o.records {
+		key, err := c.planOne(r, o.labels[n], &o.created[n])
+		if err != nil {
+			for _, key := range keys {
+				delete(c.requests, key)
+			}
+			c.rows, c.records, c.labels = c.rows[:rows], c.records[:rows], c.labels[:rows]
+			c.repeated = c.repeated[:repeated]
+			c.forget(changed, undo)
+			c.taken = c.taken[:taken]
+			return atIndex(err, n)
+		}
+		if key.id != "" {
+			keys = append(keys, key)
+		}
+	}
+	return nil
+}
+
+// planOne returns the key of a request that is new.
+func (c *creating) planOne(r riposte.NewInstanceRecord, labels *string, created *riposte.Instance) (requestKey, error) {
+	i := r.Instance
+	key := requestKey{i.WebhookID, i.RequestID}
+	if before, ok := c.requests[key]; ok && key.id != "" {
+		switch {
+		case string(before.fingerprint) != string(i.Fingerprint):
+			return requestKey{}, riposte.ErrRequestIDReused
+		case before.created != nil:
+			*created = *before.created
+		default:
+			c.repeated = append(c.repeated, repetition{created, before.id})
+		}
+		return requestKey{}, nil
+	}
+	if !c.live[i.WebhookID] {
+		return requestKey{}, riposte.ErrWebhookNotFound
+	}
+	l, err := c.lane(i.WebhookID)
+	if err != nil {
+		return requestKey{}, err
+	}
+	i.Version = 1
+	row, err := c.take(l, i, r.Envelope)
+	if err != nil {
+		return requestKey{}, err
+	}
+	*created = i.Stored(1)
+	c.rows, c.records, c.labels = append(c.rows, row), append(c.records, r), append(c.labels, labels)
+	c.written(row, true)
+	c.publish(i, row)
+	c.count("", row.State)
+	if key.id != "" {
+		c.requests[key] = requested{i.ID, i.Fingerprint, created}
+	}
+	return key, nil
+}
+
+// answerRepeated loads the instances of before.
+func (c *creating) answerRepeated() error {
+	if len(c.repeated) == 0 {
+		return nil
+	}
+	ids := make([]string, len(c.repeated))
+	for n, r := range c.repeated {
+		ids[n] = r.id
+	}
+	loaded, err := c.load(ids)
+	if err != nil {
+		return err
+	}
+	for _, r := range c.repeated {
+		i, ok := loaded[r.id]
+		if !ok {
+			return errOvertaken // it was purged just now
+		}
+		*r.at = i
+	}
+	return nil
+}
+
+// load returns instances by their ids.
+func (t *tx) load(ids []string) (map[string]riposte.Instance, error) {
+	rows, err := t.pg.Query(t.ctx, loadInstancesSQL, ids)
+	if err != nil {
+		return nil, err
+	}
+	all, err := pgx.CollectRows(rows, scanInstance)
+	byID := make(map[string]riposte.Instance, len(all))
+	for _, i := range all {
+		byID[i.ID] = i
+	}
+	return byID, err
+}
+
+func (c *creating) insert() error {
+	if len(c.rows) == 0 {
+		return nil
+	}
+	b := &pgx.Batch{}
+	requests := c.queueRequests(b)
+	c.queueInstances(b)
+	c.queueOpen(b)
+	c.queueLabels(b)
+	affected, err := c.send(b)
+	if err == nil && requests > 0 && affected[0] < int64(requests) {
+		err = errOvertaken
+	}
+	return err
+}
+
+func (c *creating) queueRequests(b *pgx.Batch) (n int) {
+	var webhooks, requests, ids []string
+	var fingerprints [][]byte
+	for _, i := range c.rows {
+		if i.RequestID != "" {
+			webhooks, requests, ids = append(webhooks, i.WebhookID), append(requests, i.RequestID), append(ids, i.ID)
+			fingerprints = append(fingerprints, i.Fingerprint)
+		}
+	}
+	if len(ids) > 0 {
+		b.Queue(insertRequestsSQL, webhooks, requests, ids, fingerprints)
+	}
+	return len(ids)
+}
+
+func (c *creating) queueInstances(b *pgx.Batch) {
+	n := len(c.rows)
+	ids, webhooks, kinds, tickets := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	executions, steps, destinations := make([]int64, n), make([]string, n), make([]string, n)
+	created, expires, requests, fingerprints := make([]int64, n), make([]int64, n), make([]string, n), make([][]byte, n)
+	recreated, payloads, bodies := make([]string, n), make([]int32, n), make([][]byte, n)
+	for k, i := range c.rows {
+		ids[k], webhooks[k], kinds[k], tickets[k] = i.ID, i.WebhookID, string(i.Source.Kind), i.Source.TicketID
+		executions[k], steps[k], destinations[k] = int64(i.Source.WorkflowExecutionID), i.Source.WorkflowStepID, i.Destination
+		created[k], expires[k], requests[k], fingerprints[k] = i.CreatedAt.UnixMicro(), i.ExpiresAt.UnixMicro(), i.RequestID, i.Fingerprint
+		recreated[k], payloads[k], bodies[k] = i.RecreatedFrom, int32(c.records[k].Envelope.PayloadAt()), c.records[k].Envelope.Body
+	}
+	b.Queue(insertInstancesSQL, ids, webhooks, kinds, tickets, executions, steps, destinations, created, expires, c.labels, requests,
+		fingerprints, recreated, payloads, bodies)
+}
+
+func (c *creating) queueOpen(b *pgx.Batch) {
+	n := len(c.rows)
+	ids, webhooks, states := make([]string, n), make([]string, n), make([]string, n)
+	attempts, versions, due, leased := make([]int64, n), make([]int64, n), make([]int64, n), make([]*int64, n)
+	updated, attempted, expires := make([]int64, n), make([]*int64, n), make([]int64, n)
+	for k, i := range c.rows {
+		ids[k], webhooks[k], states[k] = i.ID, i.WebhookID, string(i.State)
+		attempts[k], versions[k], due[k], leased[k] = int64(i.Attempts), i.Version, i.DueAt.UnixMicro(), micros(i.LeasedUntil)
+		updated[k], attempted[k], expires[k] = i.UpdatedAt.UnixMicro(), micros(i.LastAttemptedAt), i.ExpiresAt.UnixMicro()
+	}
+	b.Queue(insertOpenSQL, ids, webhooks, states, attempts, versions, due, leased, updated, attempted, expires)
+}
+
+func (c *creating) queueLabels(b *pgx.Batch) {
+	var keys, values, ids []string
+	for _, i := range c.rows {
+		for key, value := range i.Labels {
+			keys, values, ids = append(keys, key), append(values, value), append(ids, i.ID)
+		}
+	}
+	if len(ids) > 0 {
+		b.Queue(insertLabelsSQL, keys, values, ids)
+	}
+}
+
+// atIndex says which record of a batch was refused.
+func atIndex(err error, n int) error {
+	if e, ok := err.(*riposte.Error); ok {
+		return e.With("index", strconv.Itoa(n))
+	}
+	return err
+}
+
+// saving is what SaveInstance asks for.
+type saving struct {
+	instance riposte.Instance
+	attempt  *riposte.Attempt
+	saved    riposte.Instance
+}
+
+// SaveInstance implements riposte.InstanceStore.
+func (s *Store) SaveInstance(ctx context.Context, i riposte.Instance, attempt *riposte.Attempt) (riposte.Instance, error) {
+	v := &saving{instance: i, attempt: attempt}
+	if err := s.writer.do(ctx, &op{weight: 1, save: v}); err != nil {
+		return riposte.Instance{}, fmt.Errorf("saving an instance: %w", err)
+	}
+	return v.saved, nil
+}
+
+// saveAll saves what a batch asks for. Of several that would save the same
+// instance all but the first lose, as they would a moment later.
+func (t *tx) saveAll(batch []*op) error {
+	var ops []*op
+	var savings []*saving
+	seen := map[string]bool{}
+	for _, o := range batch {
+		switch {
+		case o.save == nil:
+		case seen[o.save.instance.ID]:
+			o.err = riposte.ErrConflict
+		default:
+			seen[o.save.instance.ID] = true
+			ops, savings = append(ops, o), append(savings, o.save)
+		}
+	}
+	errs, err := t.save(savings)
+	for n, o := range ops {
+		if err == nil {
+			o.err = errs[n]
+		}
+	}
+	return err
+}
+
+// save swaps the rows that the instances were made from for these, and adds to
+// them what is new. Each error is of one instance.
+func (t *tx) save(savings []*saving) ([]error, error) {
+	if len(savings) == 0 {
+		return nil, nil
+	}
+	swapped, err := t.swap(savings)
+	if err != nil {
+		return nil, err
+	}
+	errs := make([]error, len(savings))
+	var won []*saving
+	var lost []string
+	for n, v := range savings {
+		if swapped[v.instance.ID] {
+			won = append(won, v)
+		} else {
+			errs[n] = riposte.ErrConflict
+			lost = append(lost, v.instance.ID)
+		}
+	}
+	if len(lost) > 0 {
+		if err := t.explain(savings, errs, lost); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.saveParts(won); err != nil {
+		return nil, err
+	}
+	for _, v := range won {
+		i := v.instance
+		i.Version++
+		if _, err := t.lane(i.WebhookID); err != nil {
+			return nil, err
+		}
+		t.written(i, false)
+		t.count(i.Steps()[0], i.State)
+		t.changed = append(t.changed, i)
+		v.saved = i.Stored(i.Version)
+	}
+	return errs, nil
+}
+
+// swap returns the ids of those whose row was the one they were made from.
+func (t *tx) swap(savings []*saving) (map[string]bool, error) {
+	var open, closed []riposte.Instance
+	for _, v := range savings {
+		if v.instance.State.Closed() {
+			closed = append(closed, v.instance)
+		} else {
+			open = append(open, v.instance)
+		}
+	}
+	swapped := map[string]bool{}
+	note := func(rows pgx.Rows) error {
+		var id string
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { swapped[id] = true; return nil })
+		return err
+	}
+	b := &pgx.Batch{}
+	if n := len(open); n > 0 {
+		ids, versions, states, attempts := make([]string, n), make([]int64, n), make([]string, n), make([]int64, n)
+		updated, attempted, due, leased := make([]int64, n), make([]*int64, n), make([]int64, n), make([]*int64, n)
+		for k, i := range open {
+			ids[k], versions[k], states[k], attempts[k] = i.ID, i.Version, string(i.State), int64(i.Attempts)
+			updated[k], attempted[k], due[k], leased[k] = i.UpdatedAt.UnixMicro(), micros(i.LastAttemptedAt), i.DueAt.UnixMicro(), micros(i.LeasedUntil)
+		}
+		b.Queue(keepOpenSQL, ids, versions, states, attempts, updated, attempted, due, leased).Query(note)
+	}
+	if n := len(closed); n > 0 {
+		ids, versions := make([]string, n), make([]int64, n)
+		for k, i := range closed {
+			ids[k], versions[k] = i.ID, i.Version
+		}
+		b.Queue(closeSQL, ids, versions).Query(note)
+	}
+	t.writes++
+	return swapped, t.pg.SendBatch(t.ctx, b).Close()
+}
+
+// explain says of those who lost which are not there at all.
+func (t *tx) explain(savings []*saving, errs []error, lost []string) error {
+	rows, err := t.pg.Query(t.ctx, existSQL, lost)
+	if err != nil {
+		return err
+	}
+	there, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for _, id := range there {
+		known[id] = true
+	}
+	for n, v := range savings {
+		if errs[n] != nil && !known[v.instance.ID] {
+			errs[n] = riposte.ErrInstanceNotFound
+		}
+	}
+	return nil
+}
+
+// saveParts stores the outcomes and the attempts of what was swapped.
+func (t *tx) saveParts(won []*saving) error {
+	if len(won) == 0 {
+		return nil
+	}
+	b := &pgx.Batch{}
+	if err := queueAttempts(b, insertAttemptsSQL, won); err != nil {
+		return err
+	}
+	queueOutcomes(b, won)
+	if b.Len() == 0 {
+		return nil
+	}
+	t.writes++
+	return t.pg.SendBatch(t.ctx, b).Close()
+}
+
+// lane returns a webhook's, also of one that another node has made.
+func (t *tx) lane(webhookID string) (*lane.Lane, error) {
+	if l, ok := t.lanes.ByID[webhookID]; ok {
+		return l, nil
+	}
+	w, err := scanWebhook(t.pg.QueryRow(t.ctx, loadWebhookSQL, webhookID))
+	if err != nil {
+		return nil, err
+	}
+	l := t.lanes.Add(0, w)
+	t.lanes.Forget(l)
+	t.touched = append(t.touched, w.ID)
+	return l, nil
+}
+
+// LoadInstance implements riposte.InstanceStore.
+func (s *Store) LoadInstance(ctx context.Context, id string) (riposte.Instance, error) {
+	i, err := scanInstanceAnd(s.pool.QueryRow(ctx, loadInstanceSQL, id))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return riposte.Instance{}, riposte.ErrInstanceNotFound
+	}
+	if err != nil {
+		return riposte.Instance{}, reading(ctx, "loading an instance", err)
+	}
+	return i, nil
+}
+
+// LoadEnvelope implements riposte.InstanceStore.
+func (s *Store) LoadEnvelope(ctx context.Context, id string) (riposte.Envelope, error) {
+	var body []byte
+	var payloadAt int
+	err := s.pool.QueryRow(ctx, loadEnvelopeSQL, id).Scan(&body, &payloadAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return riposte.Envelope{}, riposte.ErrInstanceNotFound
+	}
+	if err != nil {
+		return riposte.Envelope{}, reading(ctx, "loading an envelope", err)
+	}
+	return riposte.LoadEnvelope(body, payloadAt), nil
+}
+
+// row is what a query gave: one of pgx.Row and pgx.CollectableRow.
+type row interface{ Scan(dest ...any) error }
+
+// scanInstance reads instanceColumns and outcomeColumns, and more where there is more.
+func scanInstance(r pgx.CollectableRow) (riposte.Instance, error) { return scanInstanceAnd(r) }
+
+func scanInstanceAnd(r row, more ...any) (riposte.Instance, error) {
+	var i riposte.Instance
+	var o outcomeRow
+	var created, updated, expires int64
+	var attempted, completed, due, leased *int64
+	var labels *string
+	err := r.Scan(append(append([]any{&i.ID, &i.WebhookID, &i.Source.Kind, &i.Source.TicketID, &i.Source.WorkflowExecutionID,
+		&i.Source.WorkflowStepID, &i.Destination, &i.State, &i.Attempts, &created, &updated, &attempted, &completed, &expires, &labels,
+		&i.RequestID, &i.Fingerprint, &i.RecreatedFrom, &due, &leased, &i.Version}, o.columns()...), more...)...)
+	if err != nil {
+		return i, err
+	}
+	i.CreatedAt, i.UpdatedAt, i.ExpiresAt = moment(&created), moment(&updated), moment(&expires)
+	i.LastAttemptedAt, i.CompletedAt, i.DueAt, i.LeasedUntil = moment(attempted), moment(completed), moment(due), moment(leased)
+	i.Outcome = o.outcome()
+	return i, members(labels, &i.Labels)
+}
+
+// Subscribe implements riposte.InstanceStore.
+func (s *Store) Subscribe(f func(riposte.Instance)) (cancel func()) {
+	return s.writer.publisher.Subscribe(f)
+}

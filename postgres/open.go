@@ -1,0 +1,130 @@
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/riposte-dev/riposte"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Options are what Open needs beside the database. The zero value is good.
+type Options struct {
+	// Now is the store's clock. By default it is the database's: its time when
+	// it was last asked plus what has passed since.
+	Now func() time.Time
+	// Logger is told what no caller hears of. Default: slog.Default().
+	Logger *slog.Logger
+	// OnCommit, if set, is told of each commit that may have written something:
+	// how many operations shared it, and how long the COMMIT took, which is the
+	// fsync. It is called by the one goroutine that writes and must not block.
+	OnCommit func(ops int, took time.Duration)
+}
+
+// Store implements riposte.Store.
+type Store struct {
+	pool   *pgxpool.Pool
+	clock  *clock
+	node   string // names this process among those that share the database
+	writer *writer
+	keys   sync.Map // riposte.Key by hash, once loaded: keys never change
+
+	secretMu sync.Mutex
+}
+
+var _ riposte.Store = (*Store)(nil)
+
+// Open opens the store in the database that url names, and brings its tables up
+// to date.
+func Open(ctx context.Context, url string, opts Options) (*Store, error) {
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("reading the database's URL: %w", err)
+	}
+	if err := migrate(ctx, config); err != nil {
+		return nil, fmt.Errorf("bringing the tables up to date: %w", err)
+	}
+	s := &Store{node: riposte.NewID(time.Now())}
+	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, fmt.Errorf("connecting to the database: %w", err)
+	}
+	if s.clock, err = newClock(ctx, s.pool, opts.Now); err != nil {
+		s.pool.Close()
+		return nil, fmt.Errorf("asking the database for its time: %w", err)
+	}
+	if s.writer, err = openWriter(ctx, s, opts); err != nil {
+		s.pool.Close()
+		return nil, fmt.Errorf("opening the writer: %w", err)
+	}
+	return s, nil
+}
+
+// migrate lets one node at a time bring the tables up to date. A newer version's
+// tables are left as they are: it runs beside this one.
+func migrate(ctx context.Context, config *pgxpool.Config) error {
+	db := stdlib.OpenDB(*config.ConnConfig)
+	defer db.Close()
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	// Schemas of one database don't wait for each other.
+	var schema int64
+	if err := db.QueryRowContext(ctx, `SELECT hashtextextended('riposte ' || current_schema(), 0)`).Scan(&schema); err != nil {
+		return err
+	}
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(schema), lock.WithLockTimeout(1, 300))
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker),
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return err
+	}
+	current, target, err := p.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if current >= target {
+		return nil
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+// Now implements riposte.Store.
+func (s *Store) Now() time.Time { return riposte.Time(s.clock.now()) }
+
+const checkSQL = `INSERT INTO checks (node, checked_at) VALUES ($1, $2) ON CONFLICT (node) DO UPDATE SET checked_at = excluded.checked_at`
+
+// Check implements riposte.Store.
+func (s *Store) Check(ctx context.Context) error {
+	if _, err := s.pool.Exec(ctx, checkSQL, s.node, micros(s.Now())); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// Close implements riposte.Store.
+func (s *Store) Close() error {
+	err := s.writer.close()
+	s.pool.Close()
+	return errors.Join(err)
+}

@@ -1,0 +1,161 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/riposte-dev/riposte"
+)
+
+const webhookColumns = `w.id, w.display_name, w.description, w.url, w.host, w.callback_timeout, w.retry_policy, w.max_in_flight,
+	w.created_at, w.updated_at, w.deleted_at, w.version`
+
+const (
+	insertWebhookSQL = `INSERT INTO webhooks (id, display_name, description, display_name_folded, description_folded, url, host,
+		callback_timeout, retry_policy, max_in_flight, created_at, updated_at, deleted_at, version)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1)`
+	updateWebhookSQL = `UPDATE webhooks SET display_name = $2, description = $3, display_name_folded = $4, description_folded = $5, url = $6,
+		host = $7, callback_timeout = $8, retry_policy = $9, max_in_flight = $10, created_at = $11, updated_at = $12, deleted_at = $13,
+		version = version + 1 WHERE id = $1 AND version = $14`
+	loadWebhookSQL   = `SELECT ` + webhookColumns + ` FROM webhooks w WHERE id = $1`
+	webhookExistsSQL = `SELECT EXISTS (SELECT 1 FROM webhooks WHERE id = $1)`
+)
+
+// SaveWebhook implements riposte.WebhookStore.
+func (s *Store) SaveWebhook(ctx context.Context, w riposte.Webhook) (riposte.Webhook, error) {
+	err := s.writer.do(ctx, &op{weight: 1, run: func(t *tx) error {
+		if w.Version == 0 {
+			return t.insertWebhook(w)
+		}
+		return t.updateWebhook(w)
+	}})
+	if err != nil {
+		return riposte.Webhook{}, fmt.Errorf("saving a webhook: %w", err)
+	}
+	w.Version++
+	return w, nil
+}
+
+func (t *tx) insertWebhook(w riposte.Webhook) error {
+	t.writes++
+	if _, err := t.pg.Exec(t.ctx, insertWebhookSQL, webhookValues(w)...); err != nil {
+		return err
+	}
+	w.Version = 1
+	l := t.lanes.Add(0, w)
+	t.touched = append(t.touched, w.ID)
+	t.undo = append(t.undo, func() { t.lanes.Remove(l) })
+	return nil
+}
+
+func (t *tx) updateWebhook(w riposte.Webhook) error {
+	t.writes++
+	tag, err := t.pg.Exec(t.ctx, updateWebhookSQL, append(webhookValues(w), w.Version)...)
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() == 0 {
+		var exists bool
+		if err := t.pg.QueryRow(t.ctx, webhookExistsSQL, w.ID).Scan(&exists); err != nil {
+			return err
+		}
+		if !exists {
+			return riposte.ErrWebhookNotFound
+		}
+		return riposte.ErrConflict
+	}
+	l, err := t.lane(w.ID)
+	if err != nil {
+		return err
+	}
+	before := l.Webhook
+	t.touched = append(t.touched, w.ID)
+	t.undo = append(t.undo, func() { l.Webhook = before })
+	w.Version++
+	l.Webhook = w
+	return nil
+}
+
+// webhookValues are the columns that insert and update share, in their order.
+func webhookValues(w riposte.Webhook) []any {
+	return []any{w.ID, w.DisplayName, w.Description, fold(w.DisplayName), fold(w.Description), w.URL, w.Host,
+		int64(w.CallbackTimeout), string(w.Settings.RetryPolicy), w.Settings.MaxInFlight,
+		micros(w.CreatedAt), micros(w.UpdatedAt), micros(w.DeletedAt)}
+}
+
+// fold maps what differs only in case to the same string. By way of upper case,
+// because some letters share one only there.
+func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }
+
+// LoadWebhook implements riposte.WebhookStore.
+func (s *Store) LoadWebhook(ctx context.Context, id string) (riposte.Webhook, error) {
+	if w, ok := s.writer.webhooks.Load(id); ok {
+		return w.(riposte.Webhook), nil
+	}
+	w, err := scanWebhook(s.pool.QueryRow(ctx, loadWebhookSQL, id))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return riposte.Webhook{}, riposte.ErrWebhookNotFound
+	}
+	if err != nil {
+		return riposte.Webhook{}, reading(ctx, "loading a webhook", err)
+	}
+	return w, nil
+}
+
+// publishWebhooks makes known what was committed of these webhooks.
+func (w *writer) publishWebhooks(ids []string) {
+	for _, id := range ids {
+		if l, ok := w.lanes.ByID[id]; ok {
+			w.webhooks.Store(id, l.Webhook)
+		} else {
+			w.webhooks.Delete(id)
+		}
+	}
+}
+
+// ListWebhooks implements riposte.WebhookStore. It reads along the ids until
+// the page is full; webhooks are few.
+func (s *Store) ListWebhooks(ctx context.Context, f riposte.WebhookFilter) ([]riposte.Webhook, error) {
+	query := `SELECT ` + webhookColumns + ` FROM webhooks w WHERE w.deleted_at IS NULL`
+	var args []any
+	arg := func(v any) string {
+		args = append(args, v)
+		return fmt.Sprintf("$%d", len(args))
+	}
+	if f.Query != "" {
+		// strpos, because nothing in its pattern is a wildcard.
+		q := arg(fold(f.Query))
+		query += ` AND (strpos(w.display_name_folded, ` + q + `) > 0 OR strpos(w.description_folded, ` + q + `) > 0)`
+	}
+	if f.IDs != nil {
+		query += ` AND w.id = ANY(` + arg(f.IDs) + `)`
+	}
+	if f.Before != "" {
+		query += ` AND w.id < ` + arg(f.Before)
+	}
+	rows, err := s.pool.Query(ctx, query+` ORDER BY w.id DESC LIMIT `+arg(max(f.Limit, 0)), args...)
+	if err != nil {
+		return nil, reading(ctx, "listing webhooks", err)
+	}
+	ws, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (riposte.Webhook, error) { return scanWebhook(r) })
+	if err != nil {
+		return nil, reading(ctx, "listing webhooks", err)
+	}
+	return ws, nil
+}
+
+// scanWebhook reads webhookColumns after what before takes.
+func scanWebhook(r row, before ...any) (riposte.Webhook, error) {
+	var w riposte.Webhook
+	var timeout, created, updated int64
+	var deleted *int64
+	err := r.Scan(append(before, &w.ID, &w.DisplayName, &w.Description, &w.URL, &w.Host, &timeout, &w.Settings.RetryPolicy,
+		&w.Settings.MaxInFlight, &created, &updated, &deleted, &w.Version)...)
+	w.CallbackTimeout, w.CreatedAt, w.UpdatedAt, w.DeletedAt = time.Duration(timeout), moment(&created), moment(&updated), moment(deleted)
+	return w, err
+}
