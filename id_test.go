@@ -49,6 +49,9 @@ func TestIDNumbersSortAsTheIDs(t *testing.T) {
 			t.Errorf("%s has the number %#x, want %#x", id, n, want)
 		}
 	}
+	if least := riposte.LeastID(start); riposte.IDNumber(least) != riposte.LeastIDNumber(start) || least > ids[0] || !strings.HasSuffix(least, "00000000000") {
+		t.Errorf("the least id is %s", least)
+	}
 	for _, s := range []string{"", "callback", strings.Repeat("w", 24)} {
 		if n := riposte.IDNumber(s); n != 0 {
 			t.Errorf("%q is no id and has the number %d", s, n)

@@ -16,7 +16,7 @@ import (
 // answer: the instance is there, and its caller is told so.
 func TestCommitWithoutAnAnswerIsSettled(t *testing.T) {
 	t.Parallel()
-	where, err := schemaURL(t.Context(), t.TempDir())
+	where, err := postgres.SchemaURL(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

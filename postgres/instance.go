@@ -353,29 +353,34 @@ func (s *Store) SaveInstance(ctx context.Context, i riposte.Instance, attempt *r
 	return v.saved, nil
 }
 
-// saveAll saves what a batch asks for. Of several that would save the same
-// instance all but the first lose, as they would a moment later.
+// saveAll saves what a batch asks for, in rounds, because a statement changes a
+// row once: of several saves of one instance each has its turn, as the first may
+// be one that comes too late.
 func (t *tx) saveAll(batch []*op) error {
-	var ops []*op
-	var savings []*saving
-	seen := map[string]bool{}
-	for _, o := range batch {
-		switch {
-		case o.save == nil:
-		case seen[o.save.instance.ID]:
-			o.err = riposte.ErrConflict
-		default:
-			seen[o.save.instance.ID] = true
-			ops, savings = append(ops, o), append(savings, o.save)
+	for left := batch; len(left) > 0; {
+		var round, later []*op
+		var savings []*saving
+		seen := map[string]bool{}
+		for _, o := range left {
+			switch {
+			case o.save == nil:
+			case seen[o.save.instance.ID]:
+				later = append(later, o)
+			default:
+				seen[o.save.instance.ID] = true
+				round, savings = append(round, o), append(savings, o.save)
+			}
 		}
-	}
-	errs, err := t.save(savings)
-	for n, o := range ops {
-		if err == nil {
+		errs, err := t.save(savings)
+		if err != nil {
+			return err
+		}
+		for n, o := range round {
 			o.err = errs[n]
 		}
+		left = later
 	}
-	return err
+	return nil
 }
 
 // save swaps the rows that the instances were made from for these, and adds to
@@ -393,6 +398,7 @@ func (t *tx) save(savings []*saving) ([]error, error) {
 	var lost []string
 	for n, v := range savings {
 		if swapped[v.instance.ID] {
+			v.saved = v.instance // which stays as it is, because a batch may run twice
 			won = append(won, v)
 		} else {
 			errs[n] = riposte.ErrConflict
@@ -408,7 +414,7 @@ func (t *tx) save(savings []*saving) ([]error, error) {
 		return nil, err
 	}
 	for _, v := range won {
-		i := v.instance
+		i := v.saved
 		i.Version++
 		if _, err := t.lane(i.WebhookID); err != nil {
 			return nil, err

@@ -93,7 +93,7 @@ func queueNewOutcomes(b *pgx.Batch, won []*saving) {
 		_, err := pgx.ForEachRow(rows, []any{&id, &sequence}, func() error {
 			numbered := *of[id].instance.Outcome // the caller's stays as it is
 			numbered.Sequence = sequence
-			of[id].instance.Outcome = &numbered
+			of[id].saved.Outcome = &numbered
 			return nil
 		})
 		return err

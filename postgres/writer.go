@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -52,15 +51,15 @@ type writer struct {
 	publisher *publish.Publisher
 	taker     riposte.Taker // of new instances; nil for none
 	onCommit  func(ops int, took time.Duration)
-	logger    *slog.Logger
-	ctx       context.Context // of what is under way, ended by close
+	ctx       context.Context // of what is under way; never ends
 	finished  chan struct{}
 }
 
 func openWriter(ctx context.Context, s *Store, opts Options) (*writer, error) {
-	w := &writer{queue: make(chan *op, maxQueue), store: s, onCommit: opts.OnCommit, logger: opts.Logger,
+	w := &writer{queue: make(chan *op, maxQueue), store: s, onCommit: opts.OnCommit,
 		ctx: context.WithoutCancel(ctx), publisher: publish.New(), finished: make(chan struct{}), lanes: lane.New()}
 	if err := w.loadLanes(ctx); err != nil {
+		w.publisher.Close()
 		return nil, err
 	}
 	go w.work()
@@ -248,18 +247,17 @@ func (w *writer) committed(t *tx) {
 }
 
 // close lets nothing more in and waits for what is under way.
-func (w *writer) close() error {
+func (w *writer) close() {
 	w.mu.Lock()
 	already := w.closed
 	w.closed = true
 	w.mu.Unlock()
 	if already {
-		return nil
+		return
 	}
 	close(w.queue)
 	<-w.finished
 	w.publisher.Close()
-	return nil
 }
 
 const loadLanesSQL = `SELECT (SELECT min(due_at) FROM open WHERE webhook = w.id), ` + webhookColumns + ` FROM webhooks w`

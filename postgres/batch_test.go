@@ -1,0 +1,150 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/riposte-dev/riposte"
+)
+
+// SchemaURL names the test database's schema for a place, and makes it if need be.
+func SchemaURL(ctx context.Context, place string) (string, error) {
+	database := os.Getenv("RIPOSTE_TEST_DATABASE_URL")
+	if database == "" {
+		return "", fmt.Errorf("RIPOSTE_TEST_DATABASE_URL is not set: scripts/postgres go test ./postgres sets it")
+	}
+	schema := fmt.Sprintf("test_%x", sha256.Sum256([]byte(place)))[:40]
+	conn, err := pgx.Connect(ctx, database)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema); err != nil {
+		return "", err
+	}
+	u, err := url.Parse(database)
+	if err != nil {
+		return "", err
+	}
+	q := u.Query()
+	q.Set("search_path", schema)
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+// TestStaleSaveDoesNotSpoilAnother has two saves of one instance in one batch:
+// first one that comes too late, then the right one.
+func TestStaleSaveDoesNotSpoilAnother(t *testing.T) {
+	t.Parallel()
+	where, err := SchemaURL(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), where, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	stale, right := pendingAndRunning(t, s)
+	stale, err = stale.Advance(riposte.Canceled{}, s.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, err = right.Advance(riposte.Canceled{}, s.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	begun, free := make(chan struct{}), make(chan struct{})
+	answers := make([]chan error, 3)
+	ask := func(n int, o *op) {
+		answers[n] = make(chan error, 1)
+		go func() { answers[n] <- s.writer.do(context.Background(), o) }()
+	}
+	ask(0, &op{weight: maxBatchWeight, run: func(*tx) error { close(begun); <-free; return nil }})
+	<-begun
+	for n, i := range []riposte.Instance{stale, right} {
+		ask(n+1, &op{weight: 1, save: &saving{instance: i}})
+		for len(s.writer.queue) <= n && t.Context().Err() == nil {
+			runtime.Gosched()
+		}
+	}
+	close(free)
+	if err := errors.Join(<-answers[0], <-answers[2]); err != nil {
+		t.Errorf("the right save: %v", err)
+	}
+	if err := <-answers[1]; !errors.Is(err, riposte.ErrConflict) {
+		t.Errorf("the stale save: %v, want ErrConflict", err)
+	}
+	if got, err := s.LoadInstance(t.Context(), right.ID); err != nil || !got.State.Closed() {
+		t.Errorf("the instance is in %s (%v)", got.State, err)
+	}
+}
+
+// TestBatchRunsAgainAsIfForTheFirstTime has a save in one batch with an op that
+// fails half way, so that both run twice.
+func TestBatchRunsAgainAsIfForTheFirstTime(t *testing.T) {
+	t.Parallel()
+	where, err := SchemaURL(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), where, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	_, i := pendingAndRunning(t, s)
+	if i, err = i.Advance(riposte.Canceled{}, s.Now()); err != nil {
+		t.Fatal(err)
+	}
+	halfWay := errors.New("half way")
+	v := &saving{instance: i}
+	batch := []*op{
+		{ctx: t.Context(), weight: 1, save: v},
+		{ctx: t.Context(), weight: 1, run: func(tx *tx) error { tx.writes++; return halfWay }},
+	}
+	// Nobody else asks the writer for anything.
+	s.writer.commit(batch)
+	if batch[0].err != nil || !errors.Is(batch[1].err, halfWay) {
+		t.Errorf("answered %v and %v", batch[0].err, batch[1].err)
+	}
+	got, err := s.LoadInstance(t.Context(), i.ID)
+	if err != nil || got.State != riposte.StateFatalError || got.Outcome == nil || v.saved.Outcome.Sequence != got.Outcome.Sequence {
+		t.Errorf("loaded %+v (%v)", got, err)
+	}
+}
+
+// pendingAndRunning is one instance before its claim and after.
+func pendingAndRunning(t *testing.T, s *Store) (pending, running riposte.Instance) {
+	t.Helper()
+	w, err := riposte.NewWebhook("webhook", "", "https://receiver.example/hook", 0, func(string) (string, error) { return "receiver.example", nil }, s.Now())
+	if err == nil {
+		w, err = s.SaveWebhook(t.Context(), w)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, e, err := riposte.NewInstance(w, riposte.InstanceRequest{Source: riposte.Source{Kind: riposte.SourceApprovalStep, TicketID: "t"}, Payload: []byte(`{}`)},
+		func(id string) string { return "https://riposte.example/callback/" + id }, s.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	created, err := s.CreateInstances(t.Context(), []riposte.NewInstanceRecord{{Instance: i, Envelope: e}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Claim(t.Context(), riposte.ClaimRequest{Limit: 1})
+	if err != nil || len(c.Attempts) != 1 {
+		t.Fatalf("claimed %d (%v)", len(c.Attempts), err)
+	}
+	return created[0], c.Attempts[0].Instance
+}
