@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"unicode/utf8"
 )
 
 // Code says what kind of error an Error is. The API maps each to its gRPC
@@ -98,6 +99,25 @@ type violations []Violation
 
 func (v *violations) addf(field, format string, args ...any) {
 	*v = append(*v, Violation{Field: field, Description: fmt.Sprintf(format, args...)})
+}
+
+// text checks a name or an id that is kept as text: how many characters it has,
+// and that all of them can be kept. PostgreSQL's text can't hold U+0000.
+func (v *violations) text(field, value string, atMost int) {
+	if n := utf8.RuneCountInString(value); n > atMost {
+		v.addf(field, "must have at most %d characters, has %d", atMost, n)
+	}
+	if strings.Contains(value, "\x00") {
+		v.addf(field, "must not contain the character U+0000")
+	}
+}
+
+// required checks a text that must not be empty.
+func (v *violations) required(field, value string, atMost int) {
+	if value == "" {
+		v.addf(field, "must be set")
+	}
+	v.text(field, value, atMost)
 }
 
 // within adds what err, the result of a check of field, says is wrong. An error

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -116,9 +117,7 @@ func (r InstanceRequest) validate() error {
 	if sourceErr == nil {
 		v.within("payload", CheckPayload(r.Source.Kind, r.Payload))
 	}
-	if n := utf8.RuneCountInString(r.RequestID); n > MaxRequestIDLength {
-		v.addf("requestId", "must have at most %d characters, has %d", MaxRequestIDLength, n)
-	}
+	v.text("requestId", r.RequestID, MaxRequestIDLength)
 	if r.CallbackTimeout != 0 {
 		checkCallbackTimeout(&v, r.CallbackTimeout)
 	}
@@ -131,10 +130,10 @@ func (r InstanceRequest) validate() error {
 			v.addf("labels", "must not have an empty key")
 		case n > MaxLabelKeyLength:
 			v.addf("labels", "must have keys of at most %d characters; one has %d", MaxLabelKeyLength, n)
+		case strings.Contains(key, "\x00"):
+			v.addf("labels", "must not have a key that contains the character U+0000")
 		}
-		if n := utf8.RuneCountInString(r.Labels[key]); n > MaxLabelValueLength {
-			v.addf("labels."+key, "must have at most %d characters, has %d", MaxLabelValueLength, n)
-		}
+		v.text("labels."+key, r.Labels[key], MaxLabelValueLength)
 	}
 	return v.err()
 }

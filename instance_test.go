@@ -82,6 +82,10 @@ func TestInstanceRequestRefused(t *testing.T) {
 			r.Source = riposte.Source{Kind: workflowStep, WorkflowExecutionID: 1}
 		}, "source.workflowStep.workflowStepId"},
 		{"payload with a reserved name", func(r *riposte.InstanceRequest) { r.Payload = []byte(`{"@type":1}`) }, "payload"},
+		{"ticket with a NUL", func(r *riposte.InstanceRequest) { r.Source.TicketID = "t\x00" }, "source.approvalStep.ticketId"},
+		{"requestId with a NUL", func(r *riposte.InstanceRequest) { r.RequestID = "\x00" }, "requestId"},
+		{"label key with a NUL", func(r *riposte.InstanceRequest) { r.Labels = map[string]string{"\x00": "v"} }, "labels"},
+		{"label value with a NUL", func(r *riposte.InstanceRequest) { r.Labels = map[string]string{"k": "\x00"} }, "labels.k"},
 		{"requestId of 256 characters", func(r *riposte.InstanceRequest) { r.RequestID = strings.Repeat("x", 256) }, "requestId"},
 		{"callbackTimeout a nanosecond short", func(r *riposte.InstanceRequest) { r.CallbackTimeout = 24*time.Hour - 1 }, "callbackTimeout"},
 		{"callbackTimeout a nanosecond long", func(r *riposte.InstanceRequest) { r.CallbackTimeout = 30*24*time.Hour + 1 }, "callbackTimeout"},

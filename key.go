@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // Role says what a caller may do. Each may also do what the ones before it may.
@@ -60,9 +59,7 @@ func NewKeyWithSecret(name string, role Role, secret string, now time.Time) (Key
 	if role.rank() == 0 {
 		v.addf("role", "must be admin, sender or viewer")
 	}
-	if n := utf8.RuneCountInString(name); n > maxKeyNameLength {
-		v.addf("name", "must have at most %d characters, has %d", maxKeyNameLength, n)
-	}
+	v.text("name", name, maxKeyNameLength)
 	if secret == "" {
 		v.addf("secret", "must be set")
 	}

@@ -1,7 +1,5 @@
 package riposte
 
-import "unicode/utf8"
-
 // MaxSourceIDLength bounds a ticket's and a workflow step's id, in characters.
 const MaxSourceIDLength = 256
 
@@ -48,14 +46,7 @@ func (k SourceKind) EventType() string {
 // Validate checks that s is one of the five and has what that one needs.
 func (s Source) Validate() error {
 	var v violations
-	id := func(field, value string) {
-		switch n := utf8.RuneCountInString(value); {
-		case n == 0:
-			v.addf(field, "must be set")
-		case n > MaxSourceIDLength:
-			v.addf(field, "must have at most %d characters, has %d", MaxSourceIDLength, n)
-		}
-	}
+	id := func(field, value string) { v.required(field, value, MaxSourceIDLength) }
 	switch s.Kind {
 	case SourceTest:
 	case SourcePolicyPostAction, SourceApprovalStep, SourceProvisionStep:

@@ -3,7 +3,6 @@ package riposte
 import (
 	"strconv"
 	"time"
-	"unicode/utf8"
 )
 
 // Bounds of a webhook's fields (PROTOCOL.md section 1, Rules).
@@ -80,15 +79,8 @@ func (w *Webhook) Delete(now time.Time) {
 // Validate checks every field and sets Host. Its error names them all.
 func (w *Webhook) Validate(check DestinationCheck) error {
 	var v violations
-	switch n := utf8.RuneCountInString(w.DisplayName); {
-	case n == 0:
-		v.addf("displayName", "must be set")
-	case n > MaxDisplayNameLength:
-		v.addf("displayName", "must have at most %d characters, has %d", MaxDisplayNameLength, n)
-	}
-	if n := utf8.RuneCountInString(w.Description); n > MaxDescriptionLength {
-		v.addf("description", "must have at most %d characters, has %d", MaxDescriptionLength, n)
-	}
+	v.required("displayName", w.DisplayName, MaxDisplayNameLength)
+	v.text("description", w.Description, MaxDescriptionLength)
 	if w.URL == "" {
 		v.addf("url", "must be set")
 	} else if host, err := check(w.URL); err != nil {

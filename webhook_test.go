@@ -46,6 +46,7 @@ func TestWebhookRefused(t *testing.T) {
 		{"no name", "", "", "https://r.example", 0, acceptAnyURL, []string{"displayName"}},
 		{"name of 257 characters", strings.Repeat("ä", 257), "", "https://r.example", 0, acceptAnyURL, []string{"displayName"}},
 		{"description of 2049 characters", "n", strings.Repeat("ä", 2049), "https://r.example", 0, acceptAnyURL, []string{"description"}},
+		{"NULs", "n\x00", "\x00", "https://r.example", 0, acceptAnyURL, []string{"displayName", "description"}},
 		{"no url", "n", "", "", 0, acceptAnyURL, []string{"url"}},
 		{"a url that the rules refuse", "n", "", "http://r.example", 0, refuse(riposte.Invalid(riposte.Violation{Field: "url", Description: "must be https"})), []string{"url"}},
 		{"a check that fails in another way", "n", "", "https://r.example", 0, refuse(errors.New("no idea")), []string{"url"}},

@@ -112,6 +112,7 @@ var webhookRefusals = []refusal{
 	{name: "settings with an unknown field", rest: updateSettings, body: `{"settings":{"color":1}}`, fields: field("settings.color", "is not a field of WebhookSettings")},
 	{name: "settings with a bad mask", rest: updateSettings, body: `{"settings":{},"updateMask":"webhookId"}`, fields: field("updateMask", "webhook_id")},
 	{name: "key without a role", rest: createKey, body: `{"name":"x"}`, fields: field("role", "admin")},
+	{name: "key with a NUL in its name", rest: createKey, body: `{"role":"ROLE_ADMIN","name":"\u0000"}`, fields: field("name", "U+0000")},
 	{name: "key with a long name", rest: createKey, body: `{"role":"ROLE_ADMIN","name":` + text(101) + `}`, fields: field("name", "at most 100")},
 	{name: "key with an unknown role", rest: createKey, body: `{"role":"ROLE_KING"}`, fields: field("role", "ROLE_KING")},
 }
@@ -141,6 +142,8 @@ var instanceRefusals = []refusal{
 	{name: "payload for a test", rest: createInstance, body: `{"source":{"test":{}},"payload":{"a":1}}`, fields: field("payload", "must be empty")},
 	{name: "payload with a workflow's name", rest: createInstance, body: `{"source":{"workflowStep":{"workflowExecutionId":1,"workflowStepId":"s"}},"payload":{"workflowExecutionId":1}}`,
 		fields: field("payload", "must not have the member workflowExecutionId")},
+	{name: "what PostgreSQL can't keep", rest: createInstance, body: asking(`"requestId":"\u0000","labels":{"k":"\u0000"}`),
+		fields: map[string]string{"requestId": "U+0000", "labels.k": "U+0000"}},
 	{name: "a long request id", rest: createInstance, body: asking(`"requestId":` + text(256)), fields: field("requestId", "at most 255 characters, has 256")},
 	{name: "timeout too short", rest: createInstance, body: asking(`"callbackTimeout":"1s"`), fields: field("callbackTimeout", "is 1s")},
 	{name: "timeout zero", rest: createInstance, body: asking(`"callbackTimeout":"0s"`), fields: field("callbackTimeout", "from 86400s")},

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/riposte-dev/riposte"
@@ -22,6 +23,10 @@ func sqlState(err error) string {
 }
 
 func violatesUnique(err error) bool { return sqlState(err) == "23505" }
+
+// notFound also says so of what no text can be: PostgreSQL refuses a NUL and whatever
+// is not UTF-8 before it looks.
+func notFound(err error) bool { return errors.Is(err, pgx.ErrNoRows) || sqlState(err) == "22021" }
 
 // again reports whether the same transaction may succeed at once: another one
 // was in its way.

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -521,7 +520,7 @@ func (t *tx) lane(webhookID string) (*lane.Lane, error) {
 // LoadInstance implements riposte.InstanceStore.
 func (s *Store) LoadInstance(ctx context.Context, id string) (riposte.Instance, error) {
 	i, err := scanInstanceAnd(s.pool.QueryRow(ctx, loadInstanceSQL, id))
-	if errors.Is(err, pgx.ErrNoRows) {
+	if notFound(err) {
 		return riposte.Instance{}, riposte.ErrInstanceNotFound
 	}
 	if err != nil {
@@ -535,7 +534,7 @@ func (s *Store) LoadEnvelope(ctx context.Context, id string) (riposte.Envelope, 
 	var body []byte
 	var payloadAt int
 	err := s.pool.QueryRow(ctx, loadEnvelopeSQL, id).Scan(&body, &payloadAt)
-	if errors.Is(err, pgx.ErrNoRows) {
+	if notFound(err) {
 		return riposte.Envelope{}, riposte.ErrInstanceNotFound
 	}
 	if err != nil {

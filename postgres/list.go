@@ -40,6 +40,9 @@ func (s *Store) ListInstances(ctx context.Context, f riposte.InstanceFilter) ([]
 		return nil, reading(ctx, "listing instances", err)
 	}
 	instances, err := pgx.CollectRows(rows, scanInstance)
+	if notFound(err) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, reading(ctx, "listing instances", err)
 	}

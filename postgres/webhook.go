@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -98,7 +97,7 @@ func (s *Store) LoadWebhook(ctx context.Context, id string) (riposte.Webhook, er
 		return w.(riposte.Webhook), nil
 	}
 	w, err := scanWebhook(s.pool.QueryRow(ctx, loadWebhookSQL, id))
-	if errors.Is(err, pgx.ErrNoRows) {
+	if notFound(err) {
 		return riposte.Webhook{}, riposte.ErrWebhookNotFound
 	}
 	if err != nil {
@@ -143,6 +142,9 @@ func (s *Store) ListWebhooks(ctx context.Context, f riposte.WebhookFilter) ([]ri
 		return nil, reading(ctx, "listing webhooks", err)
 	}
 	ws, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (riposte.Webhook, error) { return scanWebhook(r) })
+	if notFound(err) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, reading(ctx, "listing webhooks", err)
 	}

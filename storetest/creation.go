@@ -36,6 +36,8 @@ var creation = []behaviour{
 	{"what is not there is not found", func(h *house) {
 		_, err := h.store.LoadInstance(h.Context(), "unknown")
 		h.wantError(err, riposte.ErrInstanceNotFound)
+		_, err = h.store.LoadInstance(h.Context(), "\x00")
+		h.wantError(err, riposte.ErrInstanceNotFound)
 		_, err = h.store.LoadEnvelope(h.Context(), "unknown")
 		h.wantError(err, riposte.ErrInstanceNotFound)
 	}},

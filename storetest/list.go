@@ -42,6 +42,9 @@ var lists = []behaviour{
 		}{
 			{riposte.InstanceFilter{WebhookID: w.ID}, list(b, a)},
 			{riposte.InstanceFilter{WebhookID: "unknown"}, nil},
+			{riposte.InstanceFilter{WebhookID: "\x00"}, nil},
+			{riposte.InstanceFilter{TicketID: "one\x00"}, nil},
+			{riposte.InstanceFilter{Labels: map[string]string{"k": "v\x00"}}, nil},
 			{riposte.InstanceFilter{TicketID: "one"}, list(a)},
 			{riposte.InstanceFilter{TicketID: "three"}, nil},
 			{riposte.InstanceFilter{SourceKind: riposte.SourceTest}, list(c)},
