@@ -2,53 +2,20 @@ package postgres
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
-	"net/url"
-	"os"
 	"runtime"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 
 	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/postgres/postgrestest"
 )
-
-// SchemaURL names the test database's schema for a place, and makes it if need be.
-func SchemaURL(ctx context.Context, place string) (string, error) {
-	database := os.Getenv("RIPOSTE_TEST_DATABASE_URL")
-	if database == "" {
-		return "", fmt.Errorf("RIPOSTE_TEST_DATABASE_URL is not set: scripts/postgres go test ./postgres sets it")
-	}
-	schema := fmt.Sprintf("test_%x", sha256.Sum256([]byte(place)))[:40]
-	conn, err := pgx.Connect(ctx, database)
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema); err != nil {
-		return "", err
-	}
-	u, err := url.Parse(database)
-	if err != nil {
-		return "", err
-	}
-	q := u.Query()
-	q.Set("search_path", schema)
-	u.RawQuery = q.Encode()
-	return u.String(), nil
-}
 
 // TestStaleSaveDoesNotSpoilAnother has two saves of one instance in one batch:
 // first one that comes too late, then the right one.
 func TestStaleSaveDoesNotSpoilAnother(t *testing.T) {
 	t.Parallel()
-	where, err := SchemaURL(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(t.Context(), where, Options{})
+	s, err := Open(t.Context(), postgrestest.URL(t), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,11 +60,7 @@ func TestStaleSaveDoesNotSpoilAnother(t *testing.T) {
 // fails half way, so that both run twice.
 func TestBatchRunsAgainAsIfForTheFirstTime(t *testing.T) {
 	t.Parallel()
-	where, err := SchemaURL(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(t.Context(), where, Options{})
+	s, err := Open(t.Context(), postgrestest.URL(t), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

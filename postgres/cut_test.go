@@ -10,17 +10,14 @@ import (
 
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/postgres"
+	"github.com/riposte-dev/riposte/postgres/postgrestest"
 )
 
 // TestCommitWithoutAnAnswerIsSettled cuts the connection between a COMMIT and its
 // answer: the instance is there, and its caller is told so.
 func TestCommitWithoutAnAnswerIsSettled(t *testing.T) {
 	t.Parallel()
-	where, err := postgres.SchemaURL(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cutter := newCutter(t, where)
+	cutter := newCutter(t, postgrestest.URL(t))
 	s, err := postgres.Open(t.Context(), cutter.url, postgres.Options{})
 	if err != nil {
 		t.Fatal(err)

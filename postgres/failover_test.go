@@ -13,16 +13,14 @@ import (
 
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/postgres"
+	"github.com/riposte-dev/riposte/postgres/postgrestest"
 )
 
 // TestKilledBackendsLoseNothing ends the store's connections while it is busy:
 // what it has acknowledged is there, and what it refused may be tried again.
 func TestKilledBackendsLoseNothing(t *testing.T) {
 	t.Parallel()
-	where, err := postgres.SchemaURL(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	where := postgrestest.URL(t)
 	const name = "riposte-killed"
 	s, err := postgres.Open(t.Context(), named(t, where, name), postgres.Options{})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -28,6 +29,8 @@ type Options struct {
 	// how many operations shared it, and how long the COMMIT took, which is the
 	// fsync. It is called by the one goroutine that writes and must not block.
 	OnCommit func(ops int, took time.Duration)
+	// Logger is told what an operator should know. By default nobody is.
+	Logger *slog.Logger
 }
 
 // Store implements riposte.Store.
@@ -46,6 +49,9 @@ var _ riposte.Store = (*Store)(nil)
 // Open opens the store in the database that url names, and brings its tables up
 // to date.
 func Open(ctx context.Context, url string, opts Options) (*Store, error) {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("reading the database's URL: %w", err)

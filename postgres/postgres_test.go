@@ -7,6 +7,7 @@ import (
 
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/postgres"
+	"github.com/riposte-dev/riposte/postgres/postgrestest"
 	"github.com/riposte-dev/riposte/storetest"
 )
 
@@ -16,7 +17,7 @@ func TestSuiteFindsPlantedBugs(t *testing.T) { storetest.FindPlanted(t, open) }
 
 // open keeps the store of each place in a schema of its own.
 func open(ctx context.Context, place string, now func() time.Time) (riposte.Store, error) {
-	url, err := postgres.SchemaURL(ctx, place)
+	url, err := postgrestest.SchemaURL(ctx, place)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,8 @@ import (
 const adminKeyFile = "admin.key"
 
 // adminKeys returns the key that the configuration gives. Without one, and
-// without any in the store, it makes the first and writes it to admin.key.
+// without any in the embedded store, it makes the first and writes it to
+// admin.key. Nodes that share a database have no directory for it.
 func (s *Server) adminKeys(ctx context.Context) ([]riposte.Key, error) {
 	if s.config.APIKey != "" {
 		k, err := riposte.NewKeyWithSecret("RIPOSTE_API_KEY", riposte.RoleAdmin, s.config.APIKey, s.store.Now())
@@ -25,6 +26,10 @@ func (s *Server) adminKeys(ctx context.Context) ([]riposte.Key, error) {
 	n, err := s.store.CountKeys(ctx)
 	if err != nil || n > 0 {
 		return nil, err
+	}
+	if s.config.DatabaseURL != "" {
+		s.config.Logger.Warn("the database has no API key yet, so nobody can call: make one with riposte keys create --role admin --database-url URL")
+		return nil, nil
 	}
 	return nil, s.firstKey(ctx)
 }

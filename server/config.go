@@ -17,7 +17,8 @@ import (
 // is said.
 type Config struct {
 	Listen            string // host:port
-	Data              string // the data directory
+	Data              string // the data directory; not used with a DatabaseURL
+	DatabaseURL       string // the PostgreSQL database that several nodes share; none when empty
 	PublicURL         string // base of callback URLs; http://Listen when empty
 	Issuer            string // the JWT's iss; PublicURL's host when empty
 	AllowDestinations string // CIDRs and "loopback", comma-separated

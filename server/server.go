@@ -16,7 +16,6 @@ import (
 	"github.com/riposte-dev/riposte/engine"
 	"github.com/riposte-dev/riposte/metrics"
 	"github.com/riposte-dev/riposte/outbound"
-	"github.com/riposte-dev/riposte/sqlite"
 )
 
 // The names under which the store keeps the server's own secrets.
@@ -74,7 +73,7 @@ func open(ctx context.Context, c Config, listener net.Listener) (*Server, error)
 		destinations = destinations.Except(tcp.AddrPort())
 	}
 	watched := metrics.New()
-	store, err := sqlite.Open(ctx, c.Data, sqlite.Options{Logger: c.Logger, Now: c.Now, OnCommit: watched.Committed})
+	store, err := c.openStore(ctx, watched)
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +169,9 @@ func (s *Server) callbackTokens(ctx context.Context) (*api.CallbackTokens, error
 
 // URL is the base of the server's public URLs, without a slash at the end.
 func (s *Server) URL() string { return s.config.PublicURL }
+
+// StoreName says where the store is, without a password.
+func (s *Server) StoreName() string { return s.config.storeName() }
 
 // Addr is the address that the listener got.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }

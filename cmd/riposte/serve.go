@@ -23,26 +23,33 @@ func newServeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
-		Long: `Run the server on its own embedded store.
+		Long: `Run the server: on its own embedded store in --data, or as one of several nodes
+on the PostgreSQL database (15 or newer) in --database-url, which is all that
+they share.
 
-The first start on a data directory makes the signing key, the key of callback
+The first start makes the signing key, the key of callback
 URLs and, unless RIPOSTE_API_KEY gives one, an admin's API key, which it writes
-to admin.key there.
+to admin.key there. On a database, make the first key with riposte keys create.
 
 A first SIGINT or SIGTERM stops cleanly: attempts in flight end (30 s at most)
 and are saved. A second one stops at once; what was in flight is attempted again
 at the next start.`,
 		Example: `  riposte serve
   riposte serve --listen 0.0.0.0:8080 --public-url https://riposte.example.com --data /var/lib/riposte
+  riposte serve --database-url postgres://riposte@db.example.com/riposte --listen 0.0.0.0:8080 --public-url https://riposte.example.com
   riposte serve --allow-destinations 10.20.0.0/16`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config.APIKey = os.Getenv("RIPOSTE_API_KEY")
 			config.Logger = newLogger(cmd.ErrOrStderr())
+			if err := oneStore(cmd, &config.DatabaseURL); err != nil {
+				return err
+			}
 			return serve(cmd.Context(), config)
 		},
 	}
 	serverFlags(cmd, &config)
+	databaseFlag(cmd, &config.DatabaseURL)
 	return cmd
 }
 
@@ -81,7 +88,7 @@ func serve(ctx context.Context, config server.Config) error {
 	if err != nil {
 		return err
 	}
-	config.Logger.Info("serving", "url", s.URL(), "listen", s.Addr().String(), "data", config.Data)
+	config.Logger.Info("serving", "url", s.URL(), "listen", s.Addr().String(), "store", s.StoreName())
 	return s.Run(ctx)
 }
 
