@@ -96,8 +96,11 @@ type InstanceStore interface {
 	PurgeInstances(ctx context.Context, t time.Time, limit int) (int, error)
 
 	// Subscribe calls f after each commit with each instance it changed, in
-	// the order of the commits. f must not block. An instance that another
-	// node changed may come without its steps, and late.
+	// the order of the commits. f must not block. Of what another node did, f
+	// is told only that an instance got its outcome, or that one is overdue
+	// which nobody has claimed, by its ID, and its DueAt if it is overdue; its
+	// Version is 0 then. An instance without an ID says that f may not have
+	// been told of something.
 	Subscribe(f func(Instance)) (cancel func())
 }
 

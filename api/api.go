@@ -42,7 +42,7 @@ type Server struct {
 // New returns the API. Close it before the store.
 func New(o Options) *Server {
 	s := &Server{Options: o, stopping: make(chan struct{})}
-	s.unsubscribe = o.Store.Subscribe(s.waiters.decided)
+	s.unsubscribe = o.Store.Subscribe(s.waiters.changed)
 	s.handler = s.routes()
 	return s
 }

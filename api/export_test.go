@@ -31,7 +31,7 @@ func PageToken(id string, filter ...string) string {
 type Waiters struct{ waiters }
 
 func (w *Waiters) Add(id string) (<-chan struct{}, func()) { return w.add(id) }
-func (w *Waiters) Decided(i riposte.Instance)              { w.decided(i) }
+func (w *Waiters) Changed(i riposte.Instance)              { w.changed(i) }
 
 // Len is for how many instances somebody waits.
 func (w *Waiters) Len() int {

@@ -304,22 +304,40 @@ func (h instancesService) wait(ctx context.Context, _ riposte.Caller, r *riposte
 	return &ripostev1.InstancesServiceWaitResponse{Instance: decidedInstanceMessage(i)}, nil
 }
 
-// waitInstance registers before it reads, so that no outcome falls between.
+// waitInstance waits until the instance has its outcome, for timeout at most.
 func (s *Server) waitInstance(ctx context.Context, id string, timeout time.Duration) (riposte.Instance, error) {
-	decided, cancel := s.waiters.add(id)
-	defer cancel()
-	i, err := s.loadInstance(ctx, id)
-	if err != nil || i.Outcome != nil || timeout == 0 {
-		return i, err
+	if timeout == 0 {
+		return s.loadInstance(ctx, id)
 	}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
+	for {
+		i, woken, err := s.waitOnce(ctx, id, timer.C)
+		if err != nil || i.Outcome != nil {
+			return i, err
+		}
+		if !woken {
+			return s.loadInstance(ctx, id)
+		}
+	}
+}
+
+// waitOnce registers before it reads, so that no outcome falls between. Being
+// woken means no more than that it is worth a look.
+func (s *Server) waitOnce(ctx context.Context, id string, timeout <-chan time.Time) (i riposte.Instance, woken bool, err error) {
+	changed, cancel := s.waiters.add(id)
+	defer cancel()
+	i, err = s.loadInstance(ctx, id)
+	if err != nil || i.Outcome != nil {
+		return i, false, err
+	}
 	select {
-	case <-decided:
-	case <-timer.C:
+	case <-changed:
+		return i, true, nil
+	case <-timeout:
 	case <-s.stopping:
 	case <-ctx.Done():
-		return i, ctx.Err()
+		return i, false, ctx.Err()
 	}
-	return s.loadInstance(ctx, id)
+	return i, false, nil
 }

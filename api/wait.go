@@ -12,7 +12,7 @@ type waiters struct {
 	m  map[string]map[chan struct{}]struct{} // by instance id
 }
 
-// add returns a channel that is closed when the instance is decided.
+// add returns a channel that is closed when the instance may be decided.
 func (w *waiters) add(id string) (<-chan struct{}, func()) {
 	ch := make(chan struct{})
 	w.mu.Lock()
@@ -36,15 +36,33 @@ func (w *waiters) remove(id string, ch chan struct{}) {
 	}
 }
 
-// decided is subscribed to the store's changes.
-func (w *waiters) decided(i riposte.Instance) {
-	if i.Outcome == nil {
-		return
+// changed is subscribed to the store's changes. Who is woken looks for itself,
+// so once too often does no harm.
+func (w *waiters) changed(i riposte.Instance) {
+	switch {
+	case i.ID == "":
+		w.wakeAll()
+	case i.Outcome != nil || i.Version == 0: // 0 is another node's
+		w.wake(i.ID)
 	}
+}
+
+func (w *waiters) wake(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for ch := range w.m[i.ID] {
+	for ch := range w.m[id] {
 		close(ch)
 	}
-	delete(w.m, i.ID)
+	delete(w.m, id)
+}
+
+func (w *waiters) wakeAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, channels := range w.m {
+		for ch := range channels {
+			close(ch)
+		}
+	}
+	clear(w.m)
 }

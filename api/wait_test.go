@@ -30,23 +30,38 @@ func TestWaitersWakeWhenTheirInstanceIsDecided(t *testing.T) {
 	other, cancelOther := w.Add("b")
 	cancelThird()
 
-	w.Decided(riposte.Instance{ID: "a"})
+	w.Changed(riposte.Instance{ID: "a", Version: 2})
 	if isClosed(first) {
 		t.Error("woken by a change that decided nothing")
 	}
-	w.Decided(riposte.Instance{ID: "a", Outcome: &riposte.Outcome{}})
+	w.Changed(riposte.Instance{ID: "a", Outcome: &riposte.Outcome{}})
 	if !isClosed(first) || !isClosed(second) {
 		t.Error("not woken by the outcome")
 	}
 	if isClosed(third) || isClosed(other) {
 		t.Error("woken, but had left or waits for another")
 	}
-	w.Decided(riposte.Instance{ID: "a", Outcome: &riposte.Outcome{}}) // must not close twice
+	w.Changed(riposte.Instance{ID: "a", Outcome: &riposte.Outcome{}}) // must not close twice
 	cancelSecond()
 	cancelOther()
 	cancelOther()
 	if w.Len() != 0 {
 		t.Errorf("%d are left", w.Len())
+	}
+}
+
+func TestWaitersWakeWhenAnotherNodeMayHaveDecided(t *testing.T) {
+	var w api.Waiters
+	a, _ := w.Add("a")
+	b, _ := w.Add("b")
+	w.Changed(riposte.Instance{ID: "a"})
+	if !isClosed(a) || isClosed(b) {
+		t.Error("another node's change did not wake who waits for it, and nobody else")
+	}
+	a, _ = w.Add("a")
+	w.Changed(riposte.Instance{})
+	if !isClosed(a) || !isClosed(b) || w.Len() != 0 {
+		t.Error("not woken when something may have been missed")
 	}
 }
 

@@ -15,6 +15,10 @@ import (
 // bound it.
 func (e *Engine) attempt(c riposte.ClaimedInstance, asOf time.Time) {
 	ctx := context.Background()
+	if !e.Store.Now().Before(c.Instance.LeasedUntil) {
+		e.log(slog.LevelWarn, "not attempted: its lease ran out before it began", c)
+		return
+	}
 	result := e.Sender.Send(ctx, c)
 	e.tellBreaker(c, &result.Attempt, asOf)
 	if err := e.saveWithinLease(ctx, c, result); err != nil {
@@ -54,14 +58,20 @@ func (e *Engine) tellBreaker(c riposte.ClaimedInstance, a *riposte.Attempt, asOf
 // else may claim the instance.
 func (e *Engine) saveWithinLease(ctx context.Context, c riposte.ClaimedInstance, r riposte.Result) error {
 	err := e.save(ctx, c, r)
-	if errors.Is(err, riposte.ErrUnavailable) {
+	if mayWork(err) {
 		e.log(slog.LevelWarn, "saving an attempt's result: trying again until its lease runs out", c, slog.Any("error", err))
 	}
-	for errors.Is(err, riposte.ErrUnavailable) && e.Store.Now().Add(storeRetry).Before(c.Instance.LeasedUntil) {
+	for mayWork(err) && e.Store.Now().Add(storeRetry).Before(c.Instance.LeasedUntil) {
 		pause(ctx, nil, storeRetry)
 		err = e.save(ctx, c, r)
 	}
 	return err
+}
+
+// mayWork reports whether to save again: nothing was saved, or nobody knows
+// whether it was, and then the second save does no harm.
+func mayWork(err error) bool {
+	return errors.Is(err, riposte.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // save applies the result to the instance as it was claimed. Where somebody

@@ -122,8 +122,12 @@ func (e *Engine) BreakersOpen() int {
 
 // changed is subscribed to the store: it wakes the loop for what is due before
 // the loop would look by itself, and when the loop is late, because the store's
-// clock has gone faster than its timer.
+// clock has gone faster than its timer; also when it may not have been told.
 func (e *Engine) changed(i riposte.Instance) {
+	if i.ID == "" {
+		e.wakeUp()
+		return
+	}
 	now := e.Store.Now()
 	e.mu.Lock()
 	early := !i.DueAt.IsZero() && i.DueAt.Before(e.next)

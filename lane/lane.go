@@ -11,7 +11,6 @@ import (
 	"container/heap"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/riposte-dev/riposte"
 )
@@ -45,22 +44,6 @@ type Lane struct {
 	Number  int64 // the store's, of the webhook's row
 	Due     Bound // changed by Lanes alone
 	index   int   // in Lanes.queue
-}
-
-// Take claims a new instance before it is stored, as a claim would right after,
-// if the taker has a place and nothing of its webhook waits already. It returns
-// the row to store; where the instance is not taken, that is i.
-func (l *Lane) Take(t riposte.Taker, i riposte.Instance, now time.Time) (row riposte.Instance, taken bool, err error) {
-	if t == nil || l.Due.At <= now.UnixMicro() || !t.Reserve(l.Webhook) {
-		return i, false, nil
-	}
-	row, _, err = i.Due(l.Webhook, now)
-	if err != nil {
-		t.Release(l.Webhook)
-		return i, false, err
-	}
-	row.Version++
-	return row, true, nil
 }
 
 // Lanes holds every webhook, deleted ones with instances included.
@@ -120,6 +103,18 @@ func (ls *Lanes) Written(l *Lane, i riposte.Instance, isNew bool) {
 		ls.Lower(l, i.DueAt.UnixMicro())
 		ls.Expiry.lower(i.ExpiresAt.UnixMicro())
 	}
+}
+
+// Overdue takes notice of a row in l that somebody else has found; it says what
+// is due first, or, with an ExpiresAt, what expires first. It returns false where
+// that was known.
+func (ls *Lanes) Overdue(l *Lane, i riposte.Instance) bool {
+	due, expiry := l.Due, ls.Expiry
+	ls.Lower(l, i.DueAt.UnixMicro())
+	if !i.ExpiresAt.IsZero() {
+		ls.Expiry.lower(i.ExpiresAt.UnixMicro())
+	}
+	return l.Due.At < due.At || ls.Expiry.At < expiry.At
 }
 
 // Forget admits that the truth about l, and about expiries, is in the rows.

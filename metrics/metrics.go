@@ -105,10 +105,8 @@ func (m *Metrics) Committed(ops int, took time.Duration) {
 }
 
 // changed is subscribed to the store. A store tells of each creation and each
-// closing once, because nothing changes a closed instance.
-//
-// A store that several nodes share tells of what others changed, too. Whoever
-// builds one must let these be told apart, or each node counts for all.
+// closing once, because nothing changes a closed instance; of what other nodes
+// did it tells neither version nor state, so each node counts its own.
 func (m *Metrics) changed(i riposte.Instance) {
 	if i.Version == 1 {
 		m.created[i.Source.Kind].Inc()

@@ -32,14 +32,9 @@ const (
 
 // RecordAttempt implements riposte.InstanceStore.
 func (s *Store) RecordAttempt(ctx context.Context, instanceID string, a riposte.Attempt) error {
-	err := s.writer.do(ctx, &op{weight: 1, run: func(t *tx) error {
-		b := &pgx.Batch{}
-		v := saving{instance: riposte.Instance{ID: instanceID}, attempt: &a}
-		if err := queueAttempts(b, insertAttemptsSQL, []*saving{&v}); err != nil {
-			return err
-		}
-		_, err := t.send(b)
-		return err
+	v := saving{instance: riposte.Instance{ID: instanceID}, attempt: &a}
+	err := s.writer.do(ctx, 1, change{run: func(t *tx) error {
+		return queueAttempts(t.write(), insertAttemptsSQL, []*saving{&v})
 	}})
 	if err != nil {
 		return fmt.Errorf("recording an attempt: %w", err)
@@ -82,6 +77,8 @@ func queueAttempts(b *pgx.Batch, query string, savings []*saving) error {
 
 // LoadAttempts implements riposte.InstanceStore.
 func (s *Store) LoadAttempts(ctx context.Context, id string) ([]riposte.Attempt, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	rows, err := s.pool.Query(ctx, loadAttemptsSQL, id)
 	if err != nil {
 		return nil, reading(ctx, "loading attempts", err)

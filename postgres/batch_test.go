@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"testing"
 
-
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/postgres/postgrestest"
 )
@@ -32,15 +31,15 @@ func TestStaleSaveDoesNotSpoilAnother(t *testing.T) {
 
 	begun, free := make(chan struct{}), make(chan struct{})
 	answers := make([]chan error, 3)
-	ask := func(n int, o *op) {
+	ask := func(n, weight int, c change) {
 		answers[n] = make(chan error, 1)
-		go func() { answers[n] <- s.writer.do(context.Background(), o) }()
+		go func() { answers[n] <- s.writer.do(context.Background(), weight, c) }()
 	}
-	ask(0, &op{weight: maxBatchWeight, run: func(*tx) error { close(begun); <-free; return nil }})
+	ask(0, maxBatchWeight, change{run: func(*tx) error { close(begun); <-free; return nil }})
 	<-begun
 	for n, i := range []riposte.Instance{stale, right} {
-		ask(n+1, &op{weight: 1, save: &saving{instance: i}})
-		for len(s.writer.queue) <= n && t.Context().Err() == nil {
+		ask(n+1, 1, change{save: &saving{instance: i}})
+		for s.writer.queue.Len() <= n && t.Context().Err() == nil {
 			runtime.Gosched()
 		}
 	}
@@ -72,13 +71,13 @@ func TestBatchRunsAgainAsIfForTheFirstTime(t *testing.T) {
 	halfWay := errors.New("half way")
 	v := &saving{instance: i}
 	batch := []*op{
-		{ctx: t.Context(), weight: 1, save: v},
-		{ctx: t.Context(), weight: 1, run: func(tx *tx) error { tx.writes++; return halfWay }},
+		{What: change{save: v}},
+		{What: change{run: func(tx *tx) error { tx.writes++; return halfWay }}},
 	}
 	// Nobody else asks the writer for anything.
 	s.writer.commit(batch)
-	if batch[0].err != nil || !errors.Is(batch[1].err, halfWay) {
-		t.Errorf("answered %v and %v", batch[0].err, batch[1].err)
+	if batch[0].Err != nil || !errors.Is(batch[1].Err, halfWay) {
+		t.Errorf("answered %v and %v", batch[0].Err, batch[1].Err)
 	}
 	got, err := s.LoadInstance(t.Context(), i.ID)
 	if err != nil || got.State != riposte.StateFatalError || got.Outcome == nil || v.saved.Outcome.Sequence != got.Outcome.Sequence {

@@ -2,8 +2,8 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -11,22 +11,34 @@ import (
 	"github.com/riposte-dev/riposte/lane"
 )
 
-// What another node has locked is its own: it is skipped.
+// lockedPause is when to look again for rows that another node is busy with.
+const lockedPause = 50 * time.Millisecond
+
+// What another node has locked is its own: it is skipped. Each look begins where
+// nothing earlier is known to be: as long as somebody holds a snapshot, the rows
+// that were there stay in the index, dead, and would be gone through every time.
+// What another node writes below that, a poll finds (watcher.go).
 const (
-	expiredSQL = `WITH o AS (SELECT * FROM open WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-		SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM o JOIN instances i USING (id) LEFT JOIN outcomes r USING (id)`
-	dueSQL = `WITH o AS (SELECT due.* FROM unnest($1::text[], $2::bigint[]) AS l (webhook, take) CROSS JOIN LATERAL
-		(SELECT * FROM open WHERE webhook = l.webhook AND due_at <= $3 ORDER BY due_at LIMIT l.take FOR UPDATE SKIP LOCKED) due)
-		SELECT ` + instanceColumns + `, ` + outcomeColumns + `, i.body, i.payload_at FROM o JOIN instances i USING (id) LEFT JOIN outcomes r USING (id)`
-	firstDueSQL    = `SELECT min(due_at) FROM open WHERE webhook = $1`
-	firstExpirySQL = `SELECT min(expires_at) FROM open`
+	expiredSQL = `WITH o AS (SELECT * FROM open WHERE expires_at >= $1 AND expires_at <= $2 ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+		SELECT ` + instanceColumns + `, ` + outcomeColumns + `, i.body, i.payload_at, w.version FROM o JOIN instances i USING (id)
+		JOIN webhooks w ON w.id = o.webhook LEFT JOIN outcomes r ON r.id = o.id`
+	dueSQL = `WITH o AS (SELECT due.* FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS l (webhook, since, take) CROSS JOIN LATERAL
+		(SELECT * FROM open WHERE webhook = l.webhook AND due_at >= l.since AND due_at <= $4 ORDER BY due_at LIMIT l.take FOR UPDATE SKIP LOCKED) due)
+		SELECT ` + instanceColumns + `, ` + outcomeColumns + `, i.body, i.payload_at, w.version FROM o JOIN instances i USING (id)
+		JOIN webhooks w ON w.id = o.webhook LEFT JOIN outcomes r ON r.id = o.id`
+	firstDueSQL    = `SELECT min(due_at) FROM open WHERE webhook = $1 AND due_at >= $2`
+	firstExpirySQL = `SELECT min(expires_at) FROM open WHERE expires_at >= $1`
 )
 
 // Claim implements riposte.InstanceStore.
 func (s *Store) Claim(ctx context.Context, r riposte.ClaimRequest) (riposte.Claim, error) {
 	var taken riposte.Claim
-	err := s.writer.do(ctx, &op{weight: max(r.Limit, 1), run: func(t *tx) (err error) {
-		taken, err = t.lanes.Claim(&openRows{tx: t, envelopes: map[string]riposte.Envelope{}}, r, s.Now())
+	err := s.writer.do(ctx, max(r.Limit, 1), change{run: func(t *tx) (err error) {
+		rows := &openRows{tx: t, now: s.Now(), envelopes: map[string]riposte.Envelope{}, short: map[*lane.Lane]bool{}}
+		taken, err = t.Lanes.Claim(rows, r, rows.now)
+		if rows.locked && !taken.Next.After(rows.now) {
+			taken.Next = rows.now.Add(lockedPause)
+		}
 		return err
 	}})
 	if err != nil {
@@ -38,71 +50,101 @@ func (s *Store) Claim(ctx context.Context, r riposte.ClaimRequest) (riposte.Clai
 // openRows is lane.Rows.
 type openRows struct {
 	*tx
-	envelopes map[string]riposte.Envelope // of what was due
+	now       time.Time
+	envelopes map[string]riposte.Envelope // of what was found
+	short     map[*lane.Lane]bool         // lanes that had less than was wanted; nil stands for the expiries
+	locked    bool                        // there was less because another node is busy with some
 }
 
+// Expired leaves the bound in doubt, as Due does: what it was known by may be
+// gone, by another node's doing.
 func (r *openRows) Expired(now int64, limit int) ([]riposte.Instance, error) {
-	rows, err := r.pg.Query(r.ctx, expiredSQL, now, limit)
-	if err != nil {
-		return nil, err
-	}
-	return r.known(pgx.CollectRows(rows, scanInstance))
+	since := r.Lanes.Expiry.At
+	r.Lanes.Expiry.Exact = false
+	found, err := r.find(expiredSQL, since, now, limit)
+	r.short[nil] = len(found) < limit
+	return found, err
 }
 
 func (r *openRows) Due(now int64, takes []lane.Take) ([]riposte.Instance, error) {
 	var webhooks []string
-	var limits []int64
+	var since, limits []int64
 	for _, t := range takes {
-		webhooks, limits = append(webhooks, t.Lane.Webhook.ID), append(limits, int64(t.Limit))
+		webhooks, since, limits = append(webhooks, t.Lane.Webhook.ID), append(since, t.Lane.Due.At), append(limits, int64(t.Limit))
+		r.Lanes.Set(t.Lane, lane.Bound{At: t.Lane.Due.At})
 	}
-	rows, err := r.pg.Query(r.ctx, dueSQL, webhooks, limits, now)
-	if err != nil {
-		return nil, err
+	found, err := r.find(dueSQL, webhooks, since, limits, now)
+	of := map[string]int{}
+	for _, i := range found {
+		of[i.WebhookID]++
 	}
-	return r.known(pgx.CollectRows(rows, func(row pgx.CollectableRow) (riposte.Instance, error) {
-		var body []byte
-		var payloadAt int
-		i, err := scanInstanceAnd(row, &body, &payloadAt)
-		r.envelopes[i.ID] = riposte.LoadEnvelope(body, payloadAt)
-		return i, err
-	}))
+	for _, t := range takes {
+		r.short[t.Lane] = of[t.Lane.Webhook.ID] < t.Limit
+	}
+	return found, err
 }
 
-// known sees to it that there are lanes for what was found.
-func (r *openRows) known(found []riposte.Instance, err error) ([]riposte.Instance, error) {
-	for _, i := range found {
+// find returns what a query finds, and sees to it that there are lanes for it,
+// with the webhooks as they are now.
+func (r *openRows) find(query string, args ...any) ([]riposte.Instance, error) {
+	var found []riposte.Instance
+	versions := map[string]int64{}
+	r.queue().Queue(query, args...).Query(func(rows pgx.Rows) (err error) {
+		found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (riposte.Instance, error) {
+			var body []byte
+			var payloadAt int
+			var version int64
+			i, err := scanInstanceAnd(row, &body, &payloadAt, &version)
+			r.envelopes[i.ID] = riposte.LoadEnvelope(body, payloadAt)
+			versions[i.WebhookID] = version
+			return i, err
+		})
+		return err
+	})
+	err := r.send()
+	for id, version := range versions {
 		if err == nil {
-			_, err = r.lane(i.WebhookID)
+			_, err = r.lane(id, version)
 		}
 	}
 	return found, err
 }
 
-func (r *openRows) FirstDue(l *lane.Lane) (int64, error) { return r.first(firstDueSQL, l.Webhook.ID) }
+func (r *openRows) FirstDue(l *lane.Lane) (int64, error) {
+	return r.first(l, firstDueSQL, l.Webhook.ID, l.Due.At)
+}
 
-func (r *openRows) FirstExpiry() (int64, error) { return r.first(firstExpirySQL) }
+func (r *openRows) FirstExpiry() (int64, error) {
+	return r.first(nil, firstExpirySQL, r.Lanes.Expiry.At)
+}
 
-func (r *openRows) first(query string, args ...any) (int64, error) {
-	var at *int64
-	err := r.pg.QueryRow(r.ctx, query, args...).Scan(&at)
+func (r *openRows) first(l *lane.Lane, query string, args ...any) (int64, error) {
+	at := new(int64)
+	r.queue().Queue(query, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&at) })
+	err := r.send()
 	if at == nil {
 		return lane.Never, err
 	}
+	r.locked = r.locked || r.short[l] && *at <= r.now.UnixMicro()
 	return *at, err
 }
 
 func (r *openRows) Save(changes []lane.Change) ([]riposte.Instance, error) {
-	savings := make([]*saving, len(changes))
-	for n, c := range changes {
-		savings[n] = &saving{instance: c.Instance, attempt: c.Lost}
+	saves := &round{}
+	for _, c := range changes {
+		saves.savings = append(saves.savings, &saving{instance: c.Instance, attempt: c.Lost})
 	}
-	errs, err := r.save(savings)
-	if err = errors.Join(append(errs, err)...); err != nil {
+	saves.swap(r.tx)
+	if err := r.send(); err != nil {
 		return nil, err
 	}
-	saved := make([]riposte.Instance, len(savings))
-	for n, v := range savings {
+	if err := saves.settle(r.tx); err != nil {
+		return nil, err
+	}
+	saved := make([]riposte.Instance, len(changes))
+	for n, v := range saves.savings {
 		saved[n] = v.saved
+		r.short[r.Lanes.ByID[v.saved.WebhookID]] = false // what is due there may be this one
 	}
 	return saved, nil
 }

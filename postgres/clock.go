@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -16,7 +17,7 @@ type clock struct {
 	ahead   atomic.Int64 // of what has passed since started, in microseconds since 1970
 }
 
-const clockSQL = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
+const clockSQL = `SELECT ` + databaseTime
 
 func newClock(ctx context.Context, pool *pgxpool.Pool, fixed func() time.Time) (*clock, error) {
 	c := &clock{fixed: fixed, started: time.Now()}
@@ -24,10 +25,12 @@ func newClock(ctx context.Context, pool *pgxpool.Pool, fixed func() time.Time) (
 }
 
 // set asks the database. Its answer counts from the middle of the question.
-func (c *clock) set(ctx context.Context, pool *pgxpool.Pool) error {
+func (c *clock) set(ctx context.Context, db interface {
+	QueryRow(context.Context, string, ...any) pgx.Row
+}) error {
 	asked := time.Since(c.started)
 	var now int64
-	if err := pool.QueryRow(ctx, clockSQL).Scan(&now); err != nil {
+	if err := db.QueryRow(ctx, clockSQL).Scan(&now); err != nil {
 		return err
 	}
 	middle := (asked + time.Since(c.started)) / 2

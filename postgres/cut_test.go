@@ -78,33 +78,18 @@ func (c *cutter) serve(client net.Conn) {
 		return
 	}
 	defer server.Close()
-	var deaf atomic.Bool // the client hears no more
-	go func() {
-		defer client.Close()
-		b := make([]byte, 64<<10)
-		for {
-			n, err := server.Read(b)
-			if err != nil || deaf.Load() {
-				return
-			}
-			if _, err := client.Write(b[:n]); err != nil {
-				return
-			}
-		}
-	}()
+	go io.Copy(server, client)
 	b := make([]byte, 64<<10)
 	for {
-		n, err := client.Read(b)
+		n, err := server.Read(b)
 		if err != nil {
 			return
 		}
-		cut := bytes.Contains(b[:n], []byte("commit\x00")) && c.armed.CompareAndSwap(true, false)
-		deaf.Store(cut)
-		if _, err := server.Write(b[:n]); err != nil {
+		// The server's answer to a COMMIT.
+		if bytes.Contains(b[:n], []byte("COMMIT\x00")) && c.armed.CompareAndSwap(true, false) {
 			return
 		}
-		if cut {
-			io.Copy(io.Discard, client) // until the other direction has closed it
+		if _, err := client.Write(b[:n]); err != nil {
 			return
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -54,6 +55,17 @@ func down(err error) bool {
 	return false
 }
 
+// errSlow ends what takes too long.
+var errSlow = errors.New("the database takes too long")
+
+// readTimeout bounds what is only read, so that a database that hangs is told
+// from one that answers.
+const readTimeout = 10 * time.Second
+
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, readTimeout, errSlow)
+}
+
 // unavailable says that nothing was committed, and keeps the cause for logs.
 func unavailable(cause error) error {
 	return fmt.Errorf("%w: %w", riposte.ErrUnavailable, cause)
@@ -62,10 +74,11 @@ func unavailable(cause error) error {
 // reading names what a reader was doing and says that trying again may help
 // where it may.
 func reading(ctx context.Context, what string, err error) error {
-	if ctx.Err() != nil {
+	slow := context.Cause(ctx) == errSlow
+	if ctx.Err() != nil && !slow {
 		return ctx.Err()
 	}
-	if down(err) || again(err) {
+	if slow || down(err) || again(err) {
 		err = unavailable(err)
 	}
 	return fmt.Errorf("%s: %w", what, err)

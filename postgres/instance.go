@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -28,9 +29,9 @@ const (
 		$9::bigint[], $10::bigint[])`
 	insertLabelsSQL   = `INSERT INTO labels (key, value, id) SELECT * FROM unnest($1::text[], $2::text[], $3::text[])`
 	insertRequestsSQL = `INSERT INTO requests (webhook, request_id, id, fingerprint)
-		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) ON CONFLICT DO NOTHING`
+		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[])`
 
-	liveWebhooksSQL = `SELECT id FROM webhooks WHERE id = ANY($1) AND deleted_at IS NULL`
+	liveWebhooksSQL = `SELECT id, version FROM webhooks WHERE id = ANY($1) AND deleted_at IS NULL`
 	requestedSQL    = `SELECT webhook, request_id, id, fingerprint FROM requests
 		JOIN unnest($1::text[], $2::text[]) AS asked (webhook, request_id) USING (webhook, request_id)`
 
@@ -67,7 +68,7 @@ func (s *Store) CreateInstances(ctx context.Context, records []riposte.NewInstan
 			return nil, fmt.Errorf("creating instances: %w", err)
 		}
 	}
-	if err := s.writer.do(ctx, &op{weight: len(records), create: c}); err != nil {
+	if err := s.writer.do(ctx, len(records), change{create: c}); err != nil {
 		return nil, fmt.Errorf("creating instances: %w", err)
 	}
 	return c.created, nil
@@ -86,7 +87,7 @@ type requested struct {
 // creating is a batch of creations.
 type creating struct {
 	*tx
-	live     map[string]bool // webhooks that take new instances
+	live     map[string]int64 // the versions of webhooks that take new instances; 0 for others
 	requests map[requestKey]requested
 	rows     []riposte.Instance
 	records  []riposte.NewInstanceRecord
@@ -100,32 +101,16 @@ type repetition struct {
 	id string
 }
 
-func (t *tx) createAll(batch []*op) error {
-	c := creating{tx: t, live: map[string]bool{}, requests: map[requestKey]requested{}}
-	if err := c.look(batch); err != nil {
-		return err
-	}
-	for _, o := range batch {
-		if o.create != nil {
-			o.err = c.plan(o.create)
-		}
-	}
-	if err := c.answerRepeated(); err != nil {
-		return err
-	}
-	return c.insert()
-}
-
 // look asks for what the creations depend on.
-func (c *creating) look(batch []*op) error {
+func (c *creating) look(batch []*op) {
 	var webhooks, asked, of []string
 	for _, o := range batch {
-		if o.create == nil {
+		if o.What.create == nil {
 			continue
 		}
-		for _, r := range o.create.records {
+		for _, r := range o.What.create.records {
 			if _, known := c.live[r.Instance.WebhookID]; !known {
-				c.live[r.Instance.WebhookID] = false
+				c.live[r.Instance.WebhookID] = 0
 				webhooks = append(webhooks, r.Instance.WebhookID)
 			}
 			if r.Instance.RequestID != "" {
@@ -133,17 +118,16 @@ func (c *creating) look(batch []*op) error {
 			}
 		}
 	}
-	if len(webhooks) == 0 {
-		return nil
+	if len(webhooks) > 0 {
+		c.queue().Queue(liveWebhooksSQL, webhooks).Query(func(rows pgx.Rows) error {
+			var id string
+			var version int64
+			_, err := pgx.ForEachRow(rows, []any{&id, &version}, func() error { c.live[id] = version; return nil })
+			return err
+		})
 	}
-	b := &pgx.Batch{}
-	b.Queue(liveWebhooksSQL, webhooks).Query(func(rows pgx.Rows) error {
-		var id string
-		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { c.live[id] = true; return nil })
-		return err
-	})
 	if len(asked) > 0 {
-		b.Queue(requestedSQL, of, asked).Query(func(rows pgx.Rows) error {
+		c.queue().Queue(requestedSQL, of, asked).Query(func(rows pgx.Rows) error {
 			var key requestKey
 			var r requested
 			_, err := pgx.ForEachRow(rows, []any{&key.webhook, &key.id, &r.id, &r.fingerprint}, func() error {
@@ -154,12 +138,25 @@ func (c *creating) look(batch []*op) error {
 			return err
 		})
 	}
-	return c.pg.SendBatch(c.ctx, b).Close()
+}
+
+// create decides about the creations and queues what they store.
+func (c *creating) create(batch []*op) error {
+	for _, o := range batch {
+		if o.What.create != nil {
+			o.Err = c.plan(o.What.create)
+		}
+	}
+	if err := c.answerRepeated(); err != nil {
+		return err
+	}
+	c.insert()
+	return nil
 }
 
 // plan decides about all of one creation or refuses it.
 func (c *creating) plan(o *creation) error {
-	rows, repeated, undo, changed, taken := len(c.rows), len(c.repeated), len(c.undo), len(c.changed), len(c.taken)
+	rows, repeated, mark := len(c.rows), len(c.repeated), c.Mark()
 	var keys []requestKey
 	o.created = make([]riposte.Instance, len(o.records))
 	for n, r := range o.records {
@@ -170,8 +167,7 @@ func (c *creating) plan(o *creation) error {
 			}
 			c.rows, c.records, c.labels = c.rows[:rows], c.records[:rows], c.labels[:rows]
 			c.repeated = c.repeated[:repeated]
-			c.forget(changed, undo)
-			c.taken = c.taken[:taken]
+			c.Forget(mark)
 			return atIndex(err, n)
 		}
 		if key.id != "" {
@@ -196,22 +192,23 @@ func (c *creating) planOne(r riposte.NewInstanceRecord, labels *string, created 
 		}
 		return requestKey{}, nil
 	}
-	if !c.live[i.WebhookID] {
+	version := c.live[i.WebhookID]
+	if version == 0 {
 		return requestKey{}, riposte.ErrWebhookNotFound
 	}
-	l, err := c.lane(i.WebhookID)
+	l, err := c.lane(i.WebhookID, version)
 	if err != nil {
 		return requestKey{}, err
 	}
 	i.Version = 1
-	row, err := c.take(l, i, r.Envelope)
+	row, err := c.Take(l, i, r.Envelope, c.store.Now())
 	if err != nil {
 		return requestKey{}, err
 	}
 	*created = i.Stored(1)
 	c.rows, c.records, c.labels = append(c.rows, row), append(c.records, r), append(c.labels, labels)
-	c.written(row, true)
-	c.publish(i, row)
+	c.Written(row, true)
+	c.Created(i, row)
 	c.count("", row.State)
 	if key.id != "" {
 		c.requests[key] = requested{i.ID, i.Fingerprint, created}
@@ -244,35 +241,31 @@ func (c *creating) answerRepeated() error {
 
 // load returns instances by their ids.
 func (t *tx) load(ids []string) (map[string]riposte.Instance, error) {
-	rows, err := t.pg.Query(t.ctx, loadInstancesSQL, ids)
-	if err != nil {
-		return nil, err
-	}
-	all, err := pgx.CollectRows(rows, scanInstance)
-	byID := make(map[string]riposte.Instance, len(all))
-	for _, i := range all {
-		byID[i.ID] = i
-	}
-	return byID, err
+	byID := make(map[string]riposte.Instance, len(ids))
+	t.queue().Queue(loadInstancesSQL, ids).Query(func(rows pgx.Rows) error {
+		all, err := pgx.CollectRows(rows, scanInstance)
+		for _, i := range all {
+			byID[i.ID] = i
+		}
+		return err
+	})
+	return byID, t.send()
 }
 
-func (c *creating) insert() error {
+func (c *creating) insert() {
 	if len(c.rows) == 0 {
-		return nil
+		return
 	}
-	b := &pgx.Batch{}
-	requests := c.queueRequests(b)
+	b := c.write()
+	c.queueRequests(b)
 	c.queueInstances(b)
 	c.queueOpen(b)
 	c.queueLabels(b)
-	affected, err := c.send(b)
-	if err == nil && requests > 0 && affected[0] < int64(requests) {
-		err = errOvertaken
-	}
-	return err
 }
 
-func (c *creating) queueRequests(b *pgx.Batch) (n int) {
+// queueRequests inserts none that another node was faster with: the unique index
+// then fails the batch, which runs again.
+func (c *creating) queueRequests(b *pgx.Batch) {
 	var webhooks, requests, ids []string
 	var fingerprints [][]byte
 	for _, i := range c.rows {
@@ -284,7 +277,6 @@ func (c *creating) queueRequests(b *pgx.Batch) (n int) {
 	if len(ids) > 0 {
 		b.Queue(insertRequestsSQL, webhooks, requests, ids, fingerprints)
 	}
-	return len(ids)
 }
 
 func (c *creating) queueInstances(b *pgx.Batch) {
@@ -346,57 +338,79 @@ type saving struct {
 // SaveInstance implements riposte.InstanceStore.
 func (s *Store) SaveInstance(ctx context.Context, i riposte.Instance, attempt *riposte.Attempt) (riposte.Instance, error) {
 	v := &saving{instance: i, attempt: attempt}
-	if err := s.writer.do(ctx, &op{weight: 1, save: v}); err != nil {
+	if err := s.writer.do(ctx, 1, change{save: v}); err != nil {
 		return riposte.Instance{}, fmt.Errorf("saving an instance: %w", err)
 	}
 	return v.saved, nil
 }
 
-// saveAll saves what a batch asks for, in rounds, because a statement changes a
-// row once: of several saves of one instance each has its turn, as the first may
-// be one that comes too late.
-func (t *tx) saveAll(batch []*op) error {
-	for left := batch; len(left) > 0; {
-		var round, later []*op
-		var savings []*saving
-		seen := map[string]bool{}
-		for _, o := range left {
-			switch {
-			case o.save == nil:
-			case seen[o.save.instance.ID]:
-				later = append(later, o)
-			default:
-				seen[o.save.instance.ID] = true
-				round, savings = append(round, o), append(savings, o.save)
-			}
-		}
-		errs, err := t.save(savings)
-		if err != nil {
-			return err
-		}
-		for n, o := range round {
-			o.err = errs[n]
-		}
-		left = later
-	}
-	return nil
+// round is a part of the saves of a batch, with each instance once: a statement
+// changes a row once, and of several saves of one instance each has its turn, as
+// the first may be one that comes too late.
+type round struct {
+	savings []*saving
+	ops     []*op // of the savings, if they have any
+	swapped map[string]bool
 }
 
-// save swaps the rows that the instances were made from for these, and adds to
-// them what is new. Each error is of one instance.
-func (t *tx) save(savings []*saving) ([]error, error) {
-	if len(savings) == 0 {
-		return nil, nil
+func saveRounds(batch []*op) []*round {
+	var rounds []*round
+	turns := map[string]int{}
+	for _, o := range batch {
+		if o.What.save == nil {
+			continue
+		}
+		n := turns[o.What.save.instance.ID]
+		turns[o.What.save.instance.ID]++
+		if n == len(rounds) {
+			rounds = append(rounds, &round{})
+		}
+		rounds[n].savings, rounds[n].ops = append(rounds[n].savings, o.What.save), append(rounds[n].ops, o)
 	}
-	swapped, err := t.swap(savings)
-	if err != nil {
-		return nil, err
+	return rounds
+}
+
+// swap queues what replaces the rows that the instances were made from.
+func (r *round) swap(t *tx) {
+	r.swapped = make(map[string]bool, len(r.savings))
+	note := func(rows pgx.Rows) error {
+		var id string
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { r.swapped[id] = true; return nil })
+		return err
 	}
-	errs := make([]error, len(savings))
+	var open, closed []riposte.Instance
+	for _, v := range r.savings {
+		if v.instance.State.Closed() {
+			closed = append(closed, v.instance)
+		} else {
+			open = append(open, v.instance)
+		}
+	}
+	if n := len(open); n > 0 {
+		ids, versions, states, attempts := make([]string, n), make([]int64, n), make([]string, n), make([]int64, n)
+		updated, attempted, due, leased := make([]int64, n), make([]*int64, n), make([]int64, n), make([]*int64, n)
+		for k, i := range open {
+			ids[k], versions[k], states[k], attempts[k] = i.ID, i.Version, string(i.State), int64(i.Attempts)
+			updated[k], attempted[k], due[k], leased[k] = i.UpdatedAt.UnixMicro(), micros(i.LastAttemptedAt), i.DueAt.UnixMicro(), micros(i.LeasedUntil)
+		}
+		t.write().Queue(keepOpenSQL, ids, versions, states, attempts, updated, attempted, due, leased).Query(note)
+	}
+	if n := len(closed); n > 0 {
+		ids, versions := make([]string, n), make([]int64, n)
+		for k, i := range closed {
+			ids[k], versions[k] = i.ID, i.Version
+		}
+		t.write().Queue(closeSQL, ids, versions).Query(note)
+	}
+}
+
+// settle takes notice of what was swapped and queues what belongs to it.
+func (r *round) settle(t *tx) error {
+	errs := make([]error, len(r.savings))
 	var won []*saving
 	var lost []string
-	for n, v := range savings {
-		if swapped[v.instance.ID] {
+	for n, v := range r.savings {
+		if r.swapped[v.instance.ID] {
 			v.saved = v.instance // which stays as it is, because a batch may run twice
 			won = append(won, v)
 		} else {
@@ -405,77 +419,43 @@ func (t *tx) save(savings []*saving) ([]error, error) {
 		}
 	}
 	if len(lost) > 0 {
-		if err := t.explain(savings, errs, lost); err != nil {
-			return nil, err
+		if err := t.explain(r.savings, errs, lost); err != nil {
+			return err
 		}
 	}
 	if err := t.saveParts(won); err != nil {
-		return nil, err
+		return err
 	}
 	for _, v := range won {
 		i := v.saved
 		i.Version++
-		if _, err := t.lane(i.WebhookID); err != nil {
-			return nil, err
+		if _, err := t.lane(i.WebhookID, 0); err != nil {
+			return err
 		}
-		t.written(i, false)
+		t.Written(i, false)
 		t.count(i.Steps()[0], i.State)
-		t.changed = append(t.changed, i)
+		t.Changed = append(t.Changed, i)
 		v.saved = i.Stored(i.Version)
 	}
-	return errs, nil
-}
-
-// swap returns the ids of those whose row was the one they were made from.
-func (t *tx) swap(savings []*saving) (map[string]bool, error) {
-	var open, closed []riposte.Instance
-	for _, v := range savings {
-		if v.instance.State.Closed() {
-			closed = append(closed, v.instance)
-		} else {
-			open = append(open, v.instance)
-		}
+	for n, o := range r.ops {
+		o.Err = errs[n]
 	}
-	swapped := map[string]bool{}
-	note := func(rows pgx.Rows) error {
-		var id string
-		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { swapped[id] = true; return nil })
-		return err
+	if r.ops == nil {
+		return errors.Join(errs...)
 	}
-	b := &pgx.Batch{}
-	if n := len(open); n > 0 {
-		ids, versions, states, attempts := make([]string, n), make([]int64, n), make([]string, n), make([]int64, n)
-		updated, attempted, due, leased := make([]int64, n), make([]*int64, n), make([]int64, n), make([]*int64, n)
-		for k, i := range open {
-			ids[k], versions[k], states[k], attempts[k] = i.ID, i.Version, string(i.State), int64(i.Attempts)
-			updated[k], attempted[k], due[k], leased[k] = i.UpdatedAt.UnixMicro(), micros(i.LastAttemptedAt), i.DueAt.UnixMicro(), micros(i.LeasedUntil)
-		}
-		b.Queue(keepOpenSQL, ids, versions, states, attempts, updated, attempted, due, leased).Query(note)
-	}
-	if n := len(closed); n > 0 {
-		ids, versions := make([]string, n), make([]int64, n)
-		for k, i := range closed {
-			ids[k], versions[k] = i.ID, i.Version
-		}
-		b.Queue(closeSQL, ids, versions).Query(note)
-	}
-	t.writes++
-	return swapped, t.pg.SendBatch(t.ctx, b).Close()
+	return nil
 }
 
 // explain says of those who lost which are not there at all.
 func (t *tx) explain(savings []*saving, errs []error, lost []string) error {
-	rows, err := t.pg.Query(t.ctx, existSQL, lost)
-	if err != nil {
-		return err
-	}
-	there, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return err
-	}
 	known := map[string]bool{}
-	for _, id := range there {
-		known[id] = true
+	t.queue().Queue(existSQL, lost).Query(func(rows pgx.Rows) error {
+		var id string
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { known[id] = true; return nil })
+		return err
+	})
+	if err := t.send(); err != nil {
+		return err
 	}
 	for n, v := range savings {
 		if errs[n] != nil && !known[v.instance.ID] {
@@ -485,40 +465,46 @@ func (t *tx) explain(savings []*saving, errs []error, lost []string) error {
 	return nil
 }
 
-// saveParts stores the outcomes and the attempts of what was swapped.
+// saveParts queues the attempts and the outcomes of what was swapped.
 func (t *tx) saveParts(won []*saving) error {
 	if len(won) == 0 {
 		return nil
 	}
-	b := &pgx.Batch{}
-	if err := queueAttempts(b, insertAttemptsSQL, won); err != nil {
+	if err := queueAttempts(t.queue(), insertAttemptsSQL, won); err != nil {
 		return err
 	}
-	queueOutcomes(b, won)
-	if b.Len() == 0 {
-		return nil
-	}
-	t.writes++
-	return t.pg.SendBatch(t.ctx, b).Close()
+	queueOutcomes(t.queue(), won)
+	return nil
 }
 
-// lane returns a webhook's, also of one that another node has made.
-func (t *tx) lane(webhookID string) (*lane.Lane, error) {
-	if l, ok := t.lanes.ByID[webhookID]; ok {
+// lane returns a webhook's, with the webhook at a version or a later one: another
+// node may have made it, or changed it.
+func (t *tx) lane(webhookID string, version int64) (*lane.Lane, error) {
+	l, ok := t.Lanes.ByID[webhookID]
+	if ok && l.Webhook.Version >= version {
 		return l, nil
 	}
-	w, err := scanWebhook(t.pg.QueryRow(t.ctx, loadWebhookSQL, webhookID))
-	if err != nil {
+	var w riposte.Webhook
+	t.queue().Queue(loadWebhookSQL, webhookID).QueryRow(func(r pgx.Row) (err error) {
+		w, err = scanWebhook(r)
+		return err
+	})
+	if err := t.send(); err != nil {
 		return nil, err
 	}
-	l := t.lanes.Add(0, w)
-	t.lanes.Forget(l)
-	t.touched = append(t.touched, w.ID)
+	if ok {
+		l.Webhook = w
+		return l, nil
+	}
+	l = t.Lanes.Add(0, w)
+	t.Lanes.Forget(l)
 	return l, nil
 }
 
 // LoadInstance implements riposte.InstanceStore.
 func (s *Store) LoadInstance(ctx context.Context, id string) (riposte.Instance, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	i, err := scanInstanceAnd(s.pool.QueryRow(ctx, loadInstanceSQL, id))
 	if notFound(err) {
 		return riposte.Instance{}, riposte.ErrInstanceNotFound
@@ -531,6 +517,8 @@ func (s *Store) LoadInstance(ctx context.Context, id string) (riposte.Instance, 
 
 // LoadEnvelope implements riposte.InstanceStore.
 func (s *Store) LoadEnvelope(ctx context.Context, id string) (riposte.Envelope, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	var body []byte
 	var payloadAt int
 	err := s.pool.QueryRow(ctx, loadEnvelopeSQL, id).Scan(&body, &payloadAt)

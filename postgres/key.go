@@ -17,6 +17,8 @@ const (
 
 // CreateKey implements riposte.SecretStore.
 func (s *Store) CreateKey(ctx context.Context, k riposte.Key) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	if _, err := s.pool.Exec(ctx, insertKeySQL, k.Hash, k.ID, k.Name, string(k.Role), micros(k.CreatedAt)); err != nil {
 		return reading(ctx, "creating an API key", err)
 	}
@@ -25,6 +27,8 @@ func (s *Store) CreateKey(ctx context.Context, k riposte.Key) error {
 
 // LoadKey implements riposte.SecretStore.
 func (s *Store) LoadKey(ctx context.Context, hash []byte) (riposte.Key, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	if known, ok := s.keys.Load(string(hash)); ok {
 		return known.(riposte.Key), nil
 	}
@@ -44,6 +48,8 @@ func (s *Store) LoadKey(ctx context.Context, hash []byte) (riposte.Key, error) {
 
 // CountKeys implements riposte.SecretStore.
 func (s *Store) CountKeys(ctx context.Context) (int, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	var n int
 	if err := s.pool.QueryRow(ctx, `SELECT count(*) FROM api_keys`).Scan(&n); err != nil {
 		return 0, reading(ctx, "counting API keys", err)
@@ -59,6 +65,8 @@ const (
 // Secret implements riposte.SecretStore. Of several nodes that create it the
 // first one counts.
 func (s *Store) Secret(ctx context.Context, name string, create func() ([]byte, error)) ([]byte, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	s.secretMu.Lock()
 	defer s.secretMu.Unlock()
 	value, err := s.loadSecret(ctx, name)

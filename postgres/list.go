@@ -34,6 +34,8 @@ func (l *listing) where(condition string, args ...any) {
 // ListInstances implements riposte.InstanceStore. It walks an index in the order
 // of the ids, newest first, until the page is full.
 func (s *Store) ListInstances(ctx context.Context, f riposte.InstanceFilter) ([]riposte.Instance, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	query, args := listQuery(f)
 	rows, err := s.pool.Query(ctx, query, args...)
 	if err != nil {

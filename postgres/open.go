@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -35,11 +37,14 @@ type Options struct {
 
 // Store implements riposte.Store.
 type Store struct {
-	pool   *pgxpool.Pool
-	clock  *clock
-	node   string // names this process among those that share the database
-	writer *writer
-	keys   sync.Map // riposte.Key by hash, once loaded: keys never change
+	pool     *pgxpool.Pool // for reading
+	clock    *clock
+	node     string // names this process among those that share the database
+	writer   *writer
+	watcher  *watcher
+	webhooks webhookLoads
+	keys     sync.Map // riposte.Key by hash, once loaded: keys never change
+	logger   *slog.Logger
 
 	secretMu sync.Mutex
 }
@@ -49,30 +54,54 @@ var _ riposte.Store = (*Store)(nil)
 // Open opens the store in the database that url names, and brings its tables up
 // to date.
 func Open(ctx context.Context, url string, opts Options) (*Store, error) {
-	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
-	}
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("reading the database's URL: %w", err)
 	}
+	connectWell(config.ConnConfig)
 	if err := migrate(ctx, config); err != nil {
 		return nil, fmt.Errorf("bringing the tables up to date: %w", err)
 	}
-	s := &Store{node: riposte.NewID(time.Now())}
+	s := &Store{node: riposte.NewID(time.Now()), logger: opts.Logger}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("connecting to the database: %w", err)
 	}
-	if s.clock, err = newClock(ctx, s.pool, opts.Now); err != nil {
+	if err := s.start(ctx, config.ConnConfig, opts); err != nil {
 		s.pool.Close()
-		return nil, fmt.Errorf("asking the database for its time: %w", err)
-	}
-	if s.writer, err = openWriter(ctx, s, opts); err != nil {
-		s.pool.Close()
-		return nil, fmt.Errorf("opening the writer: %w", err)
+		return nil, err
 	}
 	return s, nil
 }
+
+func (s *Store) start(ctx context.Context, config *pgx.ConnConfig, opts Options) (err error) {
+	if s.clock, err = newClock(ctx, s.pool, opts.Now); err != nil {
+		return fmt.Errorf("asking the database for its time: %w", err)
+	}
+	if s.writer, err = openWriter(ctx, s, config, opts); err != nil {
+		return fmt.Errorf("loading what is due: %w", err)
+	}
+	if err := s.watch(ctx, config); err != nil {
+		s.writer.queue.Close()
+		s.writer.close()
+		return fmt.Errorf("watching the database: %w", err)
+	}
+	return nil
+}
+
+// connectWell sees to it that a server that can't be reached any more is found
+// out soon, also one that has vanished without a word.
+func connectWell(c *pgx.ConnConfig) {
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = 5 * time.Second
+	}
+	setDefault(c.RuntimeParams, "application_name", "riposte")
+	c.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
+}
+
+const schemaKeySQL = `SELECT hashtextextended('riposte ' || current_schema(), 0)`
 
 // migrate lets one node at a time bring the tables up to date. A newer version's
 // tables are left as they are: it runs beside this one.
@@ -85,7 +114,7 @@ func migrate(ctx context.Context, config *pgxpool.Config) error {
 	}
 	// Schemas of one database don't wait for each other.
 	var schema int64
-	if err := db.QueryRowContext(ctx, `SELECT hashtextextended('riposte ' || current_schema(), 0)`).Scan(&schema); err != nil {
+	if err := db.QueryRowContext(ctx, schemaKeySQL).Scan(&schema); err != nil {
 		return err
 	}
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(schema), lock.WithLockTimeout(1, 300))
@@ -111,18 +140,11 @@ func migrate(ctx context.Context, config *pgxpool.Config) error {
 // Now implements riposte.Store.
 func (s *Store) Now() time.Time { return riposte.Time(s.clock.now()) }
 
-const checkSQL = `INSERT INTO checks (node, checked_at) VALUES ($1, $2) ON CONFLICT (node) DO UPDATE SET checked_at = excluded.checked_at`
-
-// Check implements riposte.Store.
-func (s *Store) Check(ctx context.Context) error {
-	if _, err := s.pool.Exec(ctx, checkSQL, s.node, micros(s.Now())); err != nil {
-		return unavailable(err)
-	}
-	return nil
-}
-
 // Close implements riposte.Store.
 func (s *Store) Close() error {
+	s.writer.queue.Close()
+	s.watcher.close() // says what was committed last, and good-bye
+	s.webhooks.running.Wait()
 	s.writer.close()
 	s.pool.Close()
 	return nil

@@ -42,8 +42,8 @@ func (e *ends) add(i riposte.Instance) {
 	e.completed, e.expiries = append(e.completed, micros(i.CompletedAt)), append(e.expiries, micros(i.ExpiresAt))
 }
 
-// queueOutcomes stores each new outcome, which gets its sequence, and each last
-// state.
+// queueOutcomes stores each new outcome, which gets its sequence once this has
+// been sent, and each last state.
 func queueOutcomes(b *pgx.Batch, won []*saving) {
 	queueNewOutcomes(b, won)
 	var ids []string
@@ -65,7 +65,7 @@ func queueNewOutcomes(b *pgx.Batch, won []*saving) {
 	var reasons []*string
 	var decided []int64
 	var e ends
-	of := map[string]*saving{}
+	numbered := map[string]*riposte.Outcome{}
 	for _, v := range won {
 		o := v.instance.Outcome
 		if o == nil || o.Sequence > 0 {
@@ -81,7 +81,8 @@ func queueNewOutcomes(b *pgx.Batch, won []*saving) {
 		comments, reasons, messages = append(comments, []byte(o.Comment)), append(reasons, reason), append(messages, message)
 		decided, documents = append(decided, o.DecidedAt.UnixMicro()), append(documents, o.Document)
 		e.add(v.instance)
-		of[v.instance.ID] = v
+		stored := *o // the caller's stays as it is
+		v.saved.Outcome, numbered[v.instance.ID] = &stored, &stored
 	}
 	if len(ids) == 0 {
 		return
@@ -90,12 +91,7 @@ func queueNewOutcomes(b *pgx.Batch, won []*saving) {
 		e.states, e.attempts, e.versions, e.updated, e.attempted, e.completed, e.expiries).Query(func(rows pgx.Rows) error {
 		var id string
 		var sequence int64
-		_, err := pgx.ForEachRow(rows, []any{&id, &sequence}, func() error {
-			numbered := *of[id].instance.Outcome // the caller's stays as it is
-			numbered.Sequence = sequence
-			of[id].saved.Outcome = &numbered
-			return nil
-		})
+		_, err := pgx.ForEachRow(rows, []any{&id, &sequence}, func() error { numbered[id].Sequence = sequence; return nil })
 		return err
 	})
 }

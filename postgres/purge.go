@@ -31,7 +31,7 @@ func (s *Store) PurgeInstances(ctx context.Context, t time.Time, limit int) (int
 	for {
 		step := min(limit-total, maxPurged)
 		purged := 0
-		err := s.writer.do(ctx, &op{weight: maxPurged, run: func(tx *tx) (err error) {
+		err := s.writer.do(ctx, maxPurged, change{run: func(tx *tx) (err error) {
 			purged, err = tx.purgeStep(t, step)
 			return err
 		}})
@@ -46,48 +46,41 @@ func (s *Store) PurgeInstances(ctx context.Context, t time.Time, limit int) (int
 }
 
 func (t *tx) purgeStep(before time.Time, limit int) (int, error) {
-	rows, err := t.pg.Query(t.ctx, purgeSQL, before.UnixMicro(), max(limit, 0))
-	if err != nil {
-		return 0, err
-	}
-	t.writes++
 	var ids []string
-	var id string
-	var state riposte.State
-	_, err = pgx.ForEachRow(rows, []any{&id, &state}, func() error {
-		ids = append(ids, id)
-		t.count(state, "")
-		return nil
+	t.write().Queue(purgeSQL, before.UnixMicro(), max(limit, 0)).Query(func(rows pgx.Rows) error {
+		var id string
+		var state riposte.State
+		_, err := pgx.ForEachRow(rows, []any{&id, &state}, func() error {
+			ids = append(ids, id)
+			t.count(state, "")
+			return nil
+		})
+		return err
 	})
-	if err != nil {
+	if err := t.send(); err != nil {
 		return 0, err
 	}
 	if len(ids) > 0 {
-		b := &pgx.Batch{}
 		for _, query := range []string{purgeAttemptsSQL, purgeLabelsSQL, purgeRequestsSQL, purgeInstancesSQL} {
-			b.Queue(query, ids)
-		}
-		if _, err := t.send(b); err != nil {
-			return 0, err
+			t.write().Queue(query, ids)
 		}
 	}
 	return len(ids), t.purgeDeletedWebhooks(before)
 }
 
 func (t *tx) purgeDeletedWebhooks(before time.Time) error {
-	rows, err := t.pg.Query(t.ctx, purgeWebhooksSQL, before.UnixMicro())
-	if err != nil {
+	var ids []string
+	t.queue().Queue(purgeWebhooksSQL, before.UnixMicro()).Query(func(rows pgx.Rows) (err error) {
+		ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	if err := t.send(); err != nil {
 		return err
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return err
-	}
-	t.touched = append(t.touched, ids...)
 	for _, id := range ids {
-		if l, ok := t.lanes.ByID[id]; ok {
-			t.lanes.Remove(l)
-			t.undo = append(t.undo, func() { t.lanes.Put(l) })
+		if l, ok := t.Lanes.ByID[id]; ok {
+			t.Lanes.Remove(l)
+			t.Undo(func() { t.Lanes.Put(l) })
 		}
 	}
 	return nil

@@ -10,19 +10,18 @@ import (
 	"github.com/riposte-dev/riposte/lane"
 )
 
-// tx is the writer's open transaction as its ops see it.
+// tx is the writer's open transaction as its ops see it. It begins with the
+// first statement, and as what is written needs no answer, that goes with the
+// next question or with the COMMIT: a round trip costs more than a row.
 type tx struct {
-	ctx     context.Context
-	pg      pgx.Tx
-	store   *Store
-	lanes   *lane.Lanes
-	writes  int                // statements that may have changed something
-	changed []riposte.Instance // to be published after the commit
-	touched []string           // webhooks that ops may have changed
-	taker   riposte.Taker      // nil for none
-	taken   []riposte.ClaimedInstance
-	counts  map[riposte.State]int // changes of how many instances are in each state
-	undo    []func()              // takes back what ops did in memory
+	lane.Work
+	ctx    context.Context
+	writer *writer
+	store  *Store
+	begun  bool
+	later  *pgx.Batch            // what has not been sent yet
+	writes int                   // statements that may have changed something
+	counts map[riposte.State]int // changes of how many instances are in each state
 }
 
 // errOvertaken says that another node was faster, so that the whole batch must
@@ -32,55 +31,108 @@ var errOvertaken = errors.New("another node was faster")
 // errTainted says that an op failed after it had written something.
 var errTainted = errors.New("an op failed half way")
 
+// queue returns the statements to be sent next.
+func (t *tx) queue() *pgx.Batch {
+	if t.later == nil {
+		t.later = &pgx.Batch{}
+	}
+	if !t.begun {
+		t.begun = true
+		t.later.Queue("begin")
+	}
+	return t.later
+}
+
+// write is queue for a statement that may change something.
+func (t *tx) write() *pgx.Batch {
+	t.writes++
+	return t.queue()
+}
+
+// send sends what is queued and returns when all of it has been executed and
+// its answers read.
+func (t *tx) send() error {
+	b := t.later
+	t.later = nil
+	if b == nil {
+		return nil
+	}
+	conn, err := t.writer.connected(t.ctx)
+	if err != nil {
+		return err
+	}
+	return conn.SendBatch(t.ctx, b).Close()
+}
+
 // all runs a batch, what is alike together.
 func (t *tx) all(batch []*op) error {
-	if err := t.createAll(batch); err != nil {
-		return err
+	c := creating{tx: t, live: map[string]int64{}, requests: map[requestKey]requested{}}
+	rounds := saveRounds(batch)
+	c.look(batch)
+	for n, r := range rounds {
+		r.swap(t)
+		if err := t.send(); err != nil {
+			return err
+		}
+		if n == 0 {
+			if err := c.create(batch); err != nil {
+				return err
+			}
+		}
+		if err := r.settle(t); err != nil {
+			return err
+		}
 	}
-	if err := t.saveAll(batch); err != nil {
-		return err
+	if len(rounds) == 0 {
+		if err := t.send(); err != nil {
+			return err
+		}
+		if err := c.create(batch); err != nil {
+			return err
+		}
 	}
+	return t.runAll(batch)
+}
+
+func (t *tx) runAll(batch []*op) error {
 	for _, o := range batch {
-		if o.run == nil {
+		if o.What.run == nil {
 			continue
 		}
-		before, changed, undo := t.writes, len(t.changed), len(t.undo)
-		if o.err = o.run(t); o.err == nil {
+		writes, mark := t.writes, t.Mark()
+		if o.Err = o.What.run(t); o.Err == nil {
 			continue
 		}
-		if t.writes > before || sqlState(o.err) != "" || down(o.err) {
-			return errors.Join(errTainted, o.err)
+		if t.writes > writes || sqlState(o.Err) != "" || down(o.Err) {
+			return errors.Join(errTainted, o.Err)
 		}
-		t.forget(changed, undo)
+		t.Forget(mark)
 	}
 	return nil
 }
 
 // each runs the ops one by one, each in a savepoint.
 func (t *tx) each(batch []*op) error {
-	outer := t.pg
 	for _, o := range batch {
-		changed, undo := len(t.changed), len(t.undo)
-		inner, err := outer.Begin(t.ctx)
-		if err != nil {
-			return err
+		mark := t.Mark()
+		t.queue().Queue("savepoint op")
+		err := t.all([]*op{o})
+		if err == nil && o.Err == nil {
+			t.queue().Queue("release savepoint op")
+			err = t.send()
 		}
-		t.pg = inner
-		err = t.all([]*op{o})
-		t.pg = outer
 		switch {
 		case err != nil && (again(err) || down(err)):
 			return err
 		case err != nil:
-			o.err = cause(err)
+			o.Err = cause(err)
+		case o.Err == nil:
+			continue
 		}
-		if o.err == nil {
-			err = inner.Commit(t.ctx)
-		} else {
-			t.forget(changed, undo)
-			err = inner.Rollback(t.ctx)
-		}
-		if err != nil {
+		t.Forget(mark)
+		t.later = nil
+		t.queue().Queue("rollback to savepoint op")
+		if err := t.send(); err != nil {
 			return err
 		}
 	}
@@ -92,65 +144,57 @@ func cause(err error) error {
 	if e, ok := errors.AsType[*riposte.Error](err); ok {
 		return e
 	}
-	if violatesUnique(err) {
+	switch {
+	case violatesUnique(err):
 		return riposte.ErrConflict
+	case sqlState(err) == "55P03": // somebody else has locked it for too long
+		return unavailable(err)
 	}
 	return err
 }
 
-// forget takes back what is kept in memory; the database does the rest.
-func (t *tx) forget(changed, undo int) {
-	for i := len(t.undo) - 1; i >= undo; i-- {
-		t.undo[i]()
+// commit commits, and finds out whether it did where the server doesn't say.
+func (t *tx) commit() error {
+	if !t.begun {
+		return nil
 	}
-	t.undo = t.undo[:undo]
-	t.changed = t.changed[:changed]
+	if t.writes == 0 {
+		t.queue().Queue("commit")
+		return t.send()
+	}
+	w := t.writer
+	w.batch++
+	t.queueBatch(t.queue(), w.batch)
+	t.later.Queue("commit")
+	err := t.send()
+	if err == nil && w.warned {
+		err = errWarned
+	}
+	if err == nil || !down(err) && err != errWarned {
+		return err
+	}
+	w.disconnect()
+	return w.settle(w.batch, err)
+}
+
+// rollback ends a transaction that has failed.
+func (t *tx) rollback(err error) {
+	conn := t.writer.conn
+	if conn == nil || !t.begun {
+		return
+	}
+	if down(err) || conn.IsClosed() {
+		t.writer.disconnect()
+		return
+	}
+	if _, err := conn.Exec(t.ctx, "rollback"); err != nil {
+		t.writer.disconnect()
+	}
 }
 
 // count takes notice of an instance's step from one state to another; "" is none.
 func (t *tx) count(from, to riposte.State) {
 	t.counts[to]++
 	t.counts[from]--
-	t.undo = append(t.undo, func() { t.counts[to]--; t.counts[from]++ })
-}
-
-// written takes notice of an instance that was stored in this transaction.
-func (t *tx) written(i riposte.Instance, isNew bool) {
-	l := t.lanes.ByID[i.WebhookID]
-	t.undo = append(t.undo, func() { t.lanes.Forget(l) })
-	t.lanes.Written(l, i, isNew)
-}
-
-// send runs several statements in one round trip and returns how many rows each
-// has changed.
-func (t *tx) send(b *pgx.Batch) ([]int64, error) {
-	t.writes++
-	results := t.pg.SendBatch(t.ctx, b)
-	affected := make([]int64, b.Len())
-	for n := range affected {
-		tag, err := results.Exec()
-		if err != nil {
-			return nil, errors.Join(err, results.Close())
-		}
-		affected[n] = tag.RowsAffected()
-	}
-	return affected, results.Close()
-}
-
-const saveCountsSQL = `INSERT INTO counts (node, state, n) SELECT $1, * FROM unnest($2::text[], $3::bigint[])
-	ON CONFLICT (node, state) DO UPDATE SET n = counts.n + excluded.n`
-
-func (t *tx) saveCounts() error {
-	var states []string
-	var changes []int64
-	for _, s := range riposte.States {
-		if n := t.counts[s]; n != 0 {
-			states, changes = append(states, string(s)), append(changes, int64(n))
-		}
-	}
-	if len(states) == 0 {
-		return nil
-	}
-	_, err := t.pg.Exec(t.ctx, saveCountsSQL, t.store.node, states, changes)
-	return err
+	t.Undo(func() { t.counts[to]--; t.counts[from]++ })
 }

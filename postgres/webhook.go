@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/riposte-dev/riposte"
 )
@@ -27,7 +28,7 @@ const (
 
 // SaveWebhook implements riposte.WebhookStore.
 func (s *Store) SaveWebhook(ctx context.Context, w riposte.Webhook) (riposte.Webhook, error) {
-	err := s.writer.do(ctx, &op{weight: 1, run: func(t *tx) error {
+	err := s.writer.do(ctx, 1, change{run: func(t *tx) error {
 		if w.Version == 0 {
 			return t.insertWebhook(w)
 		}
@@ -41,40 +42,39 @@ func (s *Store) SaveWebhook(ctx context.Context, w riposte.Webhook) (riposte.Web
 }
 
 func (t *tx) insertWebhook(w riposte.Webhook) error {
-	t.writes++
-	if _, err := t.pg.Exec(t.ctx, insertWebhookSQL, webhookValues(w)...); err != nil {
+	t.write().Queue(insertWebhookSQL, webhookValues(w)...)
+	if err := t.send(); err != nil {
 		return err
 	}
 	w.Version = 1
-	l := t.lanes.Add(0, w)
-	t.touched = append(t.touched, w.ID)
-	t.undo = append(t.undo, func() { t.lanes.Remove(l) })
+	l := t.Lanes.Add(0, w)
+	t.Undo(func() { t.Lanes.Remove(l) })
 	return nil
 }
 
 func (t *tx) updateWebhook(w riposte.Webhook) error {
-	t.writes++
-	tag, err := t.pg.Exec(t.ctx, updateWebhookSQL, append(webhookValues(w), w.Version)...)
-	if err != nil {
+	updated, exists := false, false
+	t.write().Queue(updateWebhookSQL, append(webhookValues(w), w.Version)...).Exec(func(tag pgconn.CommandTag) error {
+		updated = tag.RowsAffected() > 0
+		return nil
+	})
+	t.queue().Queue(webhookExistsSQL, w.ID).QueryRow(func(r pgx.Row) error { return r.Scan(&exists) })
+	if err := t.send(); err != nil {
 		return err
 	}
-	if tag.RowsAffected() == 0 {
-		var exists bool
-		if err := t.pg.QueryRow(t.ctx, webhookExistsSQL, w.ID).Scan(&exists); err != nil {
-			return err
-		}
-		if !exists {
-			return riposte.ErrWebhookNotFound
-		}
+	switch {
+	case !exists:
+		return riposte.ErrWebhookNotFound
+	case !updated:
 		return riposte.ErrConflict
 	}
-	l, err := t.lane(w.ID)
+	l, err := t.lane(w.ID, 0)
 	if err != nil {
 		return err
 	}
 	before := l.Webhook
-	t.touched = append(t.touched, w.ID)
-	t.undo = append(t.undo, func() { l.Webhook = before })
+	before.Version = 0 // which has it loaded again
+	t.Undo(func() { l.Webhook = before })
 	w.Version++
 	l.Webhook = w
 	return nil
@@ -91,35 +91,11 @@ func webhookValues(w riposte.Webhook) []any {
 // because some letters share one only there.
 func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }
 
-// LoadWebhook implements riposte.WebhookStore.
-func (s *Store) LoadWebhook(ctx context.Context, id string) (riposte.Webhook, error) {
-	if w, ok := s.writer.webhooks.Load(id); ok {
-		return w.(riposte.Webhook), nil
-	}
-	w, err := scanWebhook(s.pool.QueryRow(ctx, loadWebhookSQL, id))
-	if notFound(err) {
-		return riposte.Webhook{}, riposte.ErrWebhookNotFound
-	}
-	if err != nil {
-		return riposte.Webhook{}, reading(ctx, "loading a webhook", err)
-	}
-	return w, nil
-}
-
-// publishWebhooks makes known what was committed of these webhooks.
-func (w *writer) publishWebhooks(ids []string) {
-	for _, id := range ids {
-		if l, ok := w.lanes.ByID[id]; ok {
-			w.webhooks.Store(id, l.Webhook)
-		} else {
-			w.webhooks.Delete(id)
-		}
-	}
-}
-
 // ListWebhooks implements riposte.WebhookStore. It reads along the ids until
 // the page is full; webhooks are few.
 func (s *Store) ListWebhooks(ctx context.Context, f riposte.WebhookFilter) ([]riposte.Webhook, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	query := `SELECT ` + webhookColumns + ` FROM webhooks w WHERE w.deleted_at IS NULL`
 	var args []any
 	arg := func(v any) string {

@@ -88,7 +88,7 @@ func (s *Server) BaseURL() string { return "http://" + s.Addr().String() }
 func (s *Server) WaitFor(ctx context.Context, id string, done func(*ripostev1.Instance) bool) (*ripostev1.Instance, error) {
 	changed := make(chan struct{}, 1)
 	defer s.Subscribe(func(i riposte.Instance) {
-		if i.ID != id {
+		if i.ID != id && i.ID != "" {
 			return
 		}
 		select {

@@ -24,7 +24,7 @@ const (
 func (s *Store) Claim(ctx context.Context, r riposte.ClaimRequest) (riposte.Claim, error) {
 	var taken riposte.Claim
 	err := s.writer.do(ctx, max(r.Limit, 1), func(t *tx) (err error) {
-		taken, err = t.lanes.Claim(openRows{t}, r, s.Now())
+		taken, err = t.Lanes.Claim(openRows{t}, r, s.Now())
 		return err
 	})
 	if err != nil {

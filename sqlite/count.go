@@ -94,13 +94,13 @@ func (c *counts) add(s riposte.State, n int) { c.byState[slices.Index(riposte.St
 // committed adds what t changed. The writer calls it before it answers, so that
 // who was answered finds its change counted.
 func (c *counts) committed(t *tx) {
-	if len(t.changed) == 0 && len(t.purged) == 0 {
+	if len(t.Changed) == 0 && len(t.purged) == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for k := range t.changed {
-		i := &t.changed[k]
+	for k := range t.Changed {
+		i := &t.Changed[k]
 		c.add(i.State, 1)
 		if i.Version > 1 {
 			// The fence held, so the row was in the state that i was loaded with.

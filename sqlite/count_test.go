@@ -160,14 +160,14 @@ func BenchmarkCounting(b *testing.B) {
 	c, t, expiry := newCounts(), &tx{}, time.Now()
 	for range 64 {
 		i := riposte.Instance{State: riposte.StatePending, Version: 1, ExpiresAt: expiry}
-		t.changed = append(t.changed, i)
+		t.Changed = append(t.Changed, i)
 		for version, e := range []riposte.Event{riposte.Claimed{}, riposte.Canceled{}} {
 			next, err := i.Stored(i.Version).Advance(e, expiry.Add(-time.Hour))
 			if err != nil {
 				b.Fatal(err)
 			}
 			i, i.Version = next, int64(version+2)
-			t.changed = append(t.changed, i)
+			t.Changed = append(t.Changed, i)
 		}
 	}
 	b.ReportAllocs()

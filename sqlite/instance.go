@@ -82,7 +82,7 @@ func atIndex(err error, n int) error {
 
 func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, error) {
 	i := r.Instance
-	l, ok := t.lanes.ByID[i.WebhookID]
+	l, ok := t.Lanes.ByID[i.WebhookID]
 	switch {
 	case !ok:
 		return riposte.Instance{}, riposte.ErrWebhookNotFound
@@ -95,7 +95,7 @@ func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, 
 		return before, err
 	}
 	i.Version = 1
-	row, err := t.take(l, i, r.Envelope)
+	row, err := t.Take(l, i, r.Envelope, t.now())
 	if err != nil {
 		return riposte.Instance{}, err
 	}
@@ -111,14 +111,14 @@ func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, 
 		return riposte.Instance{}, err
 	}
 	if !inserted {
-		t.giveBack(row)
+		t.GiveBack(row)
 		return t.createdBefore(l, i)
 	}
 	if err := t.createParts(number, r); err != nil {
 		return riposte.Instance{}, err
 	}
-	t.written(row, true)
-	t.publish(i, row)
+	t.Written(row, true)
+	t.Created(i, row)
 	return i.Stored(1), nil
 }
 
@@ -185,8 +185,8 @@ func (t *tx) save(i riposte.Instance, attempt []any) (riposte.Instance, error) {
 		}
 	}
 	i.Version++
-	t.written(i, false)
-	t.changed = append(t.changed, i)
+	t.Written(i, false)
+	t.Changed = append(t.Changed, i)
 	return i.Stored(i.Version), nil
 }
 

@@ -75,7 +75,7 @@ func hold(t *testing.T, s *Store) (release func()) {
 // queued waits until n ops are in the queue.
 func queued(t *testing.T, s *Store, n int) {
 	t.Helper()
-	for len(s.writer.queue) < n {
+	for s.writer.queue.Len() < n {
 		if t.Context().Err() != nil {
 			t.Fatal("the queue does not fill")
 		}

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 
-	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/lane"
 )
 
@@ -34,13 +33,4 @@ func loadLanes(ctx context.Context, conn *sql.Conn) (*lane.Lanes, error) {
 		}
 	}
 	return ls, rows.Err()
-}
-
-// written takes notice of an instance that was stored in this transaction.
-// What the ops before it wrote to the lane stays written if this one is rolled
-// back, so the undo only admits that the truth is in the rows.
-func (t *tx) written(i riposte.Instance, isNew bool) {
-	l := t.lanes.ByID[i.WebhookID]
-	t.undo = append(t.undo, func() { t.lanes.Forget(l) })
-	t.lanes.Written(l, i, isNew)
 }

@@ -19,7 +19,7 @@ const (
 // number gives an outcome the next sequence.
 func (t *tx) number(o riposte.Outcome) *riposte.Outcome {
 	*t.sequence++
-	t.undo = append(t.undo, func() { *t.sequence-- })
+	t.Undo(func() { *t.sequence-- })
 	o.Sequence = *t.sequence
 	return &o
 }

@@ -80,7 +80,7 @@ func (t *tx) purgeNumbered(numbers []int64) error {
 	}
 	n := len(t.purged)
 	t.purged = append(t.purged, states...)
-	t.undo = append(t.undo, func() { t.purged = t.purged[:n] })
+	t.Undo(func() { t.purged = t.purged[:n] })
 	return nil
 }
 
@@ -96,9 +96,9 @@ func (t *tx) purgeDeletedWebhooks(before time.Time) error {
 	}
 	t.touched = append(t.touched, ids...)
 	for _, id := range ids {
-		l := t.lanes.ByID[id]
-		t.lanes.Remove(l)
-		t.undo = append(t.undo, func() { t.lanes.Put(l) })
+		l := t.Lanes.ByID[id]
+		t.Lanes.Remove(l)
+		t.Undo(func() { t.Lanes.Put(l) })
 	}
 	return nil
 }

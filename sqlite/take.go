@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/riposte-dev/riposte"
-	"github.com/riposte-dev/riposte/lane"
 )
 
 // TakeNew implements riposte.InstanceStore. The writer's goroutine calls the
@@ -19,38 +18,4 @@ func (s *Store) TakeNew(t riposte.Taker) (stop func()) {
 	}
 	set(t)
 	return func() { set(nil) }
-}
-
-// take has a new instance taken, if it can be, and returns the row to store.
-func (t *tx) take(l *lane.Lane, i riposte.Instance, e riposte.Envelope) (riposte.Instance, error) {
-	row, taken, err := l.Take(t.taker, i, riposte.Time(t.now()))
-	if !taken {
-		return row, err
-	}
-	n := len(t.taken)
-	t.undo = append(t.undo, func() {
-		if len(t.taken) > n {
-			t.taken = t.taken[:n]
-			t.taker.Release(l.Webhook)
-		}
-	})
-	t.taken = append(t.taken, riposte.ClaimedInstance{Instance: row.Stored(row.Version), Webhook: l.Webhook, Envelope: e})
-	return row, nil
-}
-
-// giveBack undoes a take, the last one, whose row was not needed.
-func (t *tx) giveBack(row riposte.Instance) {
-	if row.Version > 1 {
-		t.undo[len(t.undo)-1]()
-	}
-}
-
-// publish tells of a new instance and, if it was taken, of its claim. Somebody
-// must look when the row says, so that is what the creation says as well.
-func (t *tx) publish(created, row riposte.Instance) {
-	created.DueAt = row.DueAt
-	t.changed = append(t.changed, created)
-	if row.Version > 1 {
-		t.changed = append(t.changed, row)
-	}
 }

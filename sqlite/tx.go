@@ -15,22 +15,21 @@ import (
 // tx is the writer's open transaction as its ops see it.
 type tx struct {
 	*statements
-	lanes    *lane.Lanes
-	sequence *int64             // the last outcome's
-	writes   int                // statements that may have changed something
-	changed  []riposte.Instance // to be published after the commit
-	touched  []string           // webhooks that ops may have changed
-	taker    riposte.Taker      // nil for none
-	taken    []riposte.ClaimedInstance
+	lane.Work
+	sequence *int64   // the last outcome's
+	writes   int      // statements that may have changed something
+	touched  []string // webhooks that ops may have changed
 	now      func() time.Time
 	purged   []riposte.State // those of the instances that were removed
-	undo     []func()        // takes back what ops did to lanes and to purged
 }
 
 // mark is a point in a transaction to which it can be rolled back.
-type mark struct{ writes, changed, undo int }
+type mark struct {
+	writes int
+	lane.Mark
+}
 
-func (t *tx) mark() mark { return mark{t.writes, len(t.changed), len(t.undo)} }
+func (t *tx) here() mark { return mark{t.writes, t.Mark()} }
 
 // errTainted says that an op failed after it had written something.
 var errTainted = errors.New("an op failed half way")
@@ -38,7 +37,7 @@ var errTainted = errors.New("an op failed half way")
 // bare runs an op as it is. That does for almost every op, because those that
 // fail mostly do so before they write.
 func (t *tx) bare(run func(*tx) error) (opErr, txErr error) {
-	m := t.mark()
+	m := t.here()
 	if opErr = run(t); opErr == nil {
 		return nil, nil
 	}
@@ -55,7 +54,7 @@ func (t *tx) isolated(run func(*tx) error) (opErr, txErr error) {
 	if err := t.control(t.savepoint); err != nil {
 		return nil, err
 	}
-	m := t.mark()
+	m := t.here()
 	if opErr = run(t); opErr != nil {
 		t.forget(m)
 		txErr = t.control(t.rollbackToSavepoint)
@@ -65,11 +64,7 @@ func (t *tx) isolated(run func(*tx) error) (opErr, txErr error) {
 
 // forget takes back what is kept in memory; SQLite does the rest.
 func (t *tx) forget(m mark) {
-	for i := len(t.undo) - 1; i >= m.undo; i-- {
-		t.undo[i]()
-	}
-	t.undo = t.undo[:m.undo]
-	t.changed = t.changed[:m.changed]
+	t.Forget(m.Mark)
 	t.writes = m.writes
 }
 

@@ -50,14 +50,14 @@ func (t *tx) insertWebhookRow(w riposte.Webhook) error {
 		return err
 	}
 	w.Version = 1
-	l := t.lanes.Add(number, w)
+	l := t.Lanes.Add(number, w)
 	t.touched = append(t.touched, w.ID)
-	t.undo = append(t.undo, func() { t.lanes.Remove(l) })
+	t.Undo(func() { t.Lanes.Remove(l) })
 	return nil
 }
 
 func (t *tx) updateWebhookRow(w riposte.Webhook) error {
-	l, ok := t.lanes.ByID[w.ID]
+	l, ok := t.Lanes.ByID[w.ID]
 	if !ok {
 		return riposte.ErrWebhookNotFound
 	}
@@ -70,7 +70,7 @@ func (t *tx) updateWebhookRow(w riposte.Webhook) error {
 	}
 	before := l.Webhook
 	t.touched = append(t.touched, w.ID)
-	t.undo = append(t.undo, func() { l.Webhook = before })
+	t.Undo(func() { l.Webhook = before })
 	w.Version++
 	l.Webhook = w
 	return nil

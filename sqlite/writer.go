@@ -6,42 +6,27 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/groupcommit"
 	"github.com/riposte-dev/riposte/lane"
 	"github.com/riposte-dev/riposte/publish"
 )
 
-const (
-	// maxQueue is how many ops may wait; more wait to get into the queue.
-	maxQueue = 1024
-	// maxBatchWeight bounds how much one commit takes, and with it how long
-	// those who came just after must wait. An op weighs as many instances as
-	// it may write.
-	maxBatchWeight = 512
-)
-
-var errClosed = errors.New("the store is closed")
+// maxBatchWeight bounds how much one commit takes. An op weighs as many
+// instances as it may write.
+const maxBatchWeight = 512
 
 // op is one change that waits for its commit.
-type op struct {
-	ctx    context.Context
-	weight int
-	run    func(*tx) error
-	err    error
-	done   chan error // takes one answer
-}
+type op = groupcommit.Op[func(*tx) error]
 
 // writer owns the connection that writes. Everything below queue belongs to
 // its goroutine alone.
 type writer struct {
-	mu     sync.RWMutex // held for reading while something enters queue
-	closed bool
-	queue  chan *op
+	queue *groupcommit.Queue[func(*tx) error]
 
 	db          *sql.DB
 	conn        *sql.Conn
@@ -57,18 +42,18 @@ type writer struct {
 	now         func() time.Time
 	counts      *counts
 	onCommit    func(ops int, took time.Duration)
-	finished    chan struct{}
+	drained     sync.Once
 	commits     int // since the store was opened; for tests
 }
 
 func openWriter(ctx context.Context, path string, now time.Time, opts Options) (*writer, error) {
-	w := &writer{queue: make(chan *op, maxQueue), now: opts.Now, fatal: opts.Fatal, onCommit: opts.OnCommit, counts: newCounts(), finished: make(chan struct{})}
+	w := &writer{now: opts.Now, fatal: opts.Fatal, onCommit: opts.OnCommit, counts: newCounts()}
 	if err := w.connect(ctx, path, now); err != nil {
 		return nil, errors.Join(err, w.disconnect())
 	}
 	w.publisher = publish.New()
 	w.checkpoints = newCheckpointer(path, opts)
-	go w.work()
+	w.queue = groupcommit.New(groupcommit.Options[func(*tx) error]{Commit: w.commit, MaxWeight: maxBatchWeight})
 	return w, nil
 }
 
@@ -116,71 +101,14 @@ func releaseLeases(ctx context.Context, conn *sql.Conn, now time.Time) error {
 // committed, or with run's error. When ctx ends first, run is not executed if
 // it had not begun.
 func (w *writer) do(ctx context.Context, weight int, run func(*tx) error) error {
-	o := &op{ctx: ctx, weight: weight, run: run, done: make(chan error, 1)}
-	if err := w.enqueue(o); err != nil {
-		return err
-	}
-	select {
-	case err := <-o.done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (w *writer) enqueue(o *op) error {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	if w.closed {
-		return unavailable(errClosed)
-	}
-	select {
-	case w.queue <- o:
-		return nil
-	case <-o.ctx.Done():
-		return o.ctx.Err()
-	}
-}
-
-// work is the writer's goroutine.
-func (w *writer) work() {
-	defer close(w.finished)
-	var batch []*op
-	for o := range w.queue {
-		// Whoever is about to ask shares the commit; an idle machine loses nothing.
-		runtime.Gosched()
-		batch = w.gather(append(batch[:0], o))
-		w.publisher.Publish(w.commit(batch))
-		for _, o := range batch {
-			o.done <- o.err
-		}
-		clear(batch)
-	}
-}
-
-// gather adds what has queued up meanwhile.
-func (w *writer) gather(batch []*op) []*op {
-	weight := batch[0].weight
-	for weight < maxBatchWeight {
-		select {
-		case o, ok := <-w.queue:
-			if !ok {
-				return batch
-			}
-			batch = append(batch, o)
-			weight += o.weight
-		default:
-			return batch
-		}
-	}
-	return batch
+	return w.queue.Do(ctx, weight, run)
 }
 
 // commit runs a batch in one transaction, leaves each op's answer in it, and
-// returns the instances that changed. The second time around, if there is one,
-// each op has a savepoint.
-func (w *writer) commit(batch []*op) []riposte.Instance {
-	t := &tx{statements: &w.stmts, lanes: w.lanes, sequence: &w.sequence, taker: w.taker, now: w.now}
+// tells of what changed. The second time around, if there is one, each op has a
+// savepoint.
+func (w *writer) commit(batch []*op) {
+	t := &tx{statements: &w.stmts, Work: lane.Work{Lanes: w.lanes, Taker: w.taker}, sequence: &w.sequence, now: w.now}
 	err := w.transact(t, batch, t.bare)
 	if errors.Is(err, errTainted) {
 		t.forget(mark{})
@@ -190,17 +118,15 @@ func (w *writer) commit(batch []*op) []riposte.Instance {
 		w.commits++
 		w.counts.committed(t)
 		w.publishWebhooks(t.touched)
-		for _, c := range t.taken {
-			t.taker.Take(c)
-		}
+		t.Committed()
 		w.checkpoints.committed(w.conn)
-		return t.changed
+		w.publisher.Publish(t.Changed)
+		return
 	}
 	t.forget(mark{})
 	for _, o := range batch {
-		o.err = err
+		o.Err = err
 	}
-	return nil
 }
 
 // transact returns an error if the whole batch came to nothing.
@@ -238,33 +164,25 @@ func (w *writer) transact(t *tx, batch []*op, run func(func(*tx) error) (opErr, 
 // runOp leaves o's answer in it, and returns an error if that ends the whole
 // transaction.
 func (w *writer) runOp(o *op, run func(func(*tx) error) (opErr, txErr error)) error {
-	if o.err = o.ctx.Err(); o.err != nil {
-		return nil
-	}
 	var txErr error
-	o.err, txErr = run(o.run)
+	o.Err, txErr = run(o.What)
 	switch {
-	case dooms(o.err):
-		return unavailable(o.err)
+	case dooms(o.Err):
+		return unavailable(o.Err)
 	case txErr != nil && !errors.Is(txErr, errTainted):
 		return unavailable(txErr)
 	}
 	return txErr
 }
 
-// drain lets nothing more in and waits for what is under way.
+// drain lets nothing more in and waits for what is under way. It may be called
+// again.
 func (w *writer) drain() {
-	w.mu.Lock()
-	already := w.closed
-	w.closed = true
-	w.mu.Unlock()
-	if already {
-		return
-	}
-	close(w.queue)
-	<-w.finished
-	w.publisher.Close()
-	w.checkpoints.close()
+	w.drained.Do(func() {
+		w.queue.Close()
+		w.publisher.Close()
+		w.checkpoints.close()
+	})
 }
 
 // close folds the log into the database and disconnects.

@@ -158,17 +158,32 @@ CREATE TABLE secrets (
     value bytea NOT NULL
 );
 
--- How many instances each node has brought into each state, less those that it
--- brought out of it; the sum is how many there are.
-CREATE TABLE counts (
-    node  text   NOT NULL,
-    state text   NOT NULL,
-    n     bigint NOT NULL,
-    PRIMARY KEY (node, state)
-);
+-- A row per process that is or was a node, with how many instances it has
+-- brought into each state, less those that it brought out of it.
+CREATE TABLE nodes (
+    id               text COLLATE "C" PRIMARY KEY,
+    seen_at          bigint NOT NULL,
+    pending          bigint NOT NULL DEFAULT 0,
+    running          bigint NOT NULL DEFAULT 0,
+    error            bigint NOT NULL DEFAULT 0,
+    waiting_callback bigint NOT NULL DEFAULT 0,
+    process_response bigint NOT NULL DEFAULT 0,
+    success          bigint NOT NULL DEFAULT 0,
+    fatal_error      bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
 
--- A row per node that Check writes, so that it learns what a commit would.
-CREATE TABLE checks (
-    node       text   PRIMARY KEY,
-    checked_at bigint NOT NULL
+-- A row per transaction of a node, with what it changed of these counts; now and
+-- then they are added to the node's own. Updating that with every transaction
+-- would leave a chain of dead rows to walk as long as somebody holds a snapshot.
+CREATE TABLE batches (
+    node             text   COLLATE "C" NOT NULL,
+    batch            bigint NOT NULL,
+    pending          bigint NOT NULL DEFAULT 0,
+    running          bigint NOT NULL DEFAULT 0,
+    error            bigint NOT NULL DEFAULT 0,
+    waiting_callback bigint NOT NULL DEFAULT 0,
+    process_response bigint NOT NULL DEFAULT 0,
+    success          bigint NOT NULL DEFAULT 0,
+    fatal_error      bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (node, batch)
 );
