@@ -114,7 +114,7 @@ func (ls *Lanes) Overdue(l *Lane, i riposte.Instance) bool {
 	if !i.ExpiresAt.IsZero() {
 		ls.Expiry.lower(i.ExpiresAt.UnixMicro())
 	}
-	return l.Due.At < due.At || ls.Expiry.At < expiry.At
+	return due.At == Unknown || l.Due.At < due.At || ls.Expiry.At < expiry.At
 }
 
 // Forget admits that the truth about l, and about expiries, is in the rows.

@@ -47,6 +47,7 @@ type Store struct {
 	logger   *slog.Logger
 
 	secretMu sync.Mutex
+	closing  sync.Once
 }
 
 var _ riposte.Store = (*Store)(nil)
@@ -142,10 +143,12 @@ func (s *Store) Now() time.Time { return riposte.Time(s.clock.now()) }
 
 // Close implements riposte.Store.
 func (s *Store) Close() error {
-	s.writer.queue.Close()
-	s.watcher.close() // says what was committed last, and good-bye
-	s.webhooks.running.Wait()
-	s.writer.close()
-	s.pool.Close()
+	s.closing.Do(func() {
+		s.writer.queue.Close()
+		s.watcher.close() // says what was committed last, and good-bye
+		s.webhooks.running.Wait()
+		s.writer.close()
+		s.pool.Close()
+	})
 	return nil
 }
