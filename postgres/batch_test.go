@@ -88,25 +88,10 @@ func TestBatchRunsAgainAsIfForTheFirstTime(t *testing.T) {
 // pendingAndRunning is one instance before its claim and after.
 func pendingAndRunning(t *testing.T, s *Store) (pending, running riposte.Instance) {
 	t.Helper()
-	w, err := riposte.NewWebhook("webhook", "", "https://receiver.example/hook", 0, func(string) (string, error) { return "receiver.example", nil }, s.Now())
-	if err == nil {
-		w, err = s.SaveWebhook(t.Context(), w)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	i, e, err := riposte.NewInstance(w, riposte.InstanceRequest{Source: riposte.Source{Kind: riposte.SourceApprovalStep, TicketID: "t"}, Payload: []byte(`{}`)},
-		func(id string) string { return "https://riposte.example/callback/" + id }, s.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	created, err := s.CreateInstances(t.Context(), []riposte.NewInstanceRecord{{Instance: i, Envelope: e}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	pending = createWith(t, s, saveWebhook(t, s), riposte.InstanceRequest{Source: riposte.Source{Kind: riposte.SourceTest}})
 	c, err := s.Claim(t.Context(), riposte.ClaimRequest{Limit: 1})
 	if err != nil || len(c.Attempts) != 1 {
 		t.Fatalf("claimed %d (%v)", len(c.Attempts), err)
 	}
-	return created[0], c.Attempts[0].Instance
+	return pending, c.Attempts[0].Instance
 }

@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -25,9 +24,7 @@ func newClock(ctx context.Context, pool *pgxpool.Pool, fixed func() time.Time) (
 }
 
 // set asks the database. Its answer counts from the middle of the question.
-func (c *clock) set(ctx context.Context, db interface {
-	QueryRow(context.Context, string, ...any) pgx.Row
-}) error {
+func (c *clock) set(ctx context.Context, db queryer) error {
 	asked := time.Since(c.started)
 	var now int64
 	if err := db.QueryRow(ctx, clockSQL).Scan(&now); err != nil {
@@ -42,5 +39,10 @@ func (c *clock) now() time.Time {
 	if c.fixed != nil {
 		return c.fixed()
 	}
+	return c.database()
+}
+
+// database is the database's time whatever the store's clock is.
+func (c *clock) database() time.Time {
 	return time.UnixMicro(c.ahead.Load() + time.Since(c.started).Microseconds()).UTC()
 }

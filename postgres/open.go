@@ -47,6 +47,8 @@ type Store struct {
 	logger   *slog.Logger
 
 	secretMu sync.Mutex
+	dayMu    sync.Mutex // held by who changes partitions
+	lastDay  day        // that has partitions
 	closing  sync.Once
 }
 
@@ -80,6 +82,10 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 func (s *Store) start(ctx context.Context, config *pgx.ConnConfig, opts Options) (err error) {
 	if s.clock, err = newClock(ctx, s.pool, opts.Now); err != nil {
 		return fmt.Errorf("asking the database for its time: %w", err)
+	}
+	// Where nothing is yet, today gets its own, too; the rest can wait.
+	if err := s.makeDays(ctx, s.clock.database(), 0); err != nil {
+		return fmt.Errorf("making partitions: %w", err)
 	}
 	if s.writer, err = openWriter(ctx, s, config, opts); err != nil {
 		return fmt.Errorf("loading what is due: %w", err)

@@ -14,19 +14,43 @@ import (
 // not hold up the others that wait for the same commit.
 const maxPurged = 100
 
+// Row by row goes only what no day's partitions have taken.
 const (
-	purgeSQL = `DELETE FROM outcomes WHERE id IN (SELECT id FROM outcomes WHERE state IS NOT NULL AND expires_at < $1
+	purgeSQL = `DELETE FROM outcomes_default WHERE id IN (SELECT id FROM outcomes_default WHERE state IS NOT NULL AND expires_at < $1
 		ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id, state`
-	purgeAttemptsSQL  = `DELETE FROM attempts WHERE id = ANY($1)`
-	purgeLabelsSQL    = `DELETE FROM labels WHERE id = ANY($1)`
+	purgeAttemptsSQL  = `DELETE FROM attempts_default WHERE id = ANY($1)`
+	purgeLabelsSQL    = `DELETE FROM labels_default WHERE id = ANY($1)`
 	purgeRequestsSQL  = `DELETE FROM requests WHERE id = ANY($1)`
-	purgeInstancesSQL = `DELETE FROM instances WHERE id = ANY($1)`
+	purgeInstancesSQL = `DELETE FROM instances_default WHERE id = ANY($1)`
 	purgeWebhooksSQL  = `DELETE FROM webhooks w WHERE deleted_at < $1 AND NOT EXISTS (SELECT 1 FROM instances WHERE webhook = w.id) RETURNING id`
+	// foldNodesSQL adds up the nodes of which nothing was seen for a day.
+	foldNodesSQL = `WITH gone AS (DELETE FROM nodes WHERE id <> 'gone' AND seen_at < ` + databaseTime + ` - 86400000000 RETURNING id, ` + countColumns + `),
+		folded AS (DELETE FROM batches WHERE node IN (SELECT id FROM gone) RETURNING ` + countColumns + `)
+		INSERT INTO nodes (id, seen_at, %[1]s) SELECT 'gone', 0, %[2]s FROM (SELECT %[1]s FROM gone UNION ALL SELECT %[1]s FROM folded) c
+		ON CONFLICT (id) DO UPDATE SET %[3]s`
 )
 
-// PurgeInstances implements riposte.InstanceStore. It also removes webhooks
-// that were deleted before t and have no instance left.
+// PurgeInstances implements riposte.InstanceStore: what a day's partitions have
+// goes as a whole, once all of it has expired, and is more than limit then. It
+// also removes webhooks that were deleted before t and have no instance left.
 func (s *Store) PurgeInstances(ctx context.Context, t time.Time, limit int) (int, error) {
+	s.dayMu.Lock()
+	defer s.dayMu.Unlock()
+	if err := s.makeDays(ctx, s.clock.database(), daysAhead); err != nil {
+		return 0, reading(ctx, "making partitions", err)
+	}
+	if _, err := s.pool.Exec(ctx, fmt.Sprintf(foldNodesSQL, countColumns, sums, added)); err != nil {
+		return 0, reading(ctx, "adding up nodes that are gone", err)
+	}
+	dropped, err := s.dropDays(ctx, t)
+	if err != nil {
+		return dropped, reading(ctx, "dropping partitions", err)
+	}
+	purged, err := s.purgeRows(ctx, t, limit)
+	return dropped + purged, err
+}
+
+func (s *Store) purgeRows(ctx context.Context, t time.Time, limit int) (int, error) {
 	total := 0
 	for {
 		step := min(limit-total, maxPurged)

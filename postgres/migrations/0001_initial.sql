@@ -141,8 +141,9 @@ CREATE TABLE labels (
     value text COLLATE "C" NOT NULL,
     id    text COLLATE "C" NOT NULL,
     PRIMARY KEY (key, value, id)
-);
+) PARTITION BY RANGE (id);
 
+CREATE TABLE labels_default PARTITION OF labels DEFAULT;
 CREATE INDEX labels_by_id ON labels (id);
 
 CREATE TABLE api_keys (

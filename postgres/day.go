@@ -1,0 +1,240 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/riposte-dev/riposte"
+)
+
+// daysAhead is how many days have their partitions before they come.
+const daysAhead = 7
+
+// dayTables are partitioned by the day that an id begins with. An instance's rows
+// are all in the partitions of one day, or all in the default ones.
+var dayTables = []string{"instances", "outcomes", "attempts", "labels"}
+
+// day is the first moment of a day in UTC.
+type day struct{ time.Time }
+
+func dayOf(t time.Time) day { return day{t.UTC().Truncate(24 * time.Hour)} }
+
+func (d day) next() day { return day{d.AddDate(0, 0, 1)} }
+
+// first and end are a range of ids, end not included.
+func (d day) first() string { return riposte.LeastID(d.Time) }
+func (d day) end() string   { return riposte.LeastID(d.next().Time) }
+
+func (d day) table(parent string) string { return parent + "_" + d.Format("20060102") }
+
+const (
+	// A lock that is not given at once is asked for again later: whoever comes
+	// after it would wait, too.
+	shortLockSQL = `SET LOCAL lock_timeout = '300ms'`
+	// tidyLockSQL lets one node at a time change partitions.
+	tidyLockSQL = `SELECT pg_try_advisory_xact_lock(hashtextextended('riposte days ' || current_schema(), 0))`
+	daysSQL     = `SELECT right(c.relname, 8) FROM pg_inherits p JOIN pg_class c ON c.oid = p.inhrelid
+		WHERE p.inhparent = 'instances'::regclass AND c.relname ~ '^instances_[0-9]{8}$' ORDER BY 1`
+	strayedSQL      = `SELECT EXISTS (SELECT 1 FROM instances_default WHERE id >= $1 AND id < $2)`
+	dayOpenSQL      = `SELECT EXISTS (SELECT 1 FROM open WHERE id >= $1 AND id < $2)`
+	dayYoungSQL     = `SELECT EXISTS (SELECT 1 FROM %s WHERE expires_at >= $1 AND state IS NOT NULL)`
+	dayCountSQL     = `SELECT state, count(*) FROM %s GROUP BY state`
+	dropRequestsSQL = `DELETE FROM requests WHERE ctid IN (SELECT ctid FROM requests WHERE id >= $1 AND id < $2 LIMIT 5000)`
+	uncountSQL      = `INSERT INTO nodes (id, seen_at, success, fatal_error) VALUES ($1, ` + databaseTime + `, -$2::bigint, -$3::bigint)
+		ON CONFLICT (id) DO UPDATE SET success = nodes.success + excluded.success, fatal_error = nodes.fatal_error + excluded.fatal_error`
+)
+
+// tidy runs f in a transaction of its own, unless another node is at it.
+func (s *Store) tidy(ctx context.Context, f func(pgx.Tx) error) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, shortLockSQL); err != nil {
+			return err
+		}
+		var alone bool
+		if err := tx.QueryRow(ctx, tidyLockSQL).Scan(&alone); err != nil || !alone {
+			return err
+		}
+		return f(tx)
+	})
+	if sqlState(err) == "55P03" {
+		return nil // somebody reads; another time
+	}
+	return err
+}
+
+// makeDays makes the partitions of today and so many days to come, where they are
+// missing. A day of which instances are there already stays in the default
+// partitions.
+func (s *Store) makeDays(ctx context.Context, now time.Time, ahead int) error {
+	last := day{dayOf(now).AddDate(0, 0, ahead)}
+	if !s.lastDay.Before(last.Time) {
+		return nil
+	}
+	return s.tidy(ctx, func(tx pgx.Tx) error {
+		there, err := days(ctx, tx)
+		if err != nil {
+			return err
+		}
+		known := map[day]bool{}
+		for _, d := range there {
+			known[d] = true
+		}
+		for d := dayOf(now); !d.After(last.Time); d = d.next() {
+			if known[d] {
+				continue
+			}
+			if err := makeDay(ctx, tx, d); err != nil {
+				return err
+			}
+		}
+		s.lastDay = last
+		return nil
+	})
+}
+
+func days(ctx context.Context, tx pgx.Tx) ([]day, error) {
+	rows, err := tx.Query(ctx, daysSQL)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (day, error) {
+		var name string
+		if err := r.Scan(&name); err != nil {
+			return day{}, err
+		}
+		t, err := time.Parse("20060102", name)
+		return day{t}, err
+	})
+}
+
+// makeDay attaches tables of its own, because a partition that is created as one
+// locks out everybody who reads the others.
+func makeDay(ctx context.Context, tx pgx.Tx, d day) error {
+	var strayed bool
+	if err := tx.QueryRow(ctx, strayedSQL, d.first(), d.end()).Scan(&strayed); err != nil || strayed {
+		return err
+	}
+	for _, parent := range dayTables {
+		for _, query := range []string{
+			fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING ALL)`, d.table(parent), parent),
+			fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')`, parent, d.table(parent), d.first(), d.end()),
+		} {
+			if _, err := tx.Exec(ctx, query); err != nil {
+				return fmt.Errorf("making the partition %s: %w", d.table(parent), err)
+			}
+		}
+	}
+	return nil
+}
+
+// dropDays drops the days of which all has expired before t and is closed, and
+// returns how many instances they had.
+func (s *Store) dropDays(ctx context.Context, t time.Time) (int, error) {
+	var old []day
+	err := s.tidy(ctx, func(tx pgx.Tx) (err error) {
+		old, err = days(ctx, tx)
+		return err
+	})
+	total := 0
+	for _, d := range old {
+		if err != nil || !d.next().Before(t) {
+			break
+		}
+		var n int
+		n, err = s.dropDay(ctx, d, t)
+		total += n
+	}
+	return total, err
+}
+
+func (s *Store) dropDay(ctx context.Context, d day, t time.Time) (int, error) {
+	ended, err := dayEnded(ctx, s.pool, d, t)
+	if err != nil || !ended {
+		return 0, err
+	}
+	success, failed, err := s.countDay(ctx, d)
+	if err != nil {
+		return 0, err
+	}
+	// They have a table of their own, because a day can't say whether a requestId
+	// was used on another.
+	for deleted := int64(5000); deleted == 5000; {
+		tag, err := s.pool.Exec(ctx, dropRequestsSQL, d.first(), d.end())
+		if err != nil {
+			return 0, err
+		}
+		deleted = tag.RowsAffected()
+	}
+	dropped := false
+	err = s.tidy(ctx, func(tx pgx.Tx) error {
+		for _, parent := range dayTables {
+			if _, err := tx.Exec(ctx, fmt.Sprintf(`ALTER TABLE %s DETACH PARTITION %s`, parent, d.table(parent))); err != nil {
+				return err
+			}
+		}
+		// Now that nobody can write to it any more.
+		ended, err := dayEnded(ctx, tx, d, t)
+		if err != nil {
+			return err
+		}
+		if !ended {
+			return errStillOpen
+		}
+		for _, parent := range dayTables {
+			if _, err := tx.Exec(ctx, `DROP TABLE `+d.table(parent)); err != nil {
+				return err
+			}
+		}
+		dropped = true
+		_, err = tx.Exec(ctx, uncountSQL, s.node, success, failed)
+		return err
+	})
+	switch {
+	case errors.Is(err, errStillOpen):
+		return 0, nil
+	case err != nil || !dropped:
+		return 0, err
+	}
+	s.logger.Info("dropped a day's history", "day", d.Format(time.DateOnly), "instances", success+failed)
+	return success + failed, nil
+}
+
+var errStillOpen = errors.New("something in it is open")
+
+// dayEnded reports whether all of a day's instances are closed and have expired
+// before t.
+func dayEnded(ctx context.Context, db queryer, d day, t time.Time) (bool, error) {
+	var open, young bool
+	if err := db.QueryRow(ctx, dayOpenSQL, d.first(), d.end()).Scan(&open); err != nil || open {
+		return false, err
+	}
+	err := db.QueryRow(ctx, fmt.Sprintf(dayYoungSQL, d.table("outcomes")), t.UnixMicro()).Scan(&young)
+	return err == nil && !young, err
+}
+
+func (s *Store) countDay(ctx context.Context, d day) (success, failed int, err error) {
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(dayCountSQL, d.table("outcomes")))
+	if err != nil {
+		return 0, 0, err
+	}
+	var state riposte.State
+	var n int
+	_, err = pgx.ForEachRow(rows, []any{&state, &n}, func() error {
+		if state == riposte.StateSuccess {
+			success = n
+		} else {
+			failed = n
+		}
+		return nil
+	})
+	return success, failed, err
+}
+
+// queryer is a pool, a connection or a transaction.
+type queryer interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
