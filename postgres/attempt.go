@@ -15,13 +15,18 @@ const attemptColumns = `number, started_at, duration, dns, connect, tls, first_b
 	error_message, remote_address, response_headers, body_cut, response_body`
 
 const (
-	// insertAttemptsSQL adds nothing where the instance is gone, and replaces
-	// only a record that says that nobody knows what came of the attempt.
-	insertAttemptsSQL = `INSERT INTO attempts (id, ` + attemptColumns + `)
+	// insertAttemptsSQL replaces only a record that says that nobody knows what
+	// came of the attempt.
+	insertAttemptsSQL = attemptsFrom + replaceUnknown
+	// recordAttemptsSQL is for one of an instance that may be gone; then it adds
+	// nothing.
+	recordAttemptsSQL = attemptsFrom + ` WHERE EXISTS (SELECT 1 FROM instances i WHERE i.id = s.id AND i.id = ANY($1))` + replaceUnknown
+
+	attemptsFrom = `INSERT INTO attempts (id, ` + attemptColumns + `)
 		SELECT s.* FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
 		$9::bigint[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[], $15::boolean[], $16::bytea[])
-		AS s (id, ` + attemptColumns + `) JOIN instances USING (id)
-		ON CONFLICT (id, number) DO UPDATE SET started_at = excluded.started_at, duration = excluded.duration,
+		AS s (id, ` + attemptColumns + `)`
+	replaceUnknown = ` ON CONFLICT (id, number) DO UPDATE SET started_at = excluded.started_at, duration = excluded.duration,
 		dns = excluded.dns, connect = excluded.connect, tls = excluded.tls, first_byte = excluded.first_byte,
 		status_code = excluded.status_code, error_phase = excluded.error_phase, error_reason = excluded.error_reason,
 		error_message = excluded.error_message, remote_address = excluded.remote_address,
@@ -34,7 +39,7 @@ const (
 func (s *Store) RecordAttempt(ctx context.Context, instanceID string, a riposte.Attempt) error {
 	v := saving{instance: riposte.Instance{ID: instanceID}, attempt: &a}
 	err := s.writer.do(ctx, 1, change{run: func(t *tx) error {
-		return queueAttempts(t.write(), insertAttemptsSQL, []*saving{&v})
+		return queueAttempts(t.write(), recordAttemptsSQL, []*saving{&v})
 	}})
 	if err != nil {
 		return fmt.Errorf("recording an attempt: %w", err)

@@ -19,13 +19,11 @@ const lockedPause = 50 * time.Millisecond
 // that were there stay in the index, dead, and would be gone through every time.
 // What another node writes below that, a poll finds (watcher.go).
 const (
-	expiredSQL = `WITH o AS (SELECT * FROM open WHERE expires_at >= $1 AND expires_at <= $2 ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-		SELECT ` + instanceColumns + `, ` + outcomeColumns + `, i.body, i.payload_at, w.version FROM o JOIN instances i USING (id)
-		JOIN webhooks w ON w.id = o.webhook LEFT JOIN outcomes r ON r.id = o.id`
+	expiredSQL = `WITH o AS (SELECT id, webhook FROM open WHERE expires_at >= $1 AND expires_at <= $2 ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+		SELECT o.id, w.id, w.version FROM o JOIN webhooks w ON w.id = o.webhook`
 	dueSQL = `WITH o AS (SELECT due.* FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS l (webhook, since, take) CROSS JOIN LATERAL
-		(SELECT * FROM open WHERE webhook = l.webhook AND due_at >= l.since AND due_at <= $4 ORDER BY due_at LIMIT l.take FOR UPDATE SKIP LOCKED) due)
-		SELECT ` + instanceColumns + `, ` + outcomeColumns + `, i.body, i.payload_at, w.version FROM o JOIN instances i USING (id)
-		JOIN webhooks w ON w.id = o.webhook LEFT JOIN outcomes r ON r.id = o.id`
+		(SELECT id, webhook FROM open WHERE webhook = l.webhook AND due_at >= l.since AND due_at <= $4 ORDER BY due_at LIMIT l.take FOR UPDATE SKIP LOCKED) due)
+		SELECT o.id, w.id, w.version FROM o JOIN webhooks w ON w.id = o.webhook`
 	firstDueSQL    = `SELECT min(due_at) FROM open WHERE webhook = $1 AND due_at >= $2`
 	firstExpirySQL = `SELECT min(expires_at) FROM open WHERE expires_at >= $1`
 )
@@ -85,26 +83,35 @@ func (r *openRows) Due(now int64, takes []lane.Take) ([]riposte.Instance, error)
 }
 
 // find returns what a query finds, and sees to it that there are lanes for it,
-// with the webhooks as they are now.
+// with the webhooks as they are now. It loads by the ids, in a second query,
+// because only then does the planner know in which days to look.
 func (r *openRows) find(query string, args ...any) ([]riposte.Instance, error) {
-	var found []riposte.Instance
+	var ids []string
 	versions := map[string]int64{}
-	r.queue().Queue(query, args...).Query(func(rows pgx.Rows) (err error) {
-		found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (riposte.Instance, error) {
-			var body []byte
-			var payloadAt int
-			var version int64
-			i, err := scanInstanceAnd(row, &body, &payloadAt, &version)
-			r.envelopes[i.ID] = riposte.LoadEnvelope(body, payloadAt)
-			versions[i.WebhookID] = version
-			return i, err
+	r.queue().Queue(query, args...).Query(func(rows pgx.Rows) error {
+		var id, webhook string
+		var version int64
+		_, err := pgx.ForEachRow(rows, []any{&id, &webhook, &version}, func() error {
+			ids = append(ids, id)
+			versions[webhook] = version
+			return nil
 		})
 		return err
 	})
-	err := r.send()
+	if err := r.send(); err != nil || len(ids) == 0 {
+		return nil, err
+	}
 	for id, version := range versions {
-		if err == nil {
-			_, err = r.lane(id, version)
+		if _, err := r.lane(id, version); err != nil {
+			return nil, err
+		}
+	}
+	loaded, err := r.load(ids)
+	found := make([]riposte.Instance, 0, len(ids))
+	for _, id := range ids {
+		if record, ok := loaded[id]; ok {
+			found = append(found, record.Instance)
+			r.envelopes[id] = record.Envelope
 		}
 	}
 	return found, err

@@ -35,8 +35,10 @@ const (
 	requestedSQL    = `SELECT webhook, request_id, id, fingerprint FROM requests
 		JOIN unnest($1::text[], $2::text[]) AS asked (webhook, request_id) USING (webhook, request_id)`
 
-	loadInstancesSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM instances i LEFT JOIN open o USING (id)
-		LEFT JOIN outcomes r USING (id) WHERE i.id = ANY($1)`
+	// loadInstancesSQL says twice which ids, so that only the days of these are
+	// looked at.
+	loadInstancesSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + `, i.body, i.payload_at FROM instances i
+		LEFT JOIN open o USING (id) LEFT JOIN outcomes r ON r.id = i.id AND r.id = ANY($1) WHERE i.id = ANY($1)`
 	loadInstanceSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM instances i LEFT JOIN open o USING (id)
 		LEFT JOIN outcomes r USING (id) WHERE i.id = $1`
 	loadEnvelopeSQL = `SELECT body, payload_at FROM instances WHERE id = $1`
@@ -230,23 +232,26 @@ func (c *creating) answerRepeated() error {
 		return err
 	}
 	for _, r := range c.repeated {
-		i, ok := loaded[r.id]
+		before, ok := loaded[r.id]
 		if !ok {
 			return errOvertaken // it was purged just now
 		}
-		*r.at = i
+		*r.at = before.Instance
 	}
 	return nil
 }
 
-// load returns instances by their ids.
-func (t *tx) load(ids []string) (map[string]riposte.Instance, error) {
-	byID := make(map[string]riposte.Instance, len(ids))
+// load returns instances by their ids, with what is sent for them.
+func (t *tx) load(ids []string) (map[string]riposte.NewInstanceRecord, error) {
+	byID := make(map[string]riposte.NewInstanceRecord, len(ids))
 	t.queue().Queue(loadInstancesSQL, ids).Query(func(rows pgx.Rows) error {
-		all, err := pgx.CollectRows(rows, scanInstance)
-		for _, i := range all {
-			byID[i.ID] = i
-		}
+		_, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
+			var body []byte
+			var payloadAt int
+			i, err := scanInstanceAnd(row, &body, &payloadAt)
+			byID[i.ID] = riposte.NewInstanceRecord{Instance: i, Envelope: riposte.LoadEnvelope(body, payloadAt)}
+			return struct{}{}, err
+		})
 		return err
 	})
 	return byID, t.send()

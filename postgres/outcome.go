@@ -21,7 +21,7 @@ const (
 	closeOutcomesSQL = `UPDATE outcomes r SET state = s.state, attempts = s.attempts, version = s.version, updated_at = s.updated_at,
 		last_attempted_at = s.last_attempted_at, completed_at = s.completed_at, expires_at = s.expires_at
 		FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
-		AS s (id, state, attempts, version, updated_at, last_attempted_at, completed_at, expires_at) WHERE r.id = s.id`
+		AS s (id, state, attempts, version, updated_at, last_attempted_at, completed_at, expires_at) WHERE r.id = s.id AND r.id = ANY($1)`
 )
 
 // ends are the columns of what an instance is at its end, NULL while it is open.
