@@ -9,16 +9,23 @@
 // outcome. So a wide row is never rewritten, and what claims look at is no
 // larger than what is open.
 //
+// What belongs to closed instances is in partitions by day, which are dropped
+// (day.go).
+//
 // # Writing
 //
 // One goroutine per node writes (writer.go). What queued up while it was busy
 // with one commit goes into the next, in few statements: creations and saves are
 // written by unnest, many rows each. Nobody is answered before the commit. Where
-// the answer to a COMMIT is lost, the server is asked what became of the
-// transaction.
+// the answer to a COMMIT is lost, a row that came with it tells (node.go).
 //
 // # Claiming
 //
 // As in package sqlite, by package lane. A row that another node has locked is
 // skipped.
+//
+// # Other nodes
+//
+// A poll finds what they leave behind, a notification tells of their outcomes
+// (watcher.go). docs/adr/0007-postgresql.md says why it is so.
 package postgres
