@@ -48,7 +48,7 @@ func (w *Work) Written(i riposte.Instance, isNew bool) {
 // returns the row to store; where the instance is not taken, that is i.
 func (w *Work) Take(l *Lane, i riposte.Instance, e riposte.Envelope, now time.Time) (row riposte.Instance, err error) {
 	now = riposte.Time(now)
-	if w.Taker == nil || l.Due.At <= now.UnixMicro() || !w.Taker.Reserve(l.Webhook) {
+	if w.Taker == nil || now.Before(i.DueAt) || l.Due.At <= now.UnixMicro() || !w.Taker.Reserve(l.Webhook) {
 		return i, nil
 	}
 	row, _, err = i.Due(l.Webhook, now)
