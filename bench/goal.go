@@ -37,10 +37,10 @@ func (b *bench) goals() []goal {
 	slow99, slow99Limit := of(slowArrival, p99)
 	fast50, fast50Limit := of(fastArrival, p50)
 	fast99, fast99Limit := of(fastArrival, p99)
-	closedBeside := key{besideHistory, b.beside(closed).name, perSecond}
-	waitingBeside := key{besideWaiting, b.beside(waiting).name, perSecond}
-	waitingPeak := key{besideWaiting, b.beside(waiting).name, peakMiB}
-	hangingBeside := key{besideHanging, b.besideHanging().name, p99}
+	closedBeside := key{besideHistory, b.riposte.beside(closed).name, perSecond}
+	waitingBeside := key{besideWaiting, b.riposte.beside(waiting).name, perSecond}
+	waitingPeak := key{besideWaiting, b.riposte.beside(waiting).name, peakMiB}
+	hangingBeside := key{besideHanging, b.riposte.besideHanging().name, p99}
 	alone := func(k key) key { return key{k.scenario, base(k.system), k.unit} }
 	return []goal{
 		{"(a) throughput at 64 callers, to limit", atLeast, 0.60, a, key{a.scenario, limit, a.unit}},

@@ -2,17 +2,16 @@ package main
 
 import (
 	"bytes"
-	"os"
 	"testing"
 )
 
 // TestSmoke runs every scenario, tiny. Each of them fails when its books don't
 // balance: created, received and closed are to be the same. No time is checked.
-// River takes part where there is a PostgreSQL; see scripts/postgres.
+// Those on PostgreSQL take part where there is one; see scripts/postgres.
 func TestSmoke(t *testing.T) {
 	o := options{systems: []string{"limit", "riposte"}, rounds: 1, smoke: true}
-	if os.Getenv(databaseVariable) != "" {
-		o.systems = append(o.systems, "river")
+	if databaseURL() != "" {
+		o.systems = append(o.systems, "riposte-pg", "riposte-pg3", "river")
 	}
 	b, err := newBench(t.Context(), o)
 	if err != nil {
