@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -19,6 +20,8 @@ type bench struct {
 	options
 	machine machine
 	dir     string // programs and data
+
+	mu      sync.Mutex // a smoke run has scenarios run at the same time
 	figures []figure
 
 	limit, riposte, ripostePg, ripostePg3, river system
@@ -58,25 +61,25 @@ func (b *bench) build(ctx context.Context) error {
 		if _, ok := s.medium.(databases); ok && databaseURL() == "" {
 			return fmt.Errorf("%s needs PostgreSQL: see scripts/postgres, which sets %s", name, databaseVariable)
 		}
-		needed[s.program] = true
+		needed[s.pkg] = true
 	}
-	for _, program := range slices.Sorted(maps.Keys(needed)) {
-		fmt.Fprintf(os.Stderr, "building %s\n", program)
-		cmd := exec.CommandContext(ctx, "go", "build", "-o", b.path(program), programs[program])
-		if !b.smoke {
-			// As they are released. A smoke run takes what the tests have built.
-			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		}
-		if said, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("building %s: %w\n%s", program, err, said)
-		}
+	fmt.Fprintf(os.Stderr, "building %s\n", strings.Join(b.systems, ", "))
+	args := []string{"build", "-ldflags=-s -w", "-o", b.dir + "/"}
+	cmd := exec.CommandContext(ctx, "go", append(args, slices.Collect(maps.Keys(needed))...)...)
+	if !b.smoke {
+		// As they are released. A smoke run takes what the tests have built.
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	}
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building: %w\n%s", err, said)
 	}
 	return nil
 }
 
 func (b *bench) close() error { return os.RemoveAll(b.dir) }
 
-func (b *bench) path(program string) string { return filepath.Join(b.dir, program) }
+// path is where build puts a package's program.
+func (b *bench) path(pkg string) string { return filepath.Join(b.dir, filepath.Base(pkg)) }
 
 // or is d, or in a smoke run the shorter one.
 func (b *bench) or(d, short time.Duration) time.Duration {

@@ -31,7 +31,7 @@ func (b *bench) start(ctx context.Context, s system, store string) (*cluster, er
 		n.next = c.nodes[(k+1)%len(c.nodes)]
 	}
 	err := c.each(func(n *node) error {
-		args := []string{b.path(s.program)}
+		args := []string{b.path(s.pkg)}
 		if s.args != nil {
 			args = append(args, s.args(n)...)
 		}

@@ -20,6 +20,7 @@ var scenarios = map[string]scenario{
 	"f": {"throughput and memory beside instances that wait", waits},
 	"g": {"latency beside a receiver that hangs", hanging},
 	"h": {"idle", idle},
+	"i": {"throughput while a snapshot is held", snapshots},
 }
 
 // callers is how many there are where it isn't said otherwise.
@@ -33,7 +34,11 @@ func atCallers(n int) string { return fmt.Sprintf("a: %d callers", n) }
 
 // synchronous: instances per second with receivers that answer at once.
 func synchronous(ctx context.Context, b *bench) error {
-	for _, n := range []int{16, callers, 256} {
+	numbers := []int{16, callers, 256}
+	if b.smoke {
+		numbers = []int{callers}
+	}
+	for _, n := range numbers {
 		if err := b.throughputs(ctx, atCallers(n), b.all(), answers, n); err != nil {
 			return err
 		}

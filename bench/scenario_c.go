@@ -21,7 +21,7 @@ const slowRate = 100 // instances a second
 
 // latencies at a rate that a site may have, and at one that it may fear.
 func latencies(ctx context.Context, b *bench) error {
-	d := b.or(15*time.Second, time.Second)
+	d := b.or(15*time.Second, 300*time.Millisecond)
 	arrival := func(name string, rate float64, systems ...system) error {
 		return b.interleaved(ctx, name, systems, func(s system) error {
 			return b.with(ctx, s, place{}, func(n session) error { return b.arrival(ctx, n, name, rate, d) })

@@ -16,7 +16,7 @@ func (s system) besideHanging() system { return s.variant("beside a receiver tha
 // hang time out meanwhile.
 func hanging(ctx context.Context, b *bench) error {
 	const rate = 200 // instances a second
-	d := b.or(35*time.Second, time.Second)
+	d := b.or(35*time.Second, 300*time.Millisecond)
 	var both []system
 	for _, s := range b.ripostes() {
 		both = append(both, s, s.besideHanging())

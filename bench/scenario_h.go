@@ -23,7 +23,7 @@ func idle(ctx context.Context, b *bench) error {
 				return err
 			}
 			began := time.Now()
-			if err := pause(ctx, b.or(time.Minute, time.Second)); err != nil {
+			if err := pause(ctx, b.or(time.Minute, 300*time.Millisecond)); err != nil {
 				return err
 			}
 			after, err := n.usage(ctx)

@@ -4,10 +4,10 @@ import "slices"
 
 // system is something to be measured: a program that takes instances over HTTP.
 type system struct {
-	name    string
-	program string // one of programs
-	medium  medium
-	nodes   int
+	name   string
+	pkg    string // of its program
+	medium medium
+	nodes  int
 	// args are a node's, beside where it listens and where its data is.
 	args func(n *node) []string
 	// closed and fsyncs are its counters at GET /metrics; fsyncs is empty where
@@ -15,19 +15,16 @@ type system struct {
 	closed, fsyncs string
 }
 
-// programs are the systems', with their packages.
-var programs = map[string]string{"limit": "./limit", "riposte": "github.com/riposte-dev/riposte/cmd/riposte", "river": "./river"}
-
 // closedWell counts those that came to the receivers' answer, and no failure.
 const closedWell = `riposte_instances_closed_total{outcome="APPROVED",reason=""}`
 
 // describe says how each system is started and read.
 func (b *bench) describe() {
 	onDisk, onPostgres := directories{b.dir}, databases{databaseURL()}
-	b.limit = system{name: "limit", program: "limit", medium: onDisk, nodes: 1, closed: "bench_closed_total", fsyncs: "bench_fsyncs_total"}
-	b.river = system{name: "river", program: "river", medium: onPostgres, nodes: 1, closed: "bench_closed_total"}
+	b.limit = system{name: "limit", pkg: "./limit", medium: onDisk, nodes: 1, closed: "bench_closed_total", fsyncs: "bench_fsyncs_total"}
+	b.river = system{name: "river", pkg: "./river", medium: onPostgres, nodes: 1, closed: "bench_closed_total"}
 
-	b.riposte = system{name: "riposte", program: "riposte", medium: onDisk, nodes: 1, closed: closedWell,
+	b.riposte = system{name: "riposte", pkg: "github.com/riposte-dev/riposte/cmd/riposte", medium: onDisk, nodes: 1, closed: closedWell,
 		fsyncs: "riposte_store_commit_duration_seconds_count",
 		args: func(n *node) []string {
 			return []string{"serve", "--allow-destinations", "loopback", "--public-url", n.next.url}
