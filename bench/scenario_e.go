@@ -47,7 +47,7 @@ func (b *bench) throughputsBeside(ctx context.Context, name string, systems []sy
 	}
 	defer func() { err = errors.Join(err, m.remove(ctx, store)) }()
 	// Nobody listens there, and nobody is to be asked.
-	if err := seedMany(ctx, m, store, "http://127.0.0.1:1", size, b.size(50_000, 500), k); err != nil {
+	if err := seedMany(ctx, m, store, "http://127.0.0.1:1", size, b.size(25_000, 500), k); err != nil {
 		return err
 	}
 	var both []system
