@@ -130,7 +130,7 @@ func (b *bench) with(ctx context.Context, s system, at place, f func(session) er
 	}
 	if err := f(session{c, r}); err != nil {
 		c.kill()
-		return fmt.Errorf("%s: %w", s.name, err)
+		return fmt.Errorf("%s: %w%s", s.name, err, c.said())
 	}
 	// What still hangs must not hold up the stop.
 	r.release()

@@ -68,6 +68,14 @@ func (c *cluster) kill() {
 	_ = c.each(func(n *node) error { n.kill(); return nil })
 }
 
+// said is the end of the nodes' logs.
+func (c *cluster) said() (text string) {
+	for _, n := range c.nodes {
+		text += n.said()
+	}
+	return text
+}
+
 // newWebhook makes a webhook for a URL and returns its id.
 func (c *cluster) newWebhook(ctx context.Context, url string) (string, error) {
 	b, err := c.turn().post(ctx, "/api/v1/webhooks", fmt.Appendf(nil, `{"displayName":"benchmark","url":%q}`, url))

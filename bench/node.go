@@ -67,10 +67,22 @@ func (n *node) start(ctx context.Context, dir string, args []string) (err error)
 			return nil
 		}
 		if ctx.Err() != nil || time.Now().After(deadline) {
-			said, _ := os.ReadFile(n.log.Name())
-			return fmt.Errorf("%s does not come up: %w; it said: %s", n.system, err, said)
+			return fmt.Errorf("%s does not come up: %w%s", n.system, err, n.said())
 		}
 	}
+}
+
+// said is the end of the node's log, for an error.
+func (n *node) said() string {
+	if n.log == nil {
+		return ""
+	}
+	const enough = 2000 // bytes
+	b, _ := os.ReadFile(n.log.Name())
+	if len(b) == 0 {
+		return ""
+	}
+	return "\nIt said: " + string(b[max(0, len(b)-enough):])
 }
 
 // stop ends the node as an operator would.
@@ -80,7 +92,7 @@ func (n *node) stop() error {
 	err := n.cmd.Process.Signal(syscall.SIGTERM)
 	err = errors.Join(err, n.cmd.Wait(), n.log.Close())
 	if err != nil {
-		return fmt.Errorf("stopping %s: %w", n.system, err)
+		return fmt.Errorf("stopping %s: %w%s", n.system, err, n.said())
 	}
 	return nil
 }
