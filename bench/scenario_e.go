@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"slices"
 )
 
 // The names of (e)'s and (f)'s figures.
@@ -28,19 +27,22 @@ func (s system) beside(k kind) system { return s.variant("beside " + k.name) }
 // rounds before have left in it. A store is made after the other is gone, because
 // both are large.
 func (b *bench) throughputBeside(ctx context.Context, name string, size int, k kind) error {
-	for _, systems := range [][]system{{b.riposte}, {b.ripostePg, b.ripostePg3}} {
-		if slices.ContainsFunc(systems, b.measures) {
-			if err := b.throughputsBeside(ctx, name, systems, size, k); err != nil {
-				return err
-			}
+	on := map[medium][]system{}
+	for _, s := range b.apart() {
+		if b.measures(s) {
+			on[s.medium] = append(on[s.medium], s)
+		}
+	}
+	for m, systems := range on {
+		if err := b.throughputsBeside(ctx, name, m, systems, size, k); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // throughputsBeside is that of systems on one medium.
-func (b *bench) throughputsBeside(ctx context.Context, name string, systems []system, size int, k kind) (err error) {
-	m := systems[0].medium
+func (b *bench) throughputsBeside(ctx context.Context, name string, m medium, systems []system, size int, k kind) (err error) {
 	store, err := m.create(ctx, "")
 	if err != nil {
 		return err

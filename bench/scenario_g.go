@@ -18,7 +18,7 @@ func hanging(ctx context.Context, b *bench) error {
 	const rate = 200 // instances a second
 	d := b.or(35*time.Second, 300*time.Millisecond)
 	var both []system
-	for _, s := range b.ripostes() {
+	for _, s := range b.apart() {
 		both = append(both, s, s.besideHanging())
 	}
 	// Each takes long enough that two are enough.

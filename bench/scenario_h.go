@@ -10,7 +10,7 @@ const idling = "h: idle, one webhook"
 
 // idle: what a server takes that has nothing to do. Once is enough.
 func idle(ctx context.Context, b *bench) error {
-	return b.inRounds(ctx, 1, idling, b.ripostes(), func(s system) error {
+	return b.inRounds(ctx, 1, idling, b.apart(), func(s system) error {
 		return b.with(ctx, s, place{}, func(n session) error {
 			if _, err := n.newWebhook(ctx, n.receiver.url+answers); err != nil {
 				return err

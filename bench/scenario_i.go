@@ -26,6 +26,9 @@ func snapshots(ctx context.Context, b *bench) error {
 				return err
 			}
 			c := newCaller(n.cluster, webhook)
+			if _, err := n.load(ctx, c, callers, b.or(warmUp, 50*time.Millisecond)); err != nil {
+				return err
+			}
 			return n.balanced(ctx, func() (int64, error) {
 				return loopWhile(ctx, c, callers, func(ctx context.Context) error { return b.holdSnapshot(ctx, n) })
 			})
@@ -52,10 +55,7 @@ func loopWhile(ctx context.Context, c *caller, n int, measure func(context.Conte
 // holdSnapshot measures for a minute, then holds a snapshot for five, the last of
 // which it measures again.
 func (b *bench) holdSnapshot(ctx context.Context, n session) error {
-	minute := b.or(time.Minute, 300*time.Millisecond)
-	if err := pause(ctx, b.or(warmUp, 50*time.Millisecond)); err != nil {
-		return err
-	}
+	minute := b.or(time.Minute, 500*time.Millisecond)
 	before, err := n.closing(ctx, minute)
 	if err != nil {
 		return err

@@ -41,5 +41,14 @@ func (b *bench) all() []system { return append([]system{b.limit}, append(b.ripos
 // ripostes are Riposte on each of its stores.
 func (b *bench) ripostes() []system { return []system{b.riposte, b.ripostePg, b.ripostePg3} }
 
+// apart are ripostes where nodes have nothing to do with each other: a smoke run
+// saves the time of several.
+func (b *bench) apart() []system {
+	if b.smoke {
+		return []system{b.riposte, b.ripostePg}
+	}
+	return b.ripostes()
+}
+
 // measures reports whether s, or what it is a variant of, is to be measured.
 func (b *bench) measures(s system) bool { return slices.Contains(b.systems, base(s.name)) }
