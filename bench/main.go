@@ -1,6 +1,6 @@
 // Command bench measures Riposte beside the thinnest pipeline that keeps its
 // promise (limit) and beside River on PostgreSQL: the same load on the same
-// machine in the same run, each system in a process of its own, in interleaved
+// machine in the same run, each system in processes of its own, in interleaved
 // rounds. Its ratios hold on other machines; its seconds don't.
 package main
 

@@ -33,8 +33,11 @@ func (b *bench) throughputBeside(ctx context.Context, name string, size int, k k
 			on[s.medium] = append(on[s.medium], s)
 		}
 	}
-	for m, systems := range on {
-		if err := b.throughputsBeside(ctx, name, m, systems, size, k); err != nil {
+	for _, m := range []medium{b.riposte.medium, b.ripostePg.medium} {
+		if len(on[m]) == 0 {
+			continue
+		}
+		if err := b.throughputsBeside(ctx, name, m, on[m], size, k); err != nil {
 			return err
 		}
 	}
