@@ -3,8 +3,8 @@
 #                  compiler and PostgreSQL are there; as root it brings those two
 #   make build     bin/riposte, static
 #   make generate  gen/ from proto/
-#   make bench     the figures of docs/performance.md, in 45 minutes; one
-#                  scenario or more: make bench SCENARIO=a,c
+#   make bench     the figures of docs/performance.md, in 75 minutes; less of
+#                  them: make bench SYSTEMS=limit,riposte SCENARIO=a,c
 #   make bench-go  the Go benchmarks of the hot pieces, to compare by benchstat
 
 GO    ?= go
@@ -50,13 +50,13 @@ build:
 # The tables are printed, and bench/figures.json has what they are made of.
 .PHONY: bench
 bench:
-	scripts/postgres $(GO) -C bench run . -json figures.json $(if $(SCENARIO),-scenario $(SCENARIO))
+	scripts/postgres $(GO) -C bench run . -json figures.json $(if $(SYSTEMS),-systems $(SYSTEMS)) $(if $(SCENARIO),-scenario $(SCENARIO))
 
 # Every scenario, tiny, for its books and not for its times. Not cached: Go does
 # not know of the programs that it builds and runs.
 .PHONY: bench-smoke
 bench-smoke:
-	$(GO) -C bench test -count=1 -timeout 10m .
+	scripts/postgres $(GO) -C bench test -count=1 -timeout 10m .
 
 .PHONY: bench-go
 bench-go:

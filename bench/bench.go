@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -18,9 +20,11 @@ type bench struct {
 	options
 	machine machine
 	dir     string // programs and data
+
+	mu      sync.Mutex // a smoke run has scenarios run at the same time
 	figures []figure
 
-	limit, riposte, river system
+	limit, riposte, ripostePg, ripostePg3, river system
 }
 
 // options are the command's.
@@ -39,48 +43,43 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 	}
 	b := &bench{options: o, machine: thisMachine(), dir: dir}
 	b.describe()
-	for _, name := range o.systems {
-		pkg, ok := programs[name]
-		if !ok {
-			return nil, errors.Join(fmt.Errorf("there is no system %q", name), b.close())
-		}
-		fmt.Fprintf(os.Stderr, "building %s\n", name)
-		cmd := exec.CommandContext(ctx, "go", "build", "-o", b.program(name), pkg)
-		if !o.smoke {
-			// As they are released. A smoke run takes what the tests have built.
-			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		}
-		if said, err := cmd.CombinedOutput(); err != nil {
-			return nil, errors.Join(fmt.Errorf("building %s: %w\n%s", pkg, err, said), b.close())
-		}
+	if err := b.build(ctx); err != nil {
+		return nil, errors.Join(err, b.close())
 	}
 	return b, nil
 }
 
-// programs are the systems' packages.
-var programs = map[string]string{"limit": "./limit", "riposte": "github.com/riposte-dev/riposte/cmd/riposte", "river": "./river"}
-
-// closedWell counts those that came to the receivers' answer, and no failure.
-const closedWell = `riposte_instances_closed_total{outcome="APPROVED",reason=""}`
-
-// describe says how each system is started and read.
-func (b *bench) describe() {
-	b.limit = system{name: "limit", closed: "bench_closed_total", fsyncs: "bench_fsyncs_total", args: func(listen, data string) []string {
-		return []string{b.program("limit"), "--listen", listen, "--data", data}
-	}}
-	b.riposte = system{name: "riposte", closed: closedWell, fsyncs: "riposte_store_commit_duration_seconds_count",
-		args: func(listen, data string) []string {
-			return []string{b.program("riposte"), "serve", "--listen", listen, "--data", data, "--allow-destinations", "loopback"}
-		}}
-	b.river = system{name: "river", closed: "bench_closed_total", fsyncs: "bench_fsyncs_total", others: postgresProcesses,
-		args: func(listen, _ string) []string {
-			return []string{b.program("river"), "--listen", listen, "--database-url", databaseURL()}
-		}}
+// build builds what the systems need that are to be measured, once each.
+func (b *bench) build(ctx context.Context) error {
+	needed := map[string]bool{}
+	for _, name := range b.systems {
+		at := slices.IndexFunc(b.all(), func(s system) bool { return s.name == name })
+		if at < 0 {
+			return fmt.Errorf("there is no system %q", name)
+		}
+		s := b.all()[at]
+		if _, ok := s.medium.(databases); ok && databaseURL() == "" {
+			return fmt.Errorf("%s needs PostgreSQL: see scripts/postgres, which sets %s", name, databaseVariable)
+		}
+		needed[s.pkg] = true
+	}
+	fmt.Fprintf(os.Stderr, "building %s\n", strings.Join(b.systems, ", "))
+	args := []string{"build", "-ldflags=-s -w", "-o", b.dir + "/"}
+	cmd := exec.CommandContext(ctx, "go", append(args, slices.Collect(maps.Keys(needed))...)...)
+	if !b.smoke {
+		// As they are released. A smoke run takes what the tests have built.
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	}
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building: %w\n%s", err, said)
+	}
+	return nil
 }
 
 func (b *bench) close() error { return os.RemoveAll(b.dir) }
 
-func (b *bench) program(name string) string { return filepath.Join(b.dir, name) }
+// path is where build puts a package's program.
+func (b *bench) path(pkg string) string { return filepath.Join(b.dir, filepath.Base(pkg)) }
 
 // or is d, or in a smoke run the shorter one.
 func (b *bench) or(d, short time.Duration) time.Duration {
@@ -98,44 +97,44 @@ func (b *bench) size(n, small int) int {
 	return n
 }
 
-// session is a node with a receiver.
+// session is a cluster with a receiver.
 type session struct {
-	*node
+	*cluster
 	receiver *receiver
 }
 
-// place is where a session runs. The zero value is an empty directory, which
-// is removed afterwards, and any address.
+// place is where a session runs. The zero value is an empty store, which is
+// removed afterwards, and any address.
 type place struct {
-	data     string // the system's directory
+	store    string // one that stays
+	copied   string // one that is copied; the copy is removed afterwards
 	receiver string // the receivers' host:port
 }
 
-// with runs f on a new node of s with a receiver.
-func (b *bench) with(ctx context.Context, s system, at place, f func(session) error) error {
-	if at.data == "" {
-		var err error
-		if at.data, err = b.newDir(s.name); err != nil {
-			return err
+// with runs f on a new cluster of s with a receiver.
+func (b *bench) with(ctx context.Context, s system, at place, f func(session) error) (err error) {
+	if at.store == "" {
+		if at.store, err = s.medium.create(ctx, at.copied); err != nil {
+			return fmt.Errorf("making a store for %s: %w", s.name, err)
 		}
-		defer os.RemoveAll(at.data)
+		defer func() { err = errors.Join(err, s.medium.remove(ctx, at.store)) }()
 	}
 	r, err := newReceiver(cmp.Or(at.receiver, "127.0.0.1:0"))
 	if err != nil {
 		return err
 	}
 	defer r.close()
-	n, err := s.start(ctx, at.data)
+	c, err := b.start(ctx, s, at.store)
 	if err != nil {
 		return err
 	}
-	if err := f(session{n, r}); err != nil {
-		n.kill()
-		return fmt.Errorf("%s: %w", s.name, err)
+	if err := f(session{c, r}); err != nil {
+		c.kill()
+		return fmt.Errorf("%s: %w%s", s.name, err, c.said())
 	}
 	// What still hangs must not hold up the stop.
 	r.release()
-	if err := n.stop(); err != nil {
+	if err := c.stop(); err != nil {
 		return err
 	}
 	if broken := r.callbackErrs.Load(); broken > 0 {
@@ -146,8 +145,6 @@ func (b *bench) with(ctx context.Context, s system, at place, f func(session) er
 	}
 	return nil
 }
-
-func (b *bench) newDir(name string) (string, error) { return os.MkdirTemp(b.dir, name+"-") }
 
 // interleaved runs each system in turn, round by round, so that what else the
 // machine does meets them alike. It leaves out those that are not to be measured.
@@ -186,5 +183,3 @@ func base(name string) string {
 	before, _, _ := strings.Cut(name, variantMark)
 	return before
 }
-
-func (b *bench) measures(s system) bool { return slices.Contains(b.systems, base(s.name)) }

@@ -28,7 +28,8 @@ func TestBooks(t *testing.T) {
 			}))
 			defer server.Close()
 			n := session{
-				&node{system: system{name: "it", closed: `closed_total{outcome="APPROVED"}`}, url: server.URL, client: server.Client()},
+				&cluster{system: system{name: "it", closed: `closed_total{outcome="APPROVED"}`},
+					nodes: []*node{{url: server.URL, client: server.Client()}}},
 				new(receiver),
 			}
 			err := n.balanced(t.Context(), func() (int64, error) {

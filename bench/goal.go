@@ -27,7 +27,7 @@ type key struct{ scenario, system, unit string }
 
 // goals are those that the project has set itself, on two cores.
 func (b *bench) goals() []goal {
-	limit, riposte, river := b.limit.name, b.riposte.name, b.river.name
+	limit, riposte, river, pg, pg3 := b.limit.name, b.riposte.name, b.river.name, b.ripostePg.name, b.ripostePg3.name
 	a := key{atCallers(callers), riposte, perSecond}
 	of := func(scenario, unit string) (ripostes, limits key) {
 		return key{scenario, riposte, unit}, key{scenario, limit, unit}
@@ -37,10 +37,14 @@ func (b *bench) goals() []goal {
 	slow99, slow99Limit := of(slowArrival, p99)
 	fast50, fast50Limit := of(fastArrival, p50)
 	fast99, fast99Limit := of(fastArrival, p99)
-	closedBeside := key{besideHistory, b.beside(closed).name, perSecond}
-	waitingBeside := key{besideWaiting, b.beside(waiting).name, perSecond}
-	waitingPeak := key{besideWaiting, b.beside(waiting).name, peakMiB}
-	hangingBeside := key{besideHanging, b.besideHanging().name, p99}
+	closedBeside := key{besideHistory, b.riposte.beside(closed).name, perSecond}
+	waitingBeside := key{besideWaiting, b.riposte.beside(waiting).name, perSecond}
+	waitingPeak := key{besideWaiting, b.riposte.beside(waiting).name, peakMiB}
+	hangingBeside := key{besideHanging, b.riposte.besideHanging().name, p99}
+	aPg := key{a.scenario, pg, a.unit}
+	closedBesidePg := key{besideHistory, b.ripostePg.beside(closed).name, perSecond}
+	waitingPeakPg := key{besideWaiting, b.ripostePg.beside(waiting).name, peakMiB}
+	snapshotBeside := key{besideSnapshot, b.ripostePg.besideSnapshot().name, perSecond}
 	alone := func(k key) key { return key{k.scenario, base(k.system), k.unit} }
 	return []goal{
 		{"(a) throughput at 64 callers, to limit", atLeast, 0.60, a, key{a.scenario, limit, a.unit}},
@@ -57,6 +61,15 @@ func (b *bench) goals() []goal {
 		{"(f) peak MiB beside waiting instances", atMost, 150, waitingPeak, key{}},
 		{"(g) p99 beside a receiver that hangs, to alone", atMost, 1.5, hangingBeside, alone(hangingBeside)},
 		{"(h) CPU when idle, % of a core", atMost, 0.5, key{idling, riposte, cpuShare}, key{}},
+
+		{"(a) on PostgreSQL, throughput at 64 callers, to limit", atLeast, 0.30, aPg, key{a.scenario, limit, a.unit}},
+		{"(a) on PostgreSQL, throughput at 64 callers, to River", atLeast, 2, aPg, key{a.scenario, river, a.unit}},
+		{"(a) on PostgreSQL, throughput of three nodes, to one", atLeast, 0.9, key{a.scenario, pg3, a.unit}, aPg},
+		{"(c) on PostgreSQL, arrival at 100/s, p99 ms", atMost, 10, key{slowArrival, pg, p99}, key{}},
+		{"(c) on PostgreSQL, callback at one node to a caller waiting at another, p99 ms", atMost, 50, key{toWaiter, pg3, p99}, key{}},
+		{"(e) on PostgreSQL, throughput beside closed instances, to an empty store", atLeast, 0.9, closedBesidePg, alone(closedBesidePg)},
+		{"(f) on PostgreSQL, peak MiB of a node beside waiting instances", atMost, 150, waitingPeakPg, key{}},
+		{"(i) on PostgreSQL, throughput beside a held snapshot, to before", atLeast, 0.7, snapshotBeside, alone(snapshotBeside)},
 	}
 }
 
@@ -74,6 +87,11 @@ func (b *bench) measured(g goal) (float64, bool) {
 		return 0, false
 	}
 	return f.median() / to.median(), true
+}
+
+// concerns reports whether the systems that g is about are measured.
+func (b *bench) concerns(g goal) bool {
+	return b.measures(system{name: g.figure.system}) && (g.to == key{} || b.measures(system{name: g.to.system}))
 }
 
 func (g goal) reached(v float64) bool {

@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -23,13 +21,13 @@ func newClient() *http.Client {
 
 // caller creates instances of one webhook.
 type caller struct {
-	node *node
-	path string
-	body []byte
+	cluster *cluster
+	path    string
+	body    []byte
 }
 
-func newCaller(n *node, webhook string) *caller {
-	return &caller{node: n, path: "/api/v1/webhooks/" + webhook + "/instances",
+func newCaller(c *cluster, webhook string) *caller {
+	return &caller{cluster: c, path: "/api/v1/webhooks/" + webhook + "/instances",
 		body: fmt.Appendf(nil, `{"source":{"approvalStep":{"ticketId":%q}},"payload":%s}`, ticket, payload())}
 }
 
@@ -39,9 +37,11 @@ func payload() []byte {
 	return fmt.Appendf(nil, `{"text":%q}`, bytes.Repeat([]byte("x"), payloadSize-len(`{"text":""}`)))
 }
 
-// create returns the new instance's id once it is accepted.
-func (c *caller) create() (string, error) {
-	b, err := c.node.post(context.Background(), c.path, c.body)
+// create returns the new instance's id once a node has accepted it.
+func (c *caller) create() (string, error) { return c.createAt(c.cluster.turn()) }
+
+func (c *caller) createAt(n *node) (string, error) {
+	b, err := n.post(context.Background(), c.path, c.body)
 	if err != nil {
 		return "", err
 	}
@@ -214,36 +214,4 @@ func (f *firstError) get() error {
 		return *err
 	}
 	return nil
-}
-
-// post sends JSON and returns the body of a 200.
-func (n *node) post(ctx context.Context, path string, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.url+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	return n.do(req)
-}
-
-func (n *node) get(ctx context.Context, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.url+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	return n.do(req)
-}
-
-func (n *node) do(req *http.Request) ([]byte, error) {
-	req.Header.Set("Authorization", "Bearer "+apiKey)
-	resp, err := n.client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = errors.New(resp.Status + ": " + string(b))
-	}
-	return b, err
 }

@@ -1,6 +1,6 @@
 // Command bench measures Riposte beside the thinnest pipeline that keeps its
 // promise (limit) and beside River on PostgreSQL: the same load on the same
-// machine in the same run, each system in a process of its own, in interleaved
+// machine in the same run, each system in processes of its own, in interleaved
 // rounds. Its ratios hold on other machines; its seconds don't.
 package main
 
@@ -35,12 +35,12 @@ func run(ctx context.Context) error {
 	debug.SetGCPercent(800)
 	names := scenarioNames()
 	only := flag.String("scenario", "", "the scenarios to run, out of "+strings.Join(names, ",")+"; all when empty")
-	systems := flag.String("systems", "limit,riposte,river", "the systems to measure")
+	systems := flag.String("systems", "limit,riposte,riposte-pg,riposte-pg3,river", "the systems to measure")
 	rounds := flag.Int("rounds", 3, "how often each measurement is made")
 	smoke := flag.Bool("smoke", false, "a short run that checks the books and measures nothing worth reading")
 	out := flag.String("json", "", "a `file` for the figures in JSON")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "Usage: make bench [SCENARIO=a,c]")
+		fmt.Fprintln(flag.CommandLine.Output(), "Usage: make bench [SYSTEMS=limit,riposte] [SCENARIO=a,c]")
 		for _, name := range names {
 			fmt.Fprintf(flag.CommandLine.Output(), "  %s  %s\n", name, scenarios[name].about)
 		}

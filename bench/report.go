@@ -17,21 +17,31 @@ type figure struct {
 
 // note adds a round's value.
 func (b *bench) note(scenario, system, unit string, v float64) {
-	if f := b.figure(scenario, system, unit); f != nil {
-		f.Rounds = append(f.Rounds, v)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if at := b.find(scenario, system, unit); at >= 0 {
+		b.figures[at].Rounds = append(b.figures[at].Rounds, v)
 		return
 	}
 	b.figures = append(b.figures, figure{scenario, system, unit, []float64{v}})
 }
 
-func (b *bench) figure(scenario, system, unit string) *figure {
-	at := slices.IndexFunc(b.figures, func(f figure) bool {
+func (b *bench) find(scenario, system, unit string) int {
+	return slices.IndexFunc(b.figures, func(f figure) bool {
 		return f.Scenario == scenario && f.System == system && f.Unit == unit
 	})
+}
+
+// figure is what was noted so far, or nil.
+func (b *bench) figure(scenario, system, unit string) *figure {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at := b.find(scenario, system, unit)
 	if at < 0 {
 		return nil
 	}
-	return &b.figures[at]
+	f := b.figures[at]
+	return &f
 }
 
 func (f figure) median() float64 {

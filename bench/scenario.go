@@ -20,6 +20,7 @@ var scenarios = map[string]scenario{
 	"f": {"throughput and memory beside instances that wait", waits},
 	"g": {"latency beside a receiver that hangs", hanging},
 	"h": {"idle", idle},
+	"i": {"throughput while a snapshot is held", snapshots},
 }
 
 // callers is how many there are where it isn't said otherwise.
@@ -33,8 +34,12 @@ func atCallers(n int) string { return fmt.Sprintf("a: %d callers", n) }
 
 // synchronous: instances per second with receivers that answer at once.
 func synchronous(ctx context.Context, b *bench) error {
-	for _, n := range []int{16, callers, 256} {
-		if err := b.throughputs(ctx, atCallers(n), []system{b.limit, b.riposte, b.river}, answers, n); err != nil {
+	numbers := []int{16, callers, 256}
+	if b.smoke {
+		numbers = []int{callers}
+	}
+	for _, n := range numbers {
+		if err := b.throughputs(ctx, atCallers(n), b.all(), answers, n); err != nil {
 			return err
 		}
 	}
@@ -43,19 +48,19 @@ func synchronous(ctx context.Context, b *bench) error {
 
 // callbacks: the same with receivers that answer by callback.
 func callbacks(ctx context.Context, b *bench) error {
-	return b.throughputs(ctx, withCallbacks, []system{b.limit, b.riposte}, callsBack, callers)
+	return b.throughputs(ctx, withCallbacks, append([]system{b.limit}, b.ripostes()...), callsBack, callers)
 }
 
-// maximum is how many instances a second Riposte takes from 64 callers: what
+// maximum is how many instances a second a system takes from 64 callers: what
 // (a) measured, or measured now.
-func (b *bench) maximum(ctx context.Context) (float64, error) {
+func (b *bench) maximum(ctx context.Context, s system) (float64, error) {
 	name := atCallers(callers)
-	if b.figure(name, b.riposte.name, perSecond) == nil {
-		if err := b.throughputs(ctx, name, []system{b.riposte}, answers, callers); err != nil {
+	if b.figure(name, s.name, perSecond) == nil {
+		if err := b.throughputs(ctx, name, []system{s}, answers, callers); err != nil {
 			return 0, err
 		}
 	}
-	return b.figure(name, b.riposte.name, perSecond).median(), nil
+	return b.figure(name, s.name, perSecond).median(), nil
 }
 
 func (b *bench) throughputs(ctx context.Context, name string, systems []system, path string, callers int) error {
@@ -71,10 +76,11 @@ const (
 
 // The units that are read again.
 const (
-	perSecond = "instances/s"
-	peakMiB   = "peak MiB"
-	p50, p99  = "p50 ms", "p99 ms"
-	cpuShare  = "CPU %"
+	perSecond   = "instances/s"
+	peakMiB     = "peak MiB"
+	postgresMiB = "PostgreSQL MiB"
+	p50, p99    = "p50 ms", "p99 ms"
+	cpuShare    = "CPU %"
 )
 
 // throughput counts instances from the first create to the last close, so that
@@ -84,7 +90,7 @@ func (b *bench) throughput(ctx context.Context, n session, name, path string, ca
 	if err != nil {
 		return err
 	}
-	c := newCaller(n.node, webhook)
+	c := newCaller(n.cluster, webhook)
 	if _, err := n.load(ctx, c, callers, b.or(warmUp, 50*time.Millisecond)); err != nil {
 		return err
 	}
@@ -107,8 +113,15 @@ func (b *bench) throughput(ctx context.Context, n session, name, path string, ca
 	b.note(name, n.name, "CPU µs/instance", each(float64(used.cpu.Microseconds())))
 	b.note(name, n.name, "bytes/instance", each(float64(used.written)))
 	b.note(name, n.name, "fsyncs/instance", each(float64(used.fsyncs)))
-	b.note(name, n.name, peakMiB, float64(used.peak)/(1<<20))
+	b.notePeaks(name, n, used)
 	return nil
+}
+
+func (b *bench) notePeaks(name string, n session, u usage) {
+	b.note(name, n.name, peakMiB, float64(u.peak)/(1<<20))
+	if u.mediumPeak > 0 {
+		b.note(name, n.name, postgresMiB, float64(u.mediumPeak)/(1<<20))
+	}
 }
 
 // load creates instances for d and returns how many, once every one of them

@@ -9,10 +9,11 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// The names of (c)'s figures. The second rate is another one in every run.
+// The names of (c)'s figures. The rates but 100/s are others in every run.
 const (
 	slowArrival = "c: 100/s, create to arrival"
 	fastArrival = "c: half of the maximum, create to arrival"
+	fastOnPg    = "c: half of the maximum on PostgreSQL, create to arrival"
 	toWaiter    = "c: 100/s, callback to waiting caller"
 )
 
@@ -20,25 +21,31 @@ const slowRate = 100 // instances a second
 
 // latencies at a rate that a site may have, and at one that it may fear.
 func latencies(ctx context.Context, b *bench) error {
-	d := b.or(15*time.Second, time.Second)
+	d := b.or(15*time.Second, 300*time.Millisecond)
 	arrival := func(name string, rate float64, systems ...system) error {
 		return b.interleaved(ctx, name, systems, func(s system) error {
 			return b.with(ctx, s, place{}, func(n session) error { return b.arrival(ctx, n, name, rate, d) })
 		})
 	}
-	if err := arrival(slowArrival, slowRate, b.limit, b.riposte, b.river); err != nil {
+	if err := arrival(slowArrival, slowRate, b.all()...); err != nil {
 		return err
 	}
-	if b.measures(b.riposte) {
-		most, err := b.maximum(ctx)
+	for _, half := range []struct {
+		name       string
+		of, beside system
+	}{{fastArrival, b.riposte, b.limit}, {fastOnPg, b.ripostePg, b.ripostePg3}} {
+		if !b.measures(half.of) {
+			continue
+		}
+		most, err := b.maximum(ctx, half.of)
 		if err != nil {
 			return err
 		}
-		if err := arrival(fastArrival, most/2, b.limit, b.riposte); err != nil {
+		if err := arrival(half.name, most/2, half.of, half.beside); err != nil {
 			return err
 		}
 	}
-	return b.interleaved(ctx, toWaiter, []system{b.riposte}, func(s system) error {
+	return b.interleaved(ctx, toWaiter, b.ripostes(), func(s system) error {
 		return b.with(ctx, s, place{}, func(n session) error { return b.outcomes(ctx, n, d) })
 	})
 }
@@ -49,7 +56,7 @@ func (b *bench) arrival(ctx context.Context, n session, name string, rate float6
 	if err != nil {
 		return err
 	}
-	c := newCaller(n.node, webhook)
+	c := newCaller(n.cluster, webhook)
 	all, err := n.openLoop(ctx, rate, b.or(warmUp, 100*time.Millisecond), d, c.create)
 	if err != nil {
 		return err
@@ -78,20 +85,22 @@ func (n session) openLoop(ctx context.Context, rate float64, warmUp, d time.Dura
 }
 
 // outcomes measures from the callback's sending until a caller who waits for
-// the outcome has it.
+// the outcome has it. Of several nodes one takes the creation, the next one the
+// callback, and the one after that has the caller who waits.
 func (b *bench) outcomes(ctx context.Context, n session, d time.Duration) error {
 	webhook, err := n.newWebhook(ctx, n.receiver.url+callsSoon)
 	if err != nil {
 		return err
 	}
-	c := newCaller(n.node, webhook)
+	c := newCaller(n.cluster, webhook)
 	var seen times
 	all, err := n.openLoop(ctx, slowRate, b.or(warmUp, 100*time.Millisecond), d, func() (string, error) {
-		id, err := c.create()
+		created := n.turn()
+		id, err := c.createAt(created)
 		if err != nil {
 			return "", err
 		}
-		err = n.wait(ctx, id)
+		err = created.next.next.wait(ctx, id)
 		seen.note(id, time.Now())
 		return id, err
 	})

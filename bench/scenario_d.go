@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
-
-	"github.com/riposte-dev/riposte/sqlite"
 )
 
 // drained names (d)'s figures.
@@ -15,57 +12,50 @@ const drained = "d: drain of a backlog"
 
 // draining is how long a drain is watched: a slow machine doesn't come to the
 // end of it.
-const draining = 45 * time.Second
+const draining = 30 * time.Second
 
 // backlog: instances that were there before the system, from the first arrival
-// to the last close, or for as long as draining. Riposte's store is seeded once and copied for each round.
-// The limit pipeline doesn't take part: it has no store to find them in.
-func backlog(ctx context.Context, b *bench) error {
+// to the last close, or for as long as draining. Riposte's stores are seeded once
+// and copied for each round. The limit pipeline doesn't take part: it has no store
+// to find them in.
+func backlog(ctx context.Context, b *bench) (err error) {
 	size := b.size(200_000, 1_000)
-	var seeded place
 	if b.measures(b.riposte) {
-		if _, err := b.maximum(ctx); err != nil { // which the goal is to be
+		if _, err := b.maximum(ctx, b.riposte); err != nil { // which the goal is to be
 			return err
 		}
-		var err error
-		if seeded, err = b.seedBacklog(ctx, size); err != nil {
+	}
+	address, err := freeAddress() // of the receivers, which the instances know
+	if err != nil {
+		return err
+	}
+	seeded := map[medium]string{}
+	defer func() {
+		for m, store := range seeded {
+			err = errors.Join(err, m.remove(ctx, store))
+		}
+	}()
+	for _, s := range b.ripostes() {
+		if _, ok := seeded[s.medium]; ok || !b.measures(s) {
+			continue
+		}
+		if seeded[s.medium], err = s.medium.create(ctx, ""); err != nil {
 			return err
 		}
-		defer os.RemoveAll(seeded.data)
+		if err := seed(ctx, s.medium, seeded[s.medium], "http://"+address+answers, size, pending); err != nil {
+			return err
+		}
 	}
 	paused := b.river
-	paused.args = func(listen, data string) []string { return append(b.river.args(listen, data), "--paused") }
+	paused.args = func(*node) []string { return []string{"--paused"} }
 	// Each takes long enough that two are enough.
-	return b.inRounds(ctx, min(b.rounds, 2), drained, []system{b.riposte, paused}, func(s system) error {
+	return b.inRounds(ctx, min(b.rounds, 2), drained, append(b.ripostes(), paused), func(s system) error {
 		if s.name == b.river.name {
 			return b.with(ctx, s, place{}, func(n session) error { return b.drainRiver(ctx, n, size) })
 		}
-		dir, err := b.newDir(s.name)
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir)
-		if err := os.CopyFS(dir, os.DirFS(seeded.data)); err != nil {
-			return err
-		}
-		if err := syncFile(filepath.Join(dir, sqlite.FileName)); err != nil {
-			return err
-		}
-		return b.with(ctx, s, place{dir, seeded.receiver}, func(n session) error { return b.drain(ctx, n, size) })
+		at := place{copied: seeded[s.medium], receiver: address}
+		return b.with(ctx, s, at, func(n session) error { return b.drain(ctx, n, size) })
 	})
-}
-
-// seedBacklog fixes also where the receivers will be, which the instances know.
-func (b *bench) seedBacklog(ctx context.Context, size int) (place, error) {
-	address, err := freeAddress()
-	if err != nil {
-		return place{}, err
-	}
-	dir, err := b.newDir("backlog")
-	if err != nil {
-		return place{}, err
-	}
-	return place{dir, address}, seed(ctx, dir, "http://"+address+answers, size, pending)
 }
 
 func (b *bench) drainRiver(ctx context.Context, n session, size int) error {
@@ -73,10 +63,14 @@ func (b *bench) drainRiver(ctx context.Context, n session, size int) error {
 	if err != nil {
 		return err
 	}
-	if _, err := n.post(ctx, fmt.Sprintf("/seed?count=%d&webhookId=%s", size, webhook), payload()); err != nil {
+	server := n.nodes[0]
+	if _, err := server.post(ctx, fmt.Sprintf("/seed?count=%d&webhookId=%s", size, webhook), payload()); err != nil {
 		return err
 	}
-	if _, err := n.post(ctx, "/start", nil); err != nil {
+	if err := n.settle(ctx); err != nil {
+		return err
+	}
+	if _, err := server.post(ctx, "/start", nil); err != nil {
 		return err
 	}
 	return b.drain(ctx, n, size)

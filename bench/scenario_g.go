@@ -8,19 +8,23 @@ import (
 // besideHanging names (g)'s figures.
 const besideHanging = "g: 200/s, create to arrival"
 
-// besideHanging is Riposte with a receiver that hangs.
-func (b *bench) besideHanging() system { return b.riposte.variant("beside a receiver that hangs") }
+// besideHanging is s with a receiver that hangs.
+func (s system) besideHanging() system { return s.variant("beside a receiver that hangs") }
 
 // hanging: the latency at a healthy receiver, alone and beside one that hangs
 // with instances due. It lasts longer than an attempt, so that some of those that
 // hang time out meanwhile.
 func hanging(ctx context.Context, b *bench) error {
 	const rate = 200 // instances a second
-	d := b.or(35*time.Second, time.Second)
-	beside := b.besideHanging()
-	return b.interleaved(ctx, besideHanging, []system{b.riposte, beside}, func(s system) error {
+	d := b.or(35*time.Second, 300*time.Millisecond)
+	var both []system
+	for _, s := range b.apart() {
+		both = append(both, s, s.besideHanging())
+	}
+	// Each takes long enough that two are enough.
+	return b.inRounds(ctx, min(b.rounds, 2), besideHanging, both, func(s system) error {
 		return b.with(ctx, s, place{}, func(n session) error {
-			if s.name == beside.name {
+			if base(s.name) != s.name {
 				if err := b.hang(ctx, n); err != nil {
 					return err
 				}
@@ -36,7 +40,7 @@ func (b *bench) hang(ctx context.Context, n session) error {
 	if err != nil {
 		return err
 	}
-	if _, err := closedLoop(newCaller(n.node, webhook), callers, upTo(b.size(10_000, 200))); err != nil {
+	if _, err := closedLoop(newCaller(n.cluster, webhook), callers, upTo(b.size(10_000, 200))); err != nil {
 		return err
 	}
 	return until(ctx, func() bool { return n.receiver.hanging.Load() > 0 })

@@ -10,7 +10,7 @@ const idling = "h: idle, one webhook"
 
 // idle: what a server takes that has nothing to do. Once is enough.
 func idle(ctx context.Context, b *bench) error {
-	return b.inRounds(ctx, 1, idling, []system{b.riposte}, func(s system) error {
+	return b.inRounds(ctx, 1, idling, b.apart(), func(s system) error {
 		return b.with(ctx, s, place{}, func(n session) error {
 			if _, err := n.newWebhook(ctx, n.receiver.url+answers); err != nil {
 				return err
@@ -23,15 +23,16 @@ func idle(ctx context.Context, b *bench) error {
 				return err
 			}
 			began := time.Now()
-			if err := pause(ctx, b.or(time.Minute, time.Second)); err != nil {
+			if err := pause(ctx, b.or(time.Minute, 300*time.Millisecond)); err != nil {
 				return err
 			}
 			after, err := n.usage(ctx)
 			if err != nil {
 				return err
 			}
-			b.note(idling, n.name, cpuShare, 100*after.since(before).cpu.Seconds()/time.Since(began).Seconds())
-			b.note(idling, n.name, peakMiB, float64(after.peak)/(1<<20))
+			used := after.since(before)
+			b.note(idling, n.name, cpuShare, 100*used.cpu.Seconds()/time.Since(began).Seconds())
+			b.notePeaks(idling, n, used)
 			return nil
 		})
 	})

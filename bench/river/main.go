@@ -44,7 +44,7 @@ const (
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "`address` to serve on")
-	databaseURL := flag.String("database-url", os.Getenv("RIPOSTE_TEST_DATABASE_URL"), "PostgreSQL `URL`; River's jobs in it are deleted")
+	databaseURL := flag.String("database-url", os.Getenv("RIPOSTE_TEST_DATABASE_URL"), "PostgreSQL `URL`")
 	paused := flag.Bool("paused", false, "work no jobs before POST /start")
 	flag.Parse()
 
@@ -67,8 +67,8 @@ func run(ctx context.Context, listen, databaseURL string, paused bool) error {
 		return fmt.Errorf("opening database: %w", err)
 	}
 	defer pool.Close()
-	if err := prepare(ctx, pool); err != nil {
-		return fmt.Errorf("preparing database: %w", err)
+	if err := migrate(ctx, pool); err != nil {
+		return fmt.Errorf("making River's tables: %w", err)
 	}
 	s, err := newServer(pool)
 	if err != nil {
@@ -82,16 +82,13 @@ func run(ctx context.Context, listen, databaseURL string, paused bool) error {
 	return serve(ctx, listen, s)
 }
 
-// prepare brings the schema up to date and empties the table.
-func prepare(ctx context.Context, pool *pgxpool.Pool) error {
+// migrate makes River's tables.
+func migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	migrator, err := rivermigrate.New(riverpgxv5.New(pool), nil)
 	if err != nil {
 		return err
 	}
-	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
-		return err
-	}
-	_, err = pool.Exec(ctx, "TRUNCATE river_job")
+	_, err = migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
 	return err
 }
 
@@ -102,7 +99,7 @@ func newServer(pool *pgxpool.Pool) (*server, error) {
 	}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, d)
-	s := &server{pool: pool}
+	s := &server{}
 	s.client, err = river.NewClient(riverpgxv5.New(pool), &river.Config{
 		// "Throughput is limited by this value", says River, and so is latency.
 		FetchCooldown:     2 * time.Millisecond,
