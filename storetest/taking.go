@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"sync"
+	"time"
 
 	"github.com/riposte-dev/riposte"
 )
@@ -58,6 +59,15 @@ func (h *house) taker(n int) *places {
 }
 
 var taking = []behaviour{
+	{"an instance that is not due yet is not taken", func(h *house) {
+		p, w := h.taker(1), h.webhook()
+		record := h.record(w, approval) // by a clock that was ahead of the store's
+		record.Instance.DueAt = record.Instance.DueAt.Add(time.Second)
+		_, err := h.store.CreateInstances(h.Context(), []riposte.NewInstanceRecord{record})
+		h.must(err)
+		p.want(h, 1)
+		h.wantState(record.Instance.ID, riposte.StatePending)
+	}},
 	{"a new instance is taken as it is created", func(h *house) {
 		p, w := h.taker(2), h.webhook()
 		record := h.record(w, riposte.InstanceRequest{Source: approval.Source, Payload: []byte(`{"a": 1}`)})
