@@ -156,6 +156,13 @@ func (q *Queue[T]) gather(batch []*Op[T], o *Op[T]) []*Op[T] {
 	}
 }
 
+// Closed reports whether nothing is let in any more.
+func (q *Queue[T]) Closed() bool {
+	q.mu.RLock()
+	defer q.mu.RUnlock()
+	return q.closed
+}
+
 // Close lets nothing more in and returns when all that is in has been seen to.
 // It may be called again.
 func (q *Queue[T]) Close() {

@@ -30,13 +30,16 @@ func violatesUnique(err error) bool { return sqlState(err) == "23505" }
 func notFound(err error) bool { return errors.Is(err, pgx.ErrNoRows) || sqlState(err) == "22021" }
 
 // again reports whether the same transaction may succeed at once: another one
-// was in its way.
+// was in its way, or faster with a request.
 func again(err error) bool {
-	switch sqlState(err) {
-	case "40001", "40P01": // serialization failure, deadlock
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case !ok:
+		return errors.Is(err, errOvertaken)
+	case e.Code == "40001", e.Code == "40P01": // serialization failure, deadlock
 		return true
 	}
-	return errors.Is(err, errOvertaken)
+	return e.Code == "23505" && e.ConstraintName == "requests_pkey"
 }
 
 // down reports whether the server can't be asked now.

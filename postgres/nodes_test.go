@@ -2,6 +2,8 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -148,6 +150,33 @@ func TestWebhookIsTheSameAtEveryNode(t *testing.T) {
 	}
 	if _, err := b.CreateInstances(t.Context(), []riposte.NewInstanceRecord{newRecord(t, b, w)}); err == nil {
 		t.Error("another node takes instances of a deleted webhook")
+	}
+}
+
+// TestRequestIsOneInstanceAtAllNodes also when they are asked at the same time.
+func TestRequestIsOneInstanceAtAllNodes(t *testing.T) {
+	t.Parallel()
+	a, b := twoNodes(t)
+	w := newWebhook(t, a)
+	for round := range 20 {
+		var got [4]string
+		var asking sync.WaitGroup
+		for n := range got {
+			s := []*postgres.Store{a, b}[n%2]
+			r := newRequest(t, s, w, fmt.Sprint(round))
+			asking.Go(func() {
+				created, err := s.CreateInstances(t.Context(), []riposte.NewInstanceRecord{r})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				got[n] = created[0].ID
+			})
+		}
+		asking.Wait()
+		if got[0] == "" || got[1] != got[0] || got[2] != got[0] || got[3] != got[0] {
+			t.Fatalf("one request has made the instances %v", got)
+		}
 	}
 }
 

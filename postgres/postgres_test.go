@@ -38,7 +38,11 @@ func newWebhook(t *testing.T, s riposte.Store) riposte.Webhook {
 
 // newRecord may be called by any goroutine.
 func newRecord(t *testing.T, s riposte.Store, w riposte.Webhook) riposte.NewInstanceRecord {
-	i, e, err := riposte.NewInstance(w, riposte.InstanceRequest{Source: riposte.Source{Kind: riposte.SourceApprovalStep, TicketID: "t"}, Payload: []byte(`{}`)},
+	return newRequest(t, s, w, "")
+}
+
+func newRequest(t *testing.T, s riposte.Store, w riposte.Webhook, requestID string) riposte.NewInstanceRecord {
+	i, e, err := riposte.NewInstance(w, riposte.InstanceRequest{Source: riposte.Source{Kind: riposte.SourceApprovalStep, TicketID: "t"}, Payload: []byte(`{}`), RequestID: requestID},
 		func(id string) string { return "https://riposte.example/callback/" + id }, s.Now())
 	if err != nil {
 		t.Error(err)

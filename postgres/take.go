@@ -14,8 +14,9 @@ func (s *Store) TakeNew(t riposte.Taker) (stop func()) {
 		s.writer.taker = t
 		s.writer.mu.Unlock()
 		// Once this has had its turn, no batch that knew another taker is under
-		// way. It asks nothing of the database, so only a closed store refuses.
-		_ = s.writer.do(context.Background(), 1, change{run: func(*tx) error { return nil }})
+		// way. It asks nothing of the database, but may have to wait for it.
+		for s.writer.do(context.Background(), 1, change{run: func(*tx) error { return nil }}) != nil && !s.writer.queue.Closed() {
+		}
 	}
 	set(t)
 	return func() { set(nil) }

@@ -49,6 +49,7 @@ type writer struct {
 	config    *pgx.ConnConfig
 	conn      *pgx.Conn    // nil when there is none
 	warned    bool         // by the server, since what runs on conn began
+	failing   bool         // the last batch came to nothing, and that was said
 	batch     int64        // the last one that was begun
 	committed atomic.Int64 // the last one that was committed
 	lanes     *lane.Lanes
@@ -109,6 +110,10 @@ func (w *writer) commit(batch []*op) {
 		t, err = w.transact(batch, isolated)
 		switch {
 		case err == nil:
+			if w.failing && t.begun {
+				w.failing = false
+				w.store.logger.Info("the database commits again")
+			}
 			t.Committed()
 			w.committed.Store(w.batch)
 			w.publisher.Publish(t.Changed)
@@ -129,7 +134,10 @@ func (w *writer) commit(batch []*op) {
 	if !errors.Is(err, errUnknown) {
 		err = unavailable(err)
 	}
-	w.store.logger.Error("committing", "operations", len(batch), "error", err)
+	if !w.failing {
+		w.failing = true
+		w.store.logger.Error("the database can't commit: callers are told to try again", "error", err)
+	}
 	for _, o := range batch {
 		o.Err = err
 	}
