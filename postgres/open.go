@@ -76,6 +76,7 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
+	s.logger.Info("joined the nodes on the database", "node", s.node)
 	return s, nil
 }
 
