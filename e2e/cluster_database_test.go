@@ -1,0 +1,139 @@
+package e2e
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/riposte-dev/riposte/postgres/postgrestest"
+)
+
+// TestPostgresStoppedAtOnceLosesNothing: while it is away all calls are refused
+// in time, and the nodes find it again by themselves.
+func TestPostgresStoppedAtOnceLosesNothing(t *testing.T) {
+	t.Parallel()
+	p := newOwnPostgres(t)
+	c := newCluster(t, p.appURL(), 2)
+	l := newClusterLoad(t, c)
+	l.begin()
+	for range times(1, 10) {
+		l.busy(c.nodes[0])
+		time.Sleep(rand.N(2 * time.Second))
+		over, before := c.outage(), l.refused.Load()
+		p.stopAtOnce()
+		c.wantReadiness(http.StatusServiceUnavailable)
+		eventually(t, "calls are refused", func() bool { return l.refused.Load() > before })
+		p.start()
+		c.wantReadiness(http.StatusOK)
+		over()
+	}
+	l.finish()
+	l.balance()
+}
+
+// TestKilledBackendsOfNodesLoseNothing: the server ends the nodes' connections,
+// whatever they are about.
+func TestKilledBackendsOfNodesLoseNothing(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, postgrestest.URL(t), 2)
+	l := newClusterLoad(t, c)
+	conn := connectTo(t, c.url)
+	over := c.outage()
+	l.begin()
+	const sql = `SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity
+		WHERE application_name = $1 AND datname = current_database() AND query <> '' ORDER BY random() LIMIT 1)`
+	for killed, want := 0, times(20, 200); killed < want; {
+		time.Sleep(rand.N(400 * time.Millisecond))
+		// Schemas share the server, and all nodes of a number their name.
+		var n int
+		if err := conn.QueryRow(t.Context(), sql, c.nodes[killed%len(c.nodes)].name).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		killed += n
+	}
+	c.wantReadiness(http.StatusOK)
+	over()
+	l.finish()
+	l.balance()
+}
+
+// TestDatabaseThatTakesNothingIsRefusedInTime: whatever keeps it from that, a
+// call gets its 503, an attempt is made all the same, and afterwards everything
+// goes on.
+func TestDatabaseThatTakesNothingIsRefusedInTime(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name         string
+		begin, relax string // what the operator does, and undoes
+		lock         bool   // somebody has locked all tables
+	}{
+		{name: "no connections left", begin: "ALTER DATABASE app CONNECTION LIMIT 0", relax: "ALTER DATABASE app CONNECTION LIMIT -1"},
+		{name: "locked, with a statement timeout", lock: true,
+			begin: "ALTER DATABASE app SET statement_timeout = '50ms'", relax: "ALTER DATABASE app RESET statement_timeout"},
+		{name: "locked", lock: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := newOwnPostgres(t)
+			c := newCluster(t, p.appURL(), 2)
+			l := newClusterLoad(t, c)
+			l.begin()
+			l.busy(c.nodes[0])
+			over, before := c.outage(), l.refused.Load()
+			if tt.begin != "" {
+				p.exec(tt.begin)
+				p.endApp()
+			}
+			unlock := func() {}
+			if tt.lock {
+				unlock = lockAll(t, p.connect("app"))
+			}
+			c.wantReadiness(http.StatusServiceUnavailable)
+			l.wantRefusals(before)
+			unlock()
+			if tt.begin != "" {
+				p.exec(tt.relax)
+				p.endApp()
+			}
+			c.wantReadiness(http.StatusOK)
+			over()
+			l.finish()
+			l.balance()
+		})
+	}
+}
+
+// wantRefusals waits until all callers may have been refused, and for longer
+// than any call may take.
+func (l *clusterLoad) wantRefusals(before int64) {
+	l.t.Helper()
+	time.Sleep(callTimeout + time.Second)
+	if n := l.refused.Load() - before; n < clusterCallers {
+		l.t.Errorf("%d calls were refused", n)
+	}
+}
+
+// lockAll locks every table until what it returns is called.
+func lockAll(t *testing.T, conn *pgx.Conn) (unlock func()) {
+	t.Helper()
+	const sql = `DO $$ DECLARE name text; BEGIN
+		FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+			EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', name);
+		END LOOP; END $$`
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := tx.Rollback(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}
+}
