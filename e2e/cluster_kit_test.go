@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"sync"
@@ -16,11 +17,12 @@ import (
 
 // cluster is nodes that share a database.
 type cluster struct {
-	t     *testing.T
-	url   string // the database's
-	nodes []*clusterNode
+	t   *testing.T
+	id  uint32 // tells its nodes from those of other clusters on the same server
+	url string // the database's
 
 	mu      sync.Mutex
+	nodes   []*clusterNode
 	outages []*fault // of the database
 }
 
@@ -48,7 +50,7 @@ const clusterPublicURL = "http://cluster.example"
 // newCluster starts n nodes.
 func newCluster(t *testing.T, url string, n int) *cluster {
 	t.Helper()
-	c := &cluster{t: t, url: url}
+	c := &cluster{t: t, id: rand.Uint32(), url: url}
 	for range n {
 		c.add("")
 	}
@@ -58,20 +60,29 @@ func newCluster(t *testing.T, url string, n int) *cluster {
 // add starts one more node, of another binary if one is named.
 func (c *cluster) add(binary string) *clusterNode {
 	c.t.Helper()
-	name := fmt.Sprintf("node-%d.example", len(c.nodes)+1)
+	name := fmt.Sprintf("node-%d.%x.example", len(c.members())+1, c.id)
 	n := &clusterNode{name: name, crashNode: newCrashNodeOn(c.t, []string{"--database-url", c.url + "&application_name=" + name},
 		"--public-url", clusterPublicURL, "--issuer", name)}
 	if binary != "" {
 		n.binary = binary
 	}
 	n.begin()
+	c.mu.Lock()
 	c.nodes = append(c.nodes, n)
+	c.mu.Unlock()
 	c.t.Cleanup(func() {
 		if c.t.Failed() {
 			c.t.Logf("the log of %s ends with\n%s", n.name, lastLines(n.log(), 15))
 		}
 	})
 	return n
+}
+
+// members are the nodes so far.
+func (c *cluster) members() []*clusterNode {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.nodes)
 }
 
 // begin starts the node and ends its fault.
@@ -165,7 +176,7 @@ func (n *clusterNode) readiness() int {
 // wantReadiness waits until each node says so.
 func (c *cluster) wantReadiness(want int) {
 	c.t.Helper()
-	for _, n := range c.nodes {
+	for _, n := range c.members() {
 		if n.address() != "" {
 			eventually(c.t, fmt.Sprintf("readyz of %s says %d", n.name, want), func() bool { return n.readiness() == want })
 		}
@@ -188,7 +199,7 @@ func (c *cluster) outage() (over func()) {
 // excused reports whether the database had a fault in this time, or the node of
 // this name, or any node where none is named.
 func (c *cluster) excused(name string, from, to time.Time) bool {
-	for _, n := range c.nodes {
+	for _, n := range c.members() {
 		if (name == "" || n.name == name) && n.excused(from, to) {
 			return true
 		}

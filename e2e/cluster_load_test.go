@@ -294,7 +294,8 @@ func (l *clusterLoad) persist(not *clusterNode, method, path, body string) (clus
 func (l *clusterLoad) pick(not *clusterNode) *clusterNode {
 	now := time.Now()
 	var there, others []*clusterNode
-	for _, n := range l.nodes {
+	all := l.members()
+	for _, n := range all {
 		if n.calls.Load() > 0 && n.excused(now, now) {
 			continue
 		}
@@ -302,7 +303,7 @@ func (l *clusterLoad) pick(not *clusterNode) *clusterNode {
 			others = append(others, n)
 		}
 	}
-	for _, from := range [][]*clusterNode{others, there, l.nodes} {
+	for _, from := range [][]*clusterNode{others, there, all} {
 		if len(from) > 0 {
 			return from[rand.N(len(from))]
 		}
