@@ -51,7 +51,7 @@ func (l *clusterLoad) remember() {
 			n++
 		}
 	}
-	l.t.Logf("%d instances are closed for good", n)
+	l.logf("%d instances are closed for good", n)
 }
 
 // balance waits until everything is closed, and compares.
@@ -174,7 +174,7 @@ func (b clusterBooks) checkList() {
 			b.errorf("the store counts %d instances in %s, there are %d", counts[s], s, counted[s])
 		}
 	}
-	b.t.Logf("%d instances are there", total)
+	b.logf("%d instances are there", total)
 }
 
 // checkOutcome: the outcome is what somebody said, and who was told that his

@@ -29,6 +29,7 @@ func TestPromotionLosesNothing(t *testing.T) {
 		over()
 		primary, standby = standby, primary
 		standby.follow(primary)
+		l.logf("a standby was promoted and has a standby again")
 	}
 	l.finish()
 	l.balance()

@@ -56,6 +56,7 @@ var clusterKinds = []clusterKind{
 type clusterLoad struct {
 	*cluster
 	t        *testing.T
+	started  time.Time
 	client   *http.Client
 	webhooks []string // by kind
 	stop     chan struct{}
@@ -121,7 +122,7 @@ type clusterOutcome struct{ Kind, Via, DocumentJSON, Sequence, DecidedAt string 
 func newClusterLoad(t *testing.T, c *cluster) *clusterLoad {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &clusterLoad{cluster: c, t: t, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clusterCallers}},
+	l := &clusterLoad{cluster: c, t: t, started: time.Now(), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clusterCallers}},
 		stop: make(chan struct{}), ctx: ctx, giveUp: cancel,
 		questions: map[string]*question{}, requests: map[string][]*request{}, callbacks: map[string]callback{}, before: map[string]riposte.Instance{}}
 	for k := range clusterKinds {
@@ -163,7 +164,13 @@ func (l *clusterLoad) finish() {
 	if !timer.Stop() {
 		l.t.Errorf("after %s there are calls that no node takes", 2*patience)
 	}
-	l.t.Logf("%d questions were asked, %d calls refused", len(l.questions), l.refused.Load())
+	l.logf("%d questions were asked, %d calls refused", len(l.questions), l.refused.Load())
+}
+
+// logf also tells how long it took so far.
+func (l *clusterLoad) logf(format string, args ...any) {
+	l.t.Helper()
+	l.t.Logf("after %s: "+format, append([]any{time.Since(l.started).Round(time.Second)}, args...)...)
 }
 
 // errorf tells the first errors in full; a thousand more of the same help nobody.

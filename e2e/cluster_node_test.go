@@ -18,54 +18,88 @@ import (
 )
 
 // TestNodesAreKilledAndFrozenUnderLoad: what a node had in flight is made again
-// by others in time, and what it says when it wakes changes nothing that they
-// have decided.
+// by others in time; what it had locked, they get long before it wakes; and what
+// it says then changes nothing that they have decided.
+//
+// A round is one node killed while another is frozen within a transaction.
 func TestNodesAreKilledAndFrozenUnderLoad(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, postgrestest.URL(t), 3)
 	l := newClusterLoad(t, c)
+	conn := connectTo(t, c.url)
 	l.begin()
-	for round := range times(2, 20) {
-		n := c.nodes[round%len(c.nodes)]
-		if round%2 == 0 {
-			l.killOne(n)
-		} else {
-			l.freezeOne(n)
-		}
+	for round := range times(1, 10) {
+		killed, frozen := c.nodes[round%3], c.nodes[(round+1)%3]
+		l.busy(frozen)
+		frozen.fails()
+		l.freezeInTransaction(frozen, conn)
+		asked := l.inFlight(frozen)
+
+		l.busy(killed)
+		killed.crash()
+		lost := l.inFlight(killed)
+		time.Sleep(rand.N(3 * time.Second))
+		killed.begin()
+
+		l.wantAgain(frozen, asked)
+		l.wantAgain(killed, lost)
+		l.remember()
+		frozen.thaw()
+		l.wantReadiness(http.StatusOK)
+		frozen.recovered()
+		l.logf("%s was frozen with %d attempts in flight, %s killed with %d", frozen.name, len(asked), killed.name, len(lost))
 	}
 	l.finish()
 	l.balance()
 }
 
-func (l *clusterLoad) killOne(n *clusterNode) {
+// freezeInTransaction freezes a node that has questions of many callers in its
+// transaction, which ask others then.
+func (l *clusterLoad) freezeInTransaction(n *clusterNode, conn *pgx.Conn) {
 	l.t.Helper()
-	l.busy(n)
-	n.crash()
-	hang := l.inFlight(n)
-	time.Sleep(rand.N(3 * time.Second))
-	n.begin()
-	l.wantAgain(n, hang)
-	l.t.Logf("%s was killed with %d attempts in flight", n.name, len(hang))
+	cut, hangUp := context.WithCancel(l.ctx)
+	defer hangUp()
+	for range 16 {
+		l.callers.Go(func() { l.insist(cut, n) })
+	}
+	n.freezeInTransaction(conn)
 }
 
-func (l *clusterLoad) freezeOne(n *clusterNode) {
-	l.t.Helper()
-	l.busy(n)
-	n.fails()
-	n.freeze()
-	l.thawOne(n)
+// insist asks one node until ctx ends, and then another one what it was not
+// answered.
+func (l *clusterLoad) insist(ctx context.Context, n *clusterNode) {
+	for ctx.Err() == nil {
+		q := l.question(0)
+		path, body := l.creation(0, q)
+		reply, err := l.send(ctx, n, http.MethodPost, path, body)
+		id, ok := reply.Instance.WebhookInstance.ID, err == nil && reply.status == http.StatusOK
+		if !ok {
+			id, _, ok = l.create(0, q, n)
+		}
+		if ok {
+			l.accepted(q, id)
+		}
+	}
 }
 
-// thawOne wakes a node that is frozen once others have made its attempts.
-func (l *clusterLoad) thawOne(n *clusterNode) {
-	l.t.Helper()
-	hang := l.inFlight(n)
-	l.wantAgain(n, hang)
-	l.remember()
-	n.thaw()
-	l.wantReadiness(http.StatusOK)
-	n.recovered()
-	l.t.Logf("%s was frozen with %d attempts in flight", n.name, len(hang))
+// freezeInTransaction tries until the node has locked something.
+func (n *clusterNode) freezeInTransaction(conn *pgx.Conn) {
+	n.t.Helper()
+	const lockedSQL = `SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = $1 AND state = 'idle in transaction' AND backend_xid IS NOT NULL`
+	for range 2000 {
+		n.freeze()
+		time.Sleep(5 * time.Millisecond) // for what it has asked already
+		var locked bool
+		if err := conn.QueryRow(n.t.Context(), lockedSQL, n.name).Scan(&locked); err != nil {
+			n.t.Fatal(err)
+		}
+		if locked {
+			return
+		}
+		n.thaw()
+		time.Sleep(rand.N(10 * time.Millisecond))
+	}
+	n.t.Fatalf("%s was never in a transaction", n.name)
 }
 
 // TestIdleNodeTakesOverWhatADeadOneHadInFlight: nothing happens at the node that
@@ -111,66 +145,6 @@ func TestWaitAtAnotherNodeEndsWithTheOutcome(t *testing.T) {
 	if took := time.Since(answered); took > 10*time.Second {
 		t.Errorf("who waited for a minute was told %s after the outcome", took)
 	}
-}
-
-// TestNodeFrozenInATransactionHoldsUpNobody: what it has locked, others want, and
-// get long before it wakes.
-func TestNodeFrozenInATransactionHoldsUpNobody(t *testing.T) {
-	t.Parallel()
-	c := newCluster(t, postgrestest.URL(t), 3)
-	l := newClusterLoad(t, c)
-	l.begin()
-	frozen := c.nodes[0]
-	l.busy(frozen)
-	// So many callers that each transaction has questions of theirs.
-	cut, hangUp := context.WithCancel(l.ctx)
-	for range 16 {
-		l.callers.Go(func() { l.insist(cut, frozen) })
-	}
-	conn := connectTo(t, c.url)
-	frozen.fails()
-	frozen.freezeInTransaction(conn)
-	hangUp()
-	l.thawOne(frozen)
-	l.finish()
-	l.balance()
-}
-
-// insist asks one node until ctx ends, and then another one what it was not
-// answered.
-func (l *clusterLoad) insist(ctx context.Context, n *clusterNode) {
-	for ctx.Err() == nil {
-		q := l.question(0)
-		path, body := l.creation(0, q)
-		reply, err := l.send(ctx, n, http.MethodPost, path, body)
-		id, ok := reply.Instance.WebhookInstance.ID, err == nil && reply.status == http.StatusOK
-		if !ok {
-			id, _, ok = l.create(0, q, n)
-		}
-		if ok {
-			l.accepted(q, id)
-		}
-	}
-}
-
-// freezeInTransaction tries until the node has locked something.
-func (n *clusterNode) freezeInTransaction(conn *pgx.Conn) {
-	n.t.Helper()
-	const lockedSQL = `SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = $1 AND state = 'idle in transaction' AND backend_xid IS NOT NULL`
-	for range 2000 {
-		n.freeze()
-		time.Sleep(5 * time.Millisecond) // for what it has asked already
-		var locked bool
-		if err := conn.QueryRow(n.t.Context(), lockedSQL, n.name).Scan(&locked); err != nil {
-			n.t.Fatal(err)
-		}
-		if locked {
-			return
-		}
-		n.thaw()
-		time.Sleep(rand.N(10 * time.Millisecond))
-	}
-	n.t.Fatalf("%s was never in a transaction", n.name)
 }
 
 // callbackPath is where a delivery's answer goes, at any node.

@@ -38,7 +38,7 @@ func newOwnPostgres(t *testing.T) *ownPostgres {
 	p.run("initdb", "-D", p.data(), "-U", "riposte", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
 	p.start()
 	p.exec("CREATE ROLE app LOGIN")
-	p.exec("CREATE DATABASE app OWNER app")
+	p.create("app")
 	return p
 }
 
@@ -172,12 +172,7 @@ func (p *ownPostgres) address() string { return fmt.Sprintf("127.0.0.1:%d", p.po
 // appURL is where nodes find their database.
 func (p *ownPostgres) appURL() string { return p.url("app", "app") }
 
-// connect gives the test a connection of its own, a superuser's.
-func (p *ownPostgres) connect(database string) *pgx.Conn {
-	p.t.Helper()
-	return connectTo(p.t, p.url("riposte", database))
-}
-
+// connectTo gives the test a connection of its own.
 func connectTo(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
@@ -218,11 +213,17 @@ func (p *ownPostgres) is(question string) {
 	})
 }
 
-// endApp ends the connections of the nodes, so that they come again under the
-// rules that hold now.
-func (p *ownPostgres) endApp() {
+// create makes a database of the role app's.
+func (p *ownPostgres) create(database string) {
 	p.t.Helper()
-	p.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'app'`)
+	p.exec("CREATE DATABASE " + database + " OWNER app")
+}
+
+// endConnections ends those of the nodes, so that they come again under the
+// rules that hold now.
+func (p *ownPostgres) endConnections(database string) {
+	p.t.Helper()
+	p.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app' AND datname = '` + database + `'`)
 }
 
 // follow makes a new standby of a primary in p's place and returns when no

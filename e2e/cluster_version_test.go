@@ -21,19 +21,18 @@ func TestTwoVersionsShareADatabase(t *testing.T) {
 	c.add(before)
 	l := newClusterLoad(t, c)
 	l.begin()
-	time.Sleep(2 * time.Second)
 	for _, binary := range []string{"", before, ""} {
 		c.add(binary)
 	}
-	for range times(1, 10) {
-		time.Sleep(5 * time.Second)
+	for range times(1, 20) {
+		time.Sleep(3 * time.Second)
 		for _, n := range c.nodes {
 			l.busy(n)
 		}
 	}
 	c.nodes[1].leave()
 	c.nodes[3].leave()
-	time.Sleep(5 * time.Second)
+	time.Sleep(2 * time.Second)
 	l.finish()
 	l.balance()
 }
