@@ -183,7 +183,7 @@ func (b clusterBooks) checkOutcome(q *question, i riposte.Instance) {
 	b.t.Helper()
 	o := i.Outcome
 	if o == nil || !i.State.Closed() {
-		b.errorf("%s: instance %s is in %s with the outcome %v", q.kind.name, q.id, i.State, o)
+		b.errorf("%s: instance %s is in %s with the outcome %s", q.kind.name, q.id, i.State, inWords(o))
 		return
 	}
 	isCanceled := o.Failure != nil && o.Failure.Reason == riposte.FailureCanceled
@@ -192,27 +192,34 @@ func (b clusterBooks) checkOutcome(q *question, i riposte.Instance) {
 	switch {
 	case isCanceled && q.kind.cancel && i.State == riposte.StateFatalError:
 	case o.Failure != nil || o.Kind != riposte.OutcomeApproved || i.State != riposte.StateSuccess:
-		b.errorf("%s: instance %s is in %s with the outcome %+v", q.kind.name, q.id, i.State, o)
+		b.errorf("%s: instance %s is in %s with the outcome %s", q.kind.name, q.id, i.State, inWords(o))
 	case o.Via == riposte.ViaCallback && (c.id != q.id || !c.taken):
 		b.errorf("%s: instance %s has the document %s, whose sender was told %+v", q.kind.name, q.id, document, c)
 	case o.Via == riposte.ViaSync && !slices.ContainsFunc(b.received(q.id), func(r request) bool { return r.document == document }):
 		b.errorf("%s: instance %s has the document %s, which its receiver has not given", q.kind.name, q.id, document)
 	}
 	if q.canceled && !isCanceled {
-		b.errorf("%s: instance %s was canceled and came to %+v", q.kind.name, q.id, o)
+		b.errorf("%s: instance %s was canceled and came to %s", q.kind.name, q.id, inWords(o))
 	}
 	for said, c := range b.callbacks {
 		if c.id == q.id && c.taken && said != document {
-			b.errorf("%s: instance %s took the callback %s and came to %+v", q.kind.name, q.id, said, o)
+			b.errorf("%s: instance %s took the callback %s and came to %s", q.kind.name, q.id, said, inWords(o))
 		}
 	}
 	for _, seen := range q.outcomes {
 		decided, err := time.Parse(time.RFC3339Nano, seen.DecidedAt)
 		if err != nil || !decided.Equal(o.DecidedAt) || seen.DocumentJSON != document || seen.Sequence != strconv.FormatInt(o.Sequence, 10) ||
 			seen.Kind != "OUTCOME_KIND_"+string(o.Kind) || seen.Via != "OUTCOME_VIA_"+string(o.Via) {
-			b.errorf("%s: who waited for instance %s was told %+v, and it came to %+v", q.kind.name, q.id, seen, o)
+			b.errorf("%s: who waited for instance %s was told %+v, and it came to %s", q.kind.name, q.id, seen, inWords(o))
 		}
 	}
+}
+
+func inWords(o *riposte.Outcome) string {
+	if o == nil {
+		return "none"
+	}
+	return fmt.Sprintf("%s via %s at %s: %s%+v", o.Kind, o.Via, o.DecidedAt.Format(time.StampMicro), o.Document, o.Failure)
 }
 
 // checkAttempts compares the history with what the receiver got. The last
