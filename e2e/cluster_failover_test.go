@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// TestPromotionLosesNothing: a primary dies, its synchronous standby becomes the
-// primary, and back, once the old one has been made a standby of it.
+// TestPromotionLosesNothing: a primary loses its synchronous standby and dies, the
+// standby becomes the primary; and back, once the old one has been made a standby
+// of it.
 func TestPromotionLosesNothing(t *testing.T) {
 	t.Parallel()
 	primary, standby := newOwnPostgres(t), newPostgresDir(t)
@@ -20,8 +21,9 @@ func TestPromotionLosesNothing(t *testing.T) {
 	l.begin()
 	for range times(2, 4) {
 		l.busy(c.nodes[0])
-		time.Sleep(rand.N(2 * time.Second))
 		over, before := c.outage(), l.refused.Load()
+		standby.lose(primary)
+		time.Sleep(rand.N(10 * time.Second))
 		primary.stopAtOnce()
 		eventually(t, "calls are refused", func() bool { return l.refused.Load() > before })
 		standby.promote()

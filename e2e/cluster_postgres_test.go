@@ -240,6 +240,15 @@ func (p *ownPostgres) follow(primary *ownPostgres) {
 	primary.is("SELECT count(*) > 0 FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'")
 }
 
+// lose cuts a standby off from its primary: from now on no commit may be answered
+// there, because only the primary would have it.
+func (p *ownPostgres) lose(primary *ownPostgres) {
+	p.t.Helper()
+	p.exec("ALTER SYSTEM SET primary_conninfo = ''")
+	p.exec("SELECT pg_reload_conf()")
+	primary.is("SELECT count(*) = 0 FROM pg_stat_replication")
+}
+
 // promote makes a primary of a standby, which waits for no other one.
 func (p *ownPostgres) promote() {
 	p.t.Helper()
