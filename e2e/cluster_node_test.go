@@ -4,7 +4,9 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,7 +34,7 @@ func TestNodesAreKilledAndFrozenUnderLoad(t *testing.T) {
 		killed, frozen := c.nodes[round%3], c.nodes[(round+1)%3]
 		l.busy(frozen)
 		frozen.fails()
-		l.freezeInTransaction(frozen, conn)
+		held := l.freezeInTransaction(frozen, conn)
 		asked := l.inFlight(frozen)
 
 		l.busy(killed)
@@ -43,6 +45,7 @@ func TestNodesAreKilledAndFrozenUnderLoad(t *testing.T) {
 
 		l.wantAgain(frozen, asked)
 		l.wantAgain(killed, lost)
+		l.wantDone(held)
 		l.remember()
 		frozen.thaw()
 		l.wantReadiness(http.StatusOK)
@@ -53,53 +56,66 @@ func TestNodesAreKilledAndFrozenUnderLoad(t *testing.T) {
 	l.balance()
 }
 
-// freezeInTransaction freezes a node that has questions of many callers in its
-// transaction, which ask others then.
-func (l *clusterLoad) freezeInTransaction(n *clusterNode, conn *pgx.Conn) {
+// freezeInTransaction freezes a node while another one waits for what it has
+// locked, and returns the calls for that.
+func (l *clusterLoad) freezeInTransaction(n *clusterNode, conn *pgx.Conn) (held *sync.WaitGroup) {
 	l.t.Helper()
 	cut, hangUp := context.WithCancel(l.ctx)
 	defer hangUp()
+	held = new(sync.WaitGroup)
 	for range 16 {
-		l.callers.Go(func() { l.insist(cut, n) })
+		held.Go(func() { l.insist(cut, n) })
 	}
-	n.freezeInTransaction(conn)
+	const wantedSQL = `SELECT count(*) > 0 FROM pg_stat_activity f, pg_stat_activity w
+		WHERE f.application_name = $1 AND f.state = 'idle in transaction' AND w.wait_event_type = 'Lock' AND f.pid = ANY(pg_blocking_pids(w.pid))`
+	eventually(l.t, n.name+" has locked what another node wants", func() bool {
+		n.freeze()
+		time.Sleep(20 * time.Millisecond) // for what it has asked already, and for the others
+		var wanted bool
+		if err := conn.QueryRow(l.t.Context(), wantedSQL, n.name).Scan(&wanted); err != nil {
+			l.t.Fatal(err)
+		}
+		if !wanted {
+			n.thaw()
+			time.Sleep(rand.N(10 * time.Millisecond))
+		}
+		return wanted
+	})
+	return held
 }
 
-// insist asks one node until ctx ends, and then another one what it was not
-// answered.
+// insist asks one node until ctx ends, and others what it does not answer. What
+// it accepts is canceled at another one, just when its receiver has answered.
 func (l *clusterLoad) insist(ctx context.Context, n *clusterNode) {
+	k := slices.IndexFunc(clusterKinds, func(kind clusterKind) bool { return kind.cancel && !kind.later })
 	for ctx.Err() == nil {
-		q := l.question(0)
-		path, body := l.creation(0, q)
+		q := l.question(k)
+		path, body := l.creation(k, q)
 		reply, err := l.send(ctx, n, http.MethodPost, path, body)
 		id, ok := reply.Instance.WebhookInstance.ID, err == nil && reply.status == http.StatusOK
 		if !ok {
-			id, _, ok = l.create(0, q, n)
+			id, _, ok = l.create(k, q, n)
 		}
 		if ok {
 			l.accepted(q, id)
+			l.cancel(q, n)
 		}
 	}
 }
 
-// freezeInTransaction tries until the node has locked something.
-func (n *clusterNode) freezeInTransaction(conn *pgx.Conn) {
-	n.t.Helper()
-	const lockedSQL = `SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = $1 AND state = 'idle in transaction' AND backend_xid IS NOT NULL`
-	for range 2000 {
-		n.freeze()
-		time.Sleep(5 * time.Millisecond) // for what it has asked already
-		var locked bool
-		if err := conn.QueryRow(n.t.Context(), lockedSQL, n.name).Scan(&locked); err != nil {
-			n.t.Fatal(err)
-		}
-		if locked {
-			return
-		}
-		n.thaw()
-		time.Sleep(rand.N(10 * time.Millisecond))
+// wantDone: calls that have begun have their answers.
+func (l *clusterLoad) wantDone(calls *sync.WaitGroup) {
+	l.t.Helper()
+	done := make(chan struct{})
+	go func() {
+		calls.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Second):
+		l.t.Error("there are calls that still wait for what a frozen node has locked")
 	}
-	n.t.Fatalf("%s was never in a transaction", n.name)
 }
 
 // TestIdleNodeTakesOverWhatADeadOneHadInFlight: nothing happens at the node that
