@@ -1,6 +1,7 @@
 # The targets that people use:
 #   make test      everything that must hold, offline once the modules, a C
 #                  compiler and PostgreSQL are there; as root it brings those two
+#   make test-long the tests of whole servers at their full counts, in an hour
 #   make build     bin/riposte, static
 #   make generate  gen/ from proto/
 #   make bench     the figures of docs/performance.md, in 75 minutes; less of
@@ -16,6 +17,11 @@ TESTFLAGS ?=
 test: needs lint stale
 	scripts/postgres $(GO) test -race -timeout 20m $(TESTFLAGS) ./...
 	$(MAKE) --no-print-directory bench-smoke
+
+# What the normal run does a tenth of.
+.PHONY: test-long
+test-long: needs
+	RIPOSTE_TEST_LONG=1 scripts/postgres $(GO) test -race -count=1 -timeout 3h $(TESTFLAGS) ./e2e
 
 # The race detector needs a C compiler.
 .PHONY: needs

@@ -45,6 +45,11 @@ func crashCommand(t *testing.T, env []string, args ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return crashCommandOf(t, path, env, args...)
+}
+
+func crashCommandOf(t *testing.T, path string, env []string, args ...string) *exec.Cmd {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), path, args...)
 	cmd.Env = append(env, "PATH="+os.Getenv("PATH"), "HOME="+t.TempDir(), "TMPDIR="+os.TempDir())
 	cmd.Dir = t.TempDir()
@@ -66,13 +71,15 @@ func crashRun(t *testing.T, env []string, args ...string) (stdout, stderr string
 
 const crashAPIKey = "crash-test-api-key-0123456789"
 
-// crashNode is a data directory, and the process that serves it.
+// crashNode is a store, and the process that serves it.
 type crashNode struct {
 	*ripostetest.Client
 	URL string
 
 	t       *testing.T
+	binary  string
 	data    string
+	store   []string // the flag that names it
 	listen  string
 	env     []string
 	flags   []string
@@ -87,21 +94,34 @@ type crashNode struct {
 // come soon.
 func newCrashNode(t *testing.T, flags ...string) *crashNode {
 	t.Helper()
+	data := filepath.Join(t.TempDir(), "data")
+	n := newCrashNodeOn(t, []string{"--data", data}, flags...)
+	n.data = data
+	n.start()
+	return n
+}
+
+// newCrashNodeOn is a server on a store, not yet started.
+func newCrashNodeOn(t *testing.T, store []string, flags ...string) *crashNode {
+	t.Helper()
+	binary, err := crashBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
 	n := &crashNode{
-		t: t, data: filepath.Join(t.TempDir(), "data"), listen: "127.0.0.1:0",
+		t: t, binary: binary, store: store, listen: "127.0.0.1:0",
 		env:   []string{"RIPOSTE_API_KEY=" + crashAPIKey},
 		flags: append([]string{"--retry-min-delay", "10ms", "--retry-max-delay", "20ms"}, flags...),
 	}
 	t.Cleanup(n.kill)
-	n.start()
 	return n
 }
 
 // start runs the server, at the address that it had before.
 func (n *crashNode) start() {
 	n.t.Helper()
-	args := []string{"serve", "--data", n.data, "--listen", n.listen, "--allow-destinations", "loopback"}
-	n.cmd = crashCommand(n.t, slices.Clone(n.env), append(args, n.flags...)...)
+	args := append([]string{"serve", "--listen", n.listen, "--allow-destinations", "loopback"}, n.store...)
+	n.cmd = crashCommandOf(n.t, n.binary, slices.Clone(n.env), append(args, n.flags...)...)
 	stdout, err := n.cmd.StdoutPipe()
 	if err != nil {
 		n.t.Fatal(err)
@@ -166,7 +186,7 @@ func (n *crashNode) wait() error {
 
 // kill ends the process as a crash does.
 func (n *crashNode) kill() {
-	if n.cmd.ProcessState == nil {
+	if n.cmd != nil && n.cmd.Process != nil && n.cmd.ProcessState == nil {
 		_ = n.cmd.Process.Kill()
 		_ = n.wait()
 	}
