@@ -60,7 +60,7 @@ func (s *Store) tidy(ctx context.Context, f func(pgx.Tx) error) error {
 		}
 		return f(tx)
 	})
-	if sqlState(err) == "55P03" {
+	if locked(err) {
 		return nil // somebody reads; another time
 	}
 	return err

@@ -58,12 +58,15 @@ func down(err error) bool {
 	return false
 }
 
+// locked reports whether somebody else has locked what is wanted, for too long.
+func locked(err error) bool { return sqlState(err) == "55P03" }
+
 // errSlow ends what takes too long.
 var errSlow = errors.New("the database takes too long")
 
 // readTimeout bounds what is only read, so that a database that hangs is told
 // from one that answers.
-const readTimeout = 10 * time.Second
+const readTimeout = 8 * time.Second
 
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, readTimeout, errSlow)
@@ -81,7 +84,7 @@ func reading(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil && !slow {
 		return ctx.Err()
 	}
-	if slow || down(err) || again(err) {
+	if slow || down(err) || again(err) || locked(err) {
 		err = unavailable(err)
 	}
 	return fmt.Errorf("%s: %w", what, err)

@@ -61,10 +61,10 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the database's URL: %w", err)
 	}
-	connectWell(config.ConnConfig)
 	if err := migrate(ctx, config); err != nil {
 		return nil, fmt.Errorf("bringing the tables up to date: %w", err)
 	}
+	connectWell(config.ConnConfig)
 	s := &Store{node: riposte.NewID(time.Now()), logger: opts.Logger}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
@@ -106,6 +106,8 @@ func connectWell(c *pgx.ConnConfig) {
 		c.ConnectTimeout = 5 * time.Second
 	}
 	setDefault(c.RuntimeParams, "application_name", "riposte")
+	// Who waits for what somebody has locked keeps others waiting.
+	setDefault(c.RuntimeParams, "lock_timeout", "1s")
 	c.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
 }
 

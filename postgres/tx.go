@@ -131,6 +131,10 @@ func (t *tx) each(batch []*op) error {
 		}
 		t.Forget(mark)
 		t.later = nil
+		if t.writer.conn.PgConn().TxStatus() == 'I' { // it failed to be prepared, before all else
+			t.begun = false
+			continue
+		}
 		t.queue().Queue("rollback to savepoint op")
 		if err := t.send(); err != nil {
 			return err
@@ -147,7 +151,7 @@ func cause(err error) error {
 	switch {
 	case violatesUnique(err):
 		return riposte.ErrConflict
-	case sqlState(err) == "55P03": // somebody else has locked it for too long
+	case locked(err):
 		return unavailable(err)
 	}
 	return err

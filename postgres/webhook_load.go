@@ -11,12 +11,14 @@ import (
 // that is created, and another node may have changed the webhook just now: so
 // the database is asked each time, but once for all who ask meanwhile.
 func (s *Store) LoadWebhook(ctx context.Context, id string) (riposte.Webhook, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	l := s.webhooks.join(id, func() (riposte.Webhook, error) { return s.loadWebhook(id) })
 	select {
 	case <-l.done:
 		return l.webhook, l.err
 	case <-ctx.Done():
-		return riposte.Webhook{}, ctx.Err()
+		return riposte.Webhook{}, reading(ctx, "loading a webhook", ctx.Err())
 	}
 }
 

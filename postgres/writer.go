@@ -23,9 +23,9 @@ const (
 	// maxTries is how often a batch is tried that others were in the way of.
 	maxTries = 10
 	// patience is how long an op waits for its turn while the database takes long.
-	patience = 8 * time.Second
-	// transactionTimeout bounds a transaction, its COMMIT included.
-	transactionTimeout = 8 * time.Second
+	patience = 5 * time.Second
+	// batchTimeout bounds all tries of a batch, the COMMIT included.
+	batchTimeout = 8 * time.Second
 )
 
 // change is what an op asks for, one of these. What creates and saves is written
@@ -61,9 +61,8 @@ type writer struct {
 func openWriter(ctx context.Context, s *Store, config *pgx.ConnConfig, opts Options) (*writer, error) {
 	w := &writer{store: s, config: config.Copy(), onCommit: opts.OnCommit, ctx: context.WithoutCancel(ctx), lanes: lane.New()}
 	// A node that is frozen within a transaction must not keep its rows from the
-	// others, and one that waits for a row must not keep its callers waiting.
+	// others.
 	setDefault(w.config.RuntimeParams, "idle_in_transaction_session_timeout", "10s")
-	setDefault(w.config.RuntimeParams, "lock_timeout", "3s")
 	w.config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { w.warned = w.warned || n.SeverityUnlocalized == "WARNING" }
 	if err := w.loadLanes(ctx); err != nil {
 		return nil, err
@@ -103,11 +102,13 @@ func (w *writer) disconnect() {
 // commit runs a batch in one transaction and leaves each op's answer in it. When
 // an op fails half way, all are run again, each with a savepoint.
 func (w *writer) commit(batch []*op) {
+	ctx, cancel := context.WithTimeout(w.ctx, batchTimeout)
+	defer cancel()
 	var err error
 	isolated, used := false, w.conn != nil
 	for try := 1; ; try++ {
 		var t *tx
-		t, err = w.transact(batch, isolated)
+		t, err = w.transact(ctx, batch, isolated)
 		switch {
 		case err == nil:
 			if w.failing && t.begun {
@@ -119,10 +120,10 @@ func (w *writer) commit(batch []*op) {
 			w.publisher.Publish(t.Changed)
 			w.store.watcher.announce(t.Changed)
 			return
-		case try == maxTries || errors.Is(err, errUnknown):
+		case try == maxTries || errors.Is(err, errUnknown) || ctx.Err() != nil:
 		case again(err):
 			continue
-		case down(err) && used && !errors.Is(err, context.DeadlineExceeded):
+		case down(err) && used:
 			used = false // the connection had been cut before
 			continue
 		case !isolated && !down(err):
@@ -144,9 +145,7 @@ func (w *writer) commit(batch []*op) {
 }
 
 // transact returns an error if the whole batch came to nothing.
-func (w *writer) transact(batch []*op, isolated bool) (t *tx, err error) {
-	ctx, cancel := context.WithTimeoutCause(w.ctx, transactionTimeout, errSlow)
-	defer cancel()
+func (w *writer) transact(ctx context.Context, batch []*op, isolated bool) (t *tx, err error) {
 	w.mu.Lock()
 	taker := w.taker
 	w.mu.Unlock()
