@@ -17,6 +17,8 @@ const (
 
 	DefaultMaxInFlight = 64
 	MaxMaxInFlight     = 1024
+	// MaxMaxInFlightTotal is what sixteen nodes may have.
+	MaxMaxInFlightTotal = 16 * MaxMaxInFlight
 )
 
 // Webhook says where to ask. It is changed by value and saved with
@@ -39,7 +41,10 @@ type Webhook struct {
 // (PROTOCOL.md section 7).
 type WebhookSettings struct {
 	RetryPolicy RetryPolicy
-	MaxInFlight int // attempts in flight at once, 1 to MaxMaxInFlight
+	MaxInFlight int // attempts in flight at once at one node, 1 to MaxMaxInFlight
+	// MaxInFlightTotal bounds the attempts in flight at all nodes together, 0 to
+	// MaxMaxInFlightTotal; with 0 nothing does.
+	MaxInFlightTotal int
 }
 
 // DestinationCheck parses a webhook's URL, applies the rules of PROTOCOL.md
@@ -100,6 +105,9 @@ func (s WebhookSettings) Validate() error {
 	}
 	if s.MaxInFlight < 1 || s.MaxInFlight > MaxMaxInFlight {
 		v.addf("maxInFlight", "must be from 1 to %d, is %d", MaxMaxInFlight, s.MaxInFlight)
+	}
+	if s.MaxInFlightTotal < 0 || s.MaxInFlightTotal > MaxMaxInFlightTotal {
+		v.addf("maxInFlightTotal", "must be from 0 (no bound) to %d, is %d", MaxMaxInFlightTotal, s.MaxInFlightTotal)
 	}
 	return v.err()
 }

@@ -114,6 +114,9 @@ func TestWebhookSettingsBounds(t *testing.T) {
 		{riposte.WebhookSettings{RetryPolicy: riposte.RetryFast, MaxInFlight: 0}, []string{"maxInFlight"}},
 		{riposte.WebhookSettings{RetryPolicy: riposte.RetryFast, MaxInFlight: 1025}, []string{"maxInFlight"}},
 		{riposte.WebhookSettings{RetryPolicy: "SLOW", MaxInFlight: 1}, []string{"retryPolicy"}},
+		{riposte.WebhookSettings{RetryPolicy: riposte.RetryFast, MaxInFlight: 1, MaxInFlightTotal: -1}, []string{"maxInFlightTotal"}},
+		{riposte.WebhookSettings{RetryPolicy: riposte.RetryFast, MaxInFlight: 1, MaxInFlightTotal: 16385}, []string{"maxInFlightTotal"}},
+		{riposte.WebhookSettings{RetryPolicy: riposte.RetryFast, MaxInFlight: 1, MaxInFlightTotal: 16384}, nil},
 		{riposte.WebhookSettings{}, []string{"retryPolicy", "maxInFlight"}},
 	} {
 		if got := violatedFields(t, tt.settings.Validate()); !slices.Equal(got, tt.fields) {

@@ -106,6 +106,7 @@ var webhookRefusals = []refusal{
 
 	{name: "settings out of range", rest: updateSettings, body: `{"settings":{"maxInFlight":0}}`, fields: field("settings.maxInFlight", "from 1 to 1024, is 0")},
 	{name: "settings too large", rest: updateSettings, body: `{"settings":{"maxInFlight":1025}}`, fields: field("settings.maxInFlight", "is 1025")},
+	{name: "settings with a total out of range", rest: updateSettings, body: `{"settings":{"maxInFlightTotal":-1}}`, fields: field("settings.maxInFlightTotal", "from 0 (no bound) to 16384, is -1")},
 	{name: "settings unspecified", rest: updateSettings, body: `{"settings":{"retryPolicy":"RETRY_POLICY_UNSPECIFIED"}}`, fields: field("settings.retryPolicy", "RETRY_POLICY_FAST")},
 	{name: "settings of an unknown enum value", rest: updateSettings, body: `{"settings":{"retryPolicy":"SLOW"}}`, fields: field("settings.retryPolicy", "SLOW")},
 	{name: "settings with an unknown number", rest: updateSettings, body: `{"settings":{"retryPolicy":9}}`, fields: field("settings.retryPolicy", "must be")},

@@ -29,7 +29,7 @@ func (h settingsService) get(ctx context.Context, _ riposte.Caller, r *ripostev1
 // update lets an absent field under a mask fall back to its default.
 func (h settingsService) update(ctx context.Context, _ riposte.Caller, r *ripostev1.WebhookSettingsServiceUpdateRequest) (*ripostev1.WebhookSettingsServiceUpdateResponse, error) {
 	change := r.GetSettings()
-	paths, err := maskPaths(r.GetUpdateMask(), "retry_policy", "max_in_flight")
+	paths, err := maskPaths(r.GetUpdateMask(), "retry_policy", "max_in_flight", "max_in_flight_total")
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +47,10 @@ func (h settingsService) update(ctx context.Context, _ riposte.Caller, r *ripost
 				w.Settings.MaxInFlight = int(change.GetMaxInFlight())
 			}
 		}
+		total := change != nil && change.MaxInFlightTotal != nil
+		if paths.includes("max_in_flight_total", total) {
+			w.Settings.MaxInFlightTotal = int(change.GetMaxInFlightTotal())
+		}
 		return below("settings", w.Settings.Validate())
 	})
 	if err != nil {
@@ -61,9 +65,9 @@ var retryPolicies = map[ripostev1.RetryPolicy]riposte.RetryPolicy{
 }
 
 func settingsMessage(s riposte.WebhookSettings) *ripostev1.WebhookSettings {
-	bound := int32(s.MaxInFlight)
+	bound, total := int32(s.MaxInFlight), int32(s.MaxInFlightTotal)
 	return &ripostev1.WebhookSettings{
 		RetryPolicy: ripostev1.RetryPolicy(ripostev1.RetryPolicy_value["RETRY_POLICY_"+string(s.RetryPolicy)]).Enum(),
-		MaxInFlight: &bound,
+		MaxInFlight: &bound, MaxInFlightTotal: &total,
 	}
 }

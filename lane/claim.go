@@ -1,12 +1,16 @@
 package lane
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/riposte-dev/riposte"
 )
+
+// elsewherePause is when to look again for room that other nodes have taken.
+const elsewherePause = 100 * time.Millisecond
 
 // maxSettled is how many instances one claim may move on without an attempt
 // (expired ones, lost leases, those of deleted webhooks), so that it doesn't
@@ -25,6 +29,9 @@ type Rows interface {
 	FirstDue(l *Lane) (int64, error)
 	// FirstExpiry is the earliest expiry, or Never.
 	FirstExpiry() (int64, error)
+	// InFlight is how many attempts on the lane's webhook have a lease, at all
+	// nodes. Nobody else begins one until the transaction ends.
+	InFlight(l *Lane, now int64) (int, error)
 	// Save saves each change, as SaveInstance does, and tells Lanes.
 	Save(changes []Change) ([]riposte.Instance, error)
 	// Envelopes returns those of the instances, in their order.
@@ -48,7 +55,7 @@ type Change struct {
 // out is looked at when its webhook has room.
 func (ls *Lanes) Claim(rows Rows, r riposte.ClaimRequest, now time.Time) (riposte.Claim, error) {
 	c := claim{Lanes: ls, rows: rows, at: now, now: now.UnixMicro(), inFlight: r.InFlight, bounds: r.Bounds,
-		limit: r.Limit, settling: maxSettled, begun: make(map[string]int)}
+		limit: r.Limit, settling: maxSettled, begun: make(map[string]int), leased: make(map[string]int)}
 	err := c.run()
 	return c.taken, err
 }
@@ -64,6 +71,7 @@ type claim struct {
 	limit    int            // attempts that may still begin
 	settling int            // instances that may still move on without one
 	begun    map[string]int // attempts begun here, by webhook
+	leased   map[string]int // attempts in flight at all nodes before, where that is bounded
 	taken    riposte.Claim
 }
 
@@ -100,6 +108,9 @@ func (c *claim) expire() error {
 // lane may take its share of the limit before any takes more.
 func (c *claim) visitLanes() error {
 	due := c.due(c.now)
+	if err := c.countLeased(due); err != nil {
+		return err
+	}
 	for {
 		due = slices.DeleteFunc(due, func(l *Lane) bool { return c.allowance(l, c.limit, c.settling) == 0 })
 		if len(due) == 0 {
@@ -110,6 +121,23 @@ func (c *claim) visitLanes() error {
 			return err
 		}
 	}
+}
+
+// countLeased asks about the webhooks that all nodes bound together, always in
+// the same order, as asking may take a lock.
+func (c *claim) countLeased(due []*Lane) error {
+	bounded := slices.DeleteFunc(slices.Clone(due), func(l *Lane) bool {
+		return l.Webhook.Deleted() || l.Webhook.Settings.MaxInFlightTotal == 0 || c.room(l) <= 0
+	})
+	slices.SortFunc(bounded, func(a, b *Lane) int { return cmp.Compare(a.Webhook.ID, b.Webhook.ID) })
+	for _, l := range bounded {
+		n, err := c.rows.InFlight(l, c.now)
+		if err != nil {
+			return err
+		}
+		c.leased[l.Webhook.ID] = n
+	}
+	return nil
 }
 
 // round goes once over the lanes and returns those that may have more.
@@ -161,7 +189,21 @@ func (c *claim) room(l *Lane) int {
 	if lower, ok := c.bounds[id]; ok {
 		bound = min(bound, lower)
 	}
-	return bound - c.inFlight[id] - c.begun[id]
+	room := bound - c.inFlight[id] - c.begun[id]
+	if leased, ok := c.leased[id]; ok {
+		room = min(room, l.Webhook.Settings.MaxInFlightTotal-leased-c.begun[id])
+	}
+	return room
+}
+
+// crowded reports whether attempts of other nodes may hold back what is due here.
+func (c *claim) crowded() bool {
+	for id, leased := range c.leased {
+		if leased > c.inFlight[id] && leased+c.begun[id] >= c.ByID[id].Webhook.Settings.MaxInFlightTotal {
+			return true
+		}
+	}
+	return false
 }
 
 // advance applies to each instance what is due, the oldest first.
@@ -228,6 +270,9 @@ func (c *claim) next() (time.Time, error) {
 			return time.Time{}, err
 		}
 		c.Expiry = Bound{at, true}
+	}
+	if c.crowded() {
+		due = min(due, c.now+elsewherePause.Microseconds())
 	}
 	switch due = min(due, c.Expiry.At); {
 	case due == Never:

@@ -44,11 +44,12 @@ func (w *Work) Written(i riposte.Instance, isNew bool) {
 }
 
 // Take has a new instance taken before it is stored, as a claim would right
-// after, if the taker has a place and nothing of its webhook waits already. It
+// after, if the taker has a place, nothing of its webhook waits already, and no
+// other node has a say. It
 // returns the row to store; where the instance is not taken, that is i.
 func (w *Work) Take(l *Lane, i riposte.Instance, e riposte.Envelope, now time.Time) (row riposte.Instance, err error) {
 	now = riposte.Time(now)
-	if w.Taker == nil || now.Before(i.DueAt) || l.Due.At <= now.UnixMicro() || !w.Taker.Reserve(l.Webhook) {
+	if w.Taker == nil || l.Webhook.Settings.MaxInFlightTotal > 0 || now.Before(i.DueAt) || l.Due.At <= now.UnixMicro() || !w.Taker.Reserve(l.Webhook) {
 		return i, nil
 	}
 	row, _, err = i.Due(l.Webhook, now)

@@ -24,6 +24,9 @@ const (
 	dueSQL = `WITH o AS (SELECT due.* FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS l (webhook, since, take) CROSS JOIN LATERAL
 		(SELECT id, webhook FROM open WHERE webhook = l.webhook AND due_at >= l.since AND due_at <= $4 ORDER BY due_at LIMIT l.take FOR UPDATE SKIP LOCKED) due)
 		SELECT o.id, w.id, w.version FROM o JOIN webhooks w ON w.id = o.webhook`
+	// inFlightSQL comes after a lock that lasts until the transaction ends.
+	lockWebhookSQL = `SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ' ' || $1, 0))`
+	inFlightSQL    = `SELECT count(*) FROM open WHERE webhook = $1 AND due_at > $2 AND due_at <= $3 AND state = 'RUNNING'`
 	firstDueSQL    = `SELECT min(due_at) FROM open WHERE webhook = $1 AND due_at >= $2`
 	firstExpirySQL = `SELECT min(expires_at) FROM open WHERE expires_at >= $1`
 )
@@ -115,6 +118,13 @@ func (r *openRows) find(query string, args ...any) ([]riposte.Instance, error) {
 		}
 	}
 	return found, err
+}
+
+func (r *openRows) InFlight(l *lane.Lane, now int64) (n int, err error) {
+	r.queue().Queue(lockWebhookSQL, l.Webhook.ID)
+	r.queue().Queue(inFlightSQL, l.Webhook.ID, now, now+riposte.LeaseDuration.Microseconds()).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&n) })
+	return n, r.send()
 }
 
 func (r *openRows) FirstDue(l *lane.Lane) (int64, error) {

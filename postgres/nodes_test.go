@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -218,6 +219,84 @@ func TestNodesShareWhatIsDue(t *testing.T) {
 	counts, err := b.CountInstances(t.Context())
 	if err != nil || counts[riposte.StateRunning] != n || counts[riposte.StatePending] != 0 {
 		t.Errorf("the counts are %v (%v)", counts, err)
+	}
+}
+
+// TestTotalHoldsOverAllNodes has both claim as fast as they can, and some of what
+// they claim end.
+func TestTotalHoldsOverAllNodes(t *testing.T) {
+	t.Parallel()
+	a, b := twoNodes(t)
+	w := newWebhook(t, a)
+	const total, n = 3, 30
+	w.Settings.MaxInFlightTotal = total
+	w, err := a.SaveWebhook(t.Context(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range n {
+		create(t, []*postgres.Store{a, b}[k%2], w)
+	}
+	var done atomic.Int64
+	var mu sync.Mutex
+	var share [2]int
+	inFlight, most := 0, 0
+	count := func(node, change int) {
+		mu.Lock()
+		defer mu.Unlock()
+		inFlight += change
+		most = max(most, inFlight)
+		share[node] += max(change, 0)
+	}
+	var nodes sync.WaitGroup
+	deadline := time.Now().Add(patience)
+	for k, s := range []*postgres.Store{a, b} {
+		nodes.Go(func() {
+			for done.Load() < n && time.Now().Before(deadline) {
+				c, err := s.Claim(context.Background(), riposte.ClaimRequest{Limit: total})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				count(k, len(c.Attempts))
+				for _, each := range c.Attempts {
+					count(k, -1)
+					next, err := each.Instance.Advance(riposte.Canceled{}, s.Now())
+					if err == nil {
+						_, err = s.SaveInstance(context.Background(), next, nil)
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					done.Add(1)
+				}
+				if len(c.Attempts) == 0 {
+					time.Sleep(10 * time.Millisecond)
+				}
+			}
+		})
+	}
+	nodes.Wait()
+	if most > total || done.Load() != n {
+		t.Errorf("%d were in flight at once, the bound is %d; %d of %d are done", most, total, done.Load(), n)
+	}
+	t.Logf("the nodes had %d and %d", share[0], share[1])
+	claimed := 0
+	for range n {
+		create(t, b, w)
+	}
+	for range 2 * n {
+		for _, s := range []*postgres.Store{a, b} {
+			c, err := s.Claim(t.Context(), riposte.ClaimRequest{Limit: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			claimed += len(c.Attempts)
+		}
+	}
+	if claimed != total {
+		t.Errorf("%d were claimed by both, the bound is %d", claimed, total)
 	}
 }
 

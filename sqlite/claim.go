@@ -13,6 +13,7 @@ const (
 	expiredSQL     = `SELECT number FROM instances WHERE completed_at IS NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?`
 	dueInLaneSQL   = `SELECT number FROM instances WHERE webhook = ? AND due_at <= ? ORDER BY due_at LIMIT ?`
 	laneDueSQL     = `SELECT min(due_at) FROM instances WHERE webhook = ? AND due_at IS NOT NULL`
+	inFlightSQL    = `SELECT count(*) FROM instances WHERE webhook = ? AND due_at > ? AND due_at <= ? AND state = 'RUNNING'`
 	firstExpirySQL = `SELECT min(expires_at) FROM instances WHERE completed_at IS NULL`
 
 	loadNumberedSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM json_each(?) n
@@ -68,6 +69,12 @@ func (r openRows) load(numbers []int64) ([]riposte.Instance, error) {
 		return nil, err
 	}
 	return collect(rows, scanInstance)
+}
+
+// InFlight locks nothing: there is one writer.
+func (r openRows) InFlight(l *lane.Lane, now int64) (n int, err error) {
+	err = r.inFlight.QueryRowContext(context.Background(), l.Number, now, now+riposte.LeaseDuration.Microseconds()).Scan(&n)
+	return n, err
 }
 
 func (r openRows) FirstDue(l *lane.Lane) (int64, error) { return r.first(r.laneDue, l.Number) }

@@ -122,6 +122,7 @@ type statements struct {
 	requestedBefore, keepOpen, closeInstance     *sql.Stmt
 	instanceExists, insertAttempt, insertOutcome *sql.Stmt
 	dueInLane, laneDue, expired, firstExpiry     *sql.Stmt
+	inFlight                                     *sql.Stmt
 	loadNumbered, loadEnvelopes                  *sql.Stmt
 	purgeable, purgeLabels, purge, purgeWebhooks *sql.Stmt
 	notePurged, purgeOutcomes                    *sql.Stmt
@@ -167,6 +168,7 @@ func prepareStatements(ctx context.Context, conn *sql.Conn) (statements, error) 
 		{&s.laneDue, laneDueSQL},
 		{&s.expired, expiredSQL},
 		{&s.firstExpiry, firstExpirySQL},
+		{&s.inFlight, inFlightSQL},
 		{&s.loadNumbered, loadNumberedSQL},
 		{&s.loadEnvelopes, loadEnvelopesSQL},
 		{&s.purgeable, purgeableSQL},

@@ -262,6 +262,30 @@ func (h *house) wantOldest(r riposte.ClaimRequest, want time.Time) {
 	}
 }
 
+var totals = []behaviour{
+	{"a bound over all nodes holds whoever has the attempts", func(h *house) {
+		w := h.webhook(func(w *riposte.Webhook) { w.Settings.MaxInFlightTotal = 3 })
+		other := h.webhook()
+		p := h.taker(9)
+		h.createMany(w, 5)
+		p.want(h, 9) // new ones wait for a claim
+		free := h.create(other, approval)
+		p.want(h, 8, free.ID)
+		first := h.claim(riposte.ClaimRequest{Limit: 9})
+		h.wantEqual(len(first.Attempts), 3)
+		// To this claim the three are another node's.
+		c := h.claim(riposte.ClaimRequest{Limit: 9})
+		if len(c.Attempts) > 0 || !c.Held || !c.Next.After(h.now()) || c.Next.After(h.now().Add(time.Second)) {
+			h.Errorf("claimed %d more, held %v, next at %s", len(c.Attempts), c.Held, c.Next)
+		}
+		h.change(first.Attempts[0].Instance, attempted(200))
+		h.wantEqual(len(h.claim(riposte.ClaimRequest{Limit: 9}).Attempts), 1)
+		// Leases that ran out hold nothing back.
+		h.clock.Advance(riposte.LeaseDuration)
+		h.wantEqual(len(h.settle(riposte.ClaimRequest{Limit: 9}).Attempts), 3)
+	}},
+}
+
 // wantNext claims, expects nothing to be due, and checks Next.
 func (h *house) wantNext(r riposte.ClaimRequest, want time.Time) {
 	h.Helper()

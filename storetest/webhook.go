@@ -12,7 +12,7 @@ var webhooks = []behaviour{
 		w := h.webhook(func(w *riposte.Webhook) {
 			w.DisplayName, w.Description = "Ünïcode %_'\"", "two\nlines"
 			w.CallbackTimeout = 36*time.Hour + time.Nanosecond
-			w.Settings = riposte.WebhookSettings{RetryPolicy: riposte.RetryFast, MaxInFlight: 7}
+			w.Settings = riposte.WebhookSettings{RetryPolicy: riposte.RetryFast, MaxInFlight: 7, MaxInFlightTotal: 9}
 		})
 		loaded, err := h.store.LoadWebhook(h.Context(), w.ID)
 		h.must(err)

@@ -14,8 +14,8 @@ import (
 
 func newWebhooksSettingsCommand(f *clientFlags) *cobra.Command {
 	var (
-		retryPolicy string
-		maxInFlight int32
+		retryPolicy        string
+		maxInFlight, total int32
 	)
 	cmd := &cobra.Command{
 		Use:   "settings ID",
@@ -25,7 +25,9 @@ func newWebhooksSettingsCommand(f *clientFlags) *cobra.Command {
   --retry-policy fast            up to 50 attempts, seconds apart, then FAILED
   --retry-policy fast-then-slow  then on, up to an hour apart, until the instance
                                  expires (the default)
-  --max-in-flight N              attempts at once, 1 to 1024 (default 64)`,
+  --max-in-flight N              attempts at once at each node, 1 to 1024 (default 64)
+  --max-in-flight-total N        attempts at once at all nodes together, up to
+                                 16384; 0 for no such bound (the default)`,
 		Example: `  riposte webhooks settings WEBHOOK_ID
   riposte webhooks settings WEBHOOK_ID --retry-policy fast --max-in-flight 8`,
 		Args: exactly("ID"),
@@ -45,11 +47,16 @@ func newWebhooksSettingsCommand(f *clientFlags) *cobra.Command {
 				req.Settings.MaxInFlight = &maxInFlight
 				req.UpdateMask.Paths = append(req.UpdateMask.Paths, "max_in_flight")
 			}
+			if cmd.Flags().Changed("max-in-flight-total") {
+				req.Settings.MaxInFlightTotal = &total
+				req.UpdateMask.Paths = append(req.UpdateMask.Paths, "max_in_flight_total")
+			}
 			return f.showOrChangeSettings(cmd, c, req)
 		}),
 	}
 	cmd.Flags().StringVar(&retryPolicy, "retry-policy", "", "the `POLICY` fast or fast-then-slow")
-	cmd.Flags().Int32Var(&maxInFlight, "max-in-flight", 0, "`N` attempts at once, 1 to 1024")
+	cmd.Flags().Int32Var(&maxInFlight, "max-in-flight", 0, "`N` attempts at once at each node, 1 to 1024")
+	cmd.Flags().Int32Var(&total, "max-in-flight-total", 0, "`N` attempts at once at all nodes, up to 16384; 0 for no such bound")
 	return cmd
 }
 
@@ -88,5 +95,8 @@ func writeSettings(out io.Writer, s *ripostev1.WebhookSettings) {
 	t := newFacts(out)
 	t.add("Retry policy", retryPolicyName(s.GetRetryPolicy()))
 	t.add("Max in flight", fmt.Sprint(s.GetMaxInFlight()))
+	if total := s.GetMaxInFlightTotal(); total > 0 {
+		t.add("At all nodes", fmt.Sprint(total))
+	}
 	t.flush()
 }

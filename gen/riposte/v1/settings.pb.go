@@ -77,10 +77,13 @@ func (RetryPolicy) EnumDescriptor() ([]byte, []int) {
 type WebhookSettings struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	RetryPolicy *RetryPolicy           `protobuf:"varint,1,opt,name=retry_policy,json=retryPolicy,proto3,enum=riposte.v1.RetryPolicy,oneof" json:"retry_policy,omitempty"`
-	// Attempts in flight at once: 1 to 1024, 64 by default.
-	MaxInFlight   *int32 `protobuf:"varint,2,opt,name=max_in_flight,json=maxInFlight,proto3,oneof" json:"max_in_flight,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Attempts in flight at once, of each node: 1 to 1024, 64 by default.
+	MaxInFlight *int32 `protobuf:"varint,2,opt,name=max_in_flight,json=maxInFlight,proto3,oneof" json:"max_in_flight,omitempty"`
+	// Attempts in flight at once, of all nodes together: up to 16384, or 0, the
+	// default, for no such bound.
+	MaxInFlightTotal *int32 `protobuf:"varint,3,opt,name=max_in_flight_total,json=maxInFlightTotal,proto3,oneof" json:"max_in_flight_total,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *WebhookSettings) Reset() {
@@ -123,6 +126,13 @@ func (x *WebhookSettings) GetRetryPolicy() RetryPolicy {
 func (x *WebhookSettings) GetMaxInFlight() int32 {
 	if x != nil && x.MaxInFlight != nil {
 		return *x.MaxInFlight
+	}
+	return 0
+}
+
+func (x *WebhookSettings) GetMaxInFlightTotal() int32 {
+	if x != nil && x.MaxInFlightTotal != nil {
+		return *x.MaxInFlightTotal
 	}
 	return 0
 }
@@ -324,12 +334,14 @@ var File_riposte_v1_settings_proto protoreflect.FileDescriptor
 const file_riposte_v1_settings_proto_rawDesc = "" +
 	"\n" +
 	"\x19riposte/v1/settings.proto\x12\n" +
-	"riposte.v1\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\"\x9e\x01\n" +
+	"riposte.v1\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\"\xea\x01\n" +
 	"\x0fWebhookSettings\x12?\n" +
 	"\fretry_policy\x18\x01 \x01(\x0e2\x17.riposte.v1.RetryPolicyH\x00R\vretryPolicy\x88\x01\x01\x12'\n" +
-	"\rmax_in_flight\x18\x02 \x01(\x05H\x01R\vmaxInFlight\x88\x01\x01B\x0f\n" +
+	"\rmax_in_flight\x18\x02 \x01(\x05H\x01R\vmaxInFlight\x88\x01\x01\x122\n" +
+	"\x13max_in_flight_total\x18\x03 \x01(\x05H\x02R\x10maxInFlightTotal\x88\x01\x01B\x0f\n" +
 	"\r_retry_policyB\x10\n" +
-	"\x0e_max_in_flight\"A\n" +
+	"\x0e_max_in_flightB\x16\n" +
+	"\x14_max_in_flight_total\"A\n" +
 	" WebhookSettingsServiceGetRequest\x12\x1d\n" +
 	"\n" +
 	"webhook_id\x18\x01 \x01(\tR\twebhookId\"\\\n" +
