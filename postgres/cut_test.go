@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"bytes"
-	"io"
 	"net"
 	"net/url"
 	"sync/atomic"
@@ -38,11 +37,50 @@ func TestCommitWithoutAnAnswerIsSettled(t *testing.T) {
 	}
 }
 
+// TestCommitThatNeverCameIsNotTakenForOne cuts the connection before the COMMIT
+// arrives, and then the answer to the question what became of it.
+func TestCommitThatNeverCameIsNotTakenForOne(t *testing.T) {
+	t.Parallel()
+	where := postgrestest.URL(t)
+	cutter := newCutter(t, where)
+	s, err := postgres.Open(t.Context(), cutter.url, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	w := newWebhook(t, s)
+	var node string
+	if err := connect(t, where).QueryRow(t.Context(), `SELECT id FROM nodes`).Scan(&node); err != nil {
+		t.Fatal(err)
+	}
+	cutter.node.Store(&node)
+	record := newRecord(t, s, w)
+	cutter.step.Store(cutCommit)
+	created, err := s.CreateInstances(t.Context(), []riposte.NewInstanceRecord{record})
+	if cutter.step.Load() != cutDone {
+		t.Fatalf("the connections were not cut: %d", cutter.step.Load())
+	}
+	_, loadErr := s.LoadInstance(t.Context(), record.Instance.ID)
+	if (err == nil) != (loadErr == nil) {
+		t.Errorf("answered %v, %v; loading it: %v", created, err, loadErr)
+	}
+}
+
+// What is cut next of the writer's connections.
+const (
+	cutNothing int32 = iota
+	cutCommit        // before a transaction's last statements arrive
+	cutAnswer        // to the question that follows
+	cutDone
+)
+
 // cutter stands between a store and its database.
 type cutter struct {
 	url   string
 	to    string
 	armed atomic.Bool // the next COMMIT gets no answer
+	node  atomic.Pointer[string]
+	step  atomic.Int32
 }
 
 func newCutter(t *testing.T, where string) *cutter {
@@ -78,11 +116,12 @@ func (c *cutter) serve(client net.Conn) {
 		return
 	}
 	defer server.Close()
-	go io.Copy(server, client)
+	var deaf atomic.Bool // the client hears no more
+	go c.forward(client, server, &deaf)
 	b := make([]byte, 64<<10)
 	for {
 		n, err := server.Read(b)
-		if err != nil {
+		if err != nil || deaf.Load() {
 			return
 		}
 		// The server's answer to a COMMIT.
@@ -90,6 +129,32 @@ func (c *cutter) serve(client net.Conn) {
 			return
 		}
 		if _, err := client.Write(b[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// forward hands on what the client says, until the cutter cuts it. A message that
+// names the node ends a transaction, or asks what became of it.
+func (c *cutter) forward(client, server net.Conn, deaf *atomic.Bool) {
+	defer server.Close()
+	b := make([]byte, 64<<10)
+	writer := false
+	for {
+		n, err := client.Read(b)
+		if err != nil {
+			return
+		}
+		writer = writer || bytes.Contains(b[:n], []byte("idle_in_transaction_session_timeout"))
+		if node := c.node.Load(); node != nil && writer && bytes.Contains(b[:n], []byte(*node)) {
+			switch {
+			case c.step.CompareAndSwap(cutCommit, cutAnswer):
+				return
+			case c.step.CompareAndSwap(cutAnswer, cutDone):
+				deaf.Store(true)
+			}
+		}
+		if _, err := server.Write(b[:n]); err != nil {
 			return
 		}
 	}

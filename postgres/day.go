@@ -33,8 +33,11 @@ func (d day) table(parent string) string { return parent + "_" + d.Format("20060
 
 const (
 	// A lock that is not given at once is asked for again later: whoever comes
-	// after it would wait, too.
-	shortLockSQL = `SET LOCAL lock_timeout = '300ms'`
+	// after it would wait, too. And who has it and freezes must lose it soon.
+	shortLockSQL = `SET LOCAL lock_timeout = '300ms'; SET LOCAL idle_in_transaction_session_timeout = '2s'`
+	// purgeLockSQL lets one node at a time purge by the day.
+	purgeLockSQL   = `SELECT pg_try_advisory_lock(hashtextextended('riposte purge ' || current_schema(), 0))`
+	purgeUnlockSQL = `SELECT pg_advisory_unlock(hashtextextended('riposte purge ' || current_schema(), 0))`
 	// tidyLockSQL lets one node at a time change partitions.
 	tidyLockSQL = `SELECT pg_try_advisory_xact_lock(hashtextextended('riposte days ' || current_schema(), 0))`
 	daysSQL     = `SELECT right(c.relname, 8) FROM pg_inherits p JOIN pg_class c ON c.oid = p.inhrelid
@@ -44,6 +47,7 @@ const (
 	dayYoungSQL     = `SELECT EXISTS (SELECT 1 FROM %s WHERE expires_at >= $1 AND state IS NOT NULL)`
 	dayCountSQL     = `SELECT state, count(*) FROM %s GROUP BY state`
 	dropRequestsSQL = `DELETE FROM requests WHERE ctid IN (SELECT ctid FROM requests WHERE id >= $1 AND id < $2 LIMIT 5000)`
+	leftRequestsSQL = `DELETE FROM requests WHERE id >= $1 AND id < $2`
 	uncountSQL      = `INSERT INTO nodes (id, seen_at, success, fatal_error) VALUES ($1, ` + databaseTime + `, -$2::bigint, -$3::bigint)
 		ON CONFLICT (id) DO UPDATE SET success = nodes.success + excluded.success, fatal_error = nodes.fatal_error + excluded.fatal_error`
 )
@@ -60,8 +64,8 @@ func (s *Store) tidy(ctx context.Context, f func(pgx.Tx) error) error {
 		}
 		return f(tx)
 	})
-	if locked(err) {
-		return nil // somebody reads; another time
+	if locked(err) || noPartition(err) {
+		return nil // somebody reads, or writes there just now; another time
 	}
 	return err
 }
@@ -171,6 +175,9 @@ func (s *Store) dropDay(ctx context.Context, d day, t time.Time) (int, error) {
 	}
 	dropped := false
 	err = s.tidy(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, leftRequestsSQL, d.first(), d.end()); err != nil {
+			return err
+		}
 		for _, parent := range dayTables {
 			if _, err := tx.Exec(ctx, fmt.Sprintf(`ALTER TABLE %s DETACH PARTITION %s`, parent, d.table(parent))); err != nil {
 				return err

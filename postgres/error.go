@@ -39,12 +39,23 @@ func again(err error) bool {
 	case e.Code == "40001", e.Code == "40P01": // serialization failure, deadlock
 		return true
 	}
-	return e.Code == "23505" && e.ConstraintName == "requests_pkey"
+	// The second: a day's partition was made just now.
+	return e.Code == "23505" && e.ConstraintName == "requests_pkey" || noPartition(err)
+}
+
+// noPartition reports whether a row is in the way of a partition, or a partition
+// in that of a row: the constraint has no name.
+func noPartition(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "23514" && e.ConstraintName == ""
 }
 
 // down reports whether the server can't be asked now.
 func down(err error) bool {
 	state := sqlState(err)
+	if _, noConnection := errors.AsType[*pgconn.ConnectError](err); noConnection {
+		return true // whatever the server had against it
+	}
 	switch {
 	case state == "":
 		_, isNet := errors.AsType[net.Error](err)
@@ -80,6 +91,9 @@ func unavailable(cause error) error {
 // reading names what a reader was doing and says that trying again may help
 // where it may.
 func reading(ctx context.Context, what string, err error) error {
+	if err == nil {
+		return nil
+	}
 	slow := context.Cause(ctx) == errSlow
 	if ctx.Err() != nil && !slow {
 		return ctx.Err()

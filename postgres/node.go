@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/riposte-dev/riposte"
 )
@@ -25,7 +24,8 @@ const (
 	insertBatchSQL = `INSERT INTO batches (node, batch, ` + countColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
 	// fenceBatchSQL inserts nothing where that batch was committed; it waits for
 	// it, if it is still open. Where it inserts, that one can't come any more.
-	fenceBatchSQL = `INSERT INTO batches (node, batch) VALUES ($1, $2) ON CONFLICT DO NOTHING`
+	fenceBatchSQL = `INSERT INTO batches (node, batch, fenced) VALUES ($1, $2, true) ON CONFLICT DO NOTHING`
+	isFencedSQL   = `SELECT fenced FROM batches WHERE node = $1 AND batch = $2`
 
 	touchNodeSQL = `INSERT INTO nodes (id, seen_at) VALUES ($1, ` + databaseTime + `)
 		ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at`
@@ -40,7 +40,7 @@ var (
 	// foldSQL moves what a node's batches have changed to the node. Those before
 	// $2 are gone already; their dead rows would be in the way. The last one stays,
 	// for somebody may ask for it.
-	foldSQL = `WITH folded AS (DELETE FROM batches WHERE node = $1 AND batch >= $2 AND batch < $3 RETURNING ` + countColumns + `)
+	foldSQL = `WITH folded AS (DELETE FROM batches WHERE node = $1 AND batch >= $2 AND batch < $3 AND NOT fenced RETURNING ` + countColumns + `)
 		INSERT INTO nodes (id, seen_at, ` + countColumns + `) SELECT $1, ` + databaseTime + `, ` + sums + ` FROM folded
 		ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, ` + added
 )
@@ -132,10 +132,9 @@ func (w *writer) fence(ctx context.Context, batch int64) (committed bool, err er
 	}
 	b := &pgx.Batch{}
 	b.Queue(touchNodeSQL, w.store.node)
-	b.Queue(fenceBatchSQL, w.store.node, batch).Exec(func(tag pgconn.CommandTag) error {
-		committed = tag.RowsAffected() == 0
-		return nil
-	})
+	b.Queue(fenceBatchSQL, w.store.node, batch)
+	var fenced bool
+	b.Queue(isFencedSQL, w.store.node, batch).QueryRow(func(r pgx.Row) error { return r.Scan(&fenced) })
 	err = conn.SendBatch(ctx, b).Close()
 	if err == nil && w.warned {
 		err = errWarned
@@ -143,5 +142,5 @@ func (w *writer) fence(ctx context.Context, batch int64) (committed bool, err er
 	if err != nil {
 		w.disconnect()
 	}
-	return committed, err
+	return !fenced, err
 }

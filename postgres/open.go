@@ -107,7 +107,7 @@ func connectWell(c *pgx.ConnConfig) {
 	}
 	setDefault(c.RuntimeParams, "application_name", "riposte")
 	// Who waits for what somebody has locked keeps others waiting.
-	setDefault(c.RuntimeParams, "lock_timeout", "1s")
+	setDefault(c.RuntimeParams, "lock_timeout", "1500ms") // more than deadlock_timeout, 1 s
 	c.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
 }
 

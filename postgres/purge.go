@@ -14,6 +14,9 @@ import (
 // not hold up the others that wait for the same commit.
 const maxPurged = 100
 
+// purgeTimeout bounds one go.
+const purgeTimeout = time.Minute
+
 // Row by row goes only what no day's partitions have taken.
 const (
 	purgeSQL = `DELETE FROM outcomes_default WHERE id IN (SELECT id FROM outcomes_default WHERE state IS NOT NULL AND expires_at < $1
@@ -34,8 +37,34 @@ const (
 // goes as a whole, once all of it has expired, and is more than limit then. It
 // also removes webhooks that were deleted before t and have no instance left.
 func (s *Store) PurgeInstances(ctx context.Context, t time.Time, limit int) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, purgeTimeout)
+	defer cancel()
+	dropped, err := s.purgeDays(ctx, t)
+	if err != nil {
+		return dropped, err
+	}
+	purged, err := s.purgeRows(ctx, t, limit)
+	return dropped + purged, err
+}
+
+// purgeDays does nothing while another node is at it.
+func (s *Store) purgeDays(ctx context.Context, t time.Time) (int, error) {
 	s.dayMu.Lock()
 	defer s.dayMu.Unlock()
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return 0, reading(ctx, "purging", err)
+	}
+	defer conn.Release()
+	var alone bool
+	if err := conn.QueryRow(ctx, purgeLockSQL).Scan(&alone); err != nil || !alone {
+		return 0, reading(ctx, "purging", err)
+	}
+	defer func() {
+		if _, err := conn.Exec(context.WithoutCancel(ctx), purgeUnlockSQL); err != nil {
+			_ = conn.Conn().Close(context.WithoutCancel(ctx)) // and the lock goes with it
+		}
+	}()
 	if err := s.makeDays(ctx, s.clock.database(), daysAhead); err != nil {
 		return 0, reading(ctx, "making partitions", err)
 	}
@@ -43,11 +72,7 @@ func (s *Store) PurgeInstances(ctx context.Context, t time.Time, limit int) (int
 		return 0, reading(ctx, "adding up nodes that are gone", err)
 	}
 	dropped, err := s.dropDays(ctx, t)
-	if err != nil {
-		return dropped, reading(ctx, "dropping partitions", err)
-	}
-	purged, err := s.purgeRows(ctx, t, limit)
-	return dropped + purged, err
+	return dropped, reading(ctx, "dropping partitions", err)
 }
 
 func (s *Store) purgeRows(ctx context.Context, t time.Time, limit int) (int, error) {

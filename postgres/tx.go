@@ -3,8 +3,11 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/lane"
@@ -27,6 +30,9 @@ type tx struct {
 // errOvertaken says that another node was faster, so that the whole batch must
 // look again.
 var errOvertaken = errors.New("another node was faster")
+
+// errGone says that the connection was lost.
+var errGone = fmt.Errorf("the connection is gone: %w", net.ErrClosed)
 
 // errTainted says that an op failed after it had written something.
 var errTainted = errors.New("an op failed half way")
@@ -131,11 +137,17 @@ func (t *tx) each(batch []*op) error {
 		}
 		t.Forget(mark)
 		t.later = nil
+		if t.writer.conn == nil || t.writer.conn.IsClosed() {
+			return errors.Join(errGone, o.Err)
+		}
 		if t.writer.conn.PgConn().TxStatus() == 'I' { // it failed to be prepared, before all else
 			t.begun = false
 			continue
 		}
+		// Released, or the next op that fails before it has its own would go back
+		// to this one.
 		t.queue().Queue("rollback to savepoint op")
+		t.queue().Queue("release savepoint op")
 		if err := t.send(); err != nil {
 			return err
 		}
@@ -174,11 +186,21 @@ func (t *tx) commit() error {
 	if err == nil && w.warned {
 		err = errWarned
 	}
-	if err == nil || !down(err) && err != errWarned {
+	if err == nil || w.refused(err) {
 		return err
 	}
 	w.disconnect()
 	return w.settle(w.batch, err)
+}
+
+// refused reports whether a COMMIT certainly came to nothing: the server says so
+// and goes on, or nothing was sent.
+func (w *writer) refused(err error) bool {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.SeverityUnlocalized == "ERROR" && !down(err) && w.conn != nil && !w.conn.IsClosed()
+	}
+	_, noConnection := errors.AsType[*pgconn.ConnectError](err)
+	return noConnection || pgconn.SafeToRetry(err)
 }
 
 // rollback ends a transaction that has failed.

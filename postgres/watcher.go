@@ -54,11 +54,13 @@ type watcher struct {
 	outcomes []string      // ids to be announced
 	wake     chan struct{} // there are some
 	alone    atomic.Bool   // nobody else is there to be told
+	doubt    atomic.Bool   // rows may have appeared late, so that the next poll must look at all
 
 	// These belong to the goroutine that polls.
 	others map[string]bool // nodes that were seen
 	since  int64           // nothing is due before that which the lanes don't know
 	full   time.Time       // of the last look at all that is due
+	polled time.Time       // when the last poll began
 	folded int64           // the batches before it are folded
 
 	cancel  context.CancelFunc
@@ -203,6 +205,7 @@ func (w *watcher) listen(ctx context.Context, conn *pgx.Conn, d time.Duration) (
 			w.missed()
 		case bye:
 			delete(w.others, words[0])
+			w.missed() // it may have said good-bye before its last word
 			return true, nil
 		default:
 			changed := make([]riposte.Instance, len(words)-1)
@@ -233,7 +236,11 @@ func (w *watcher) poll(ctx context.Context, conn *pgx.Conn, grace time.Duration)
 		return 0, err
 	}
 	began := time.Now()
-	full := began.Sub(w.full) >= fullPollInterval
+	full := w.doubt.Swap(false) || began.Sub(w.full) >= fullPollInterval
+	if began.Sub(w.polled) > goneAfter { // the others may have believed that this one is gone
+		w.missed()
+	}
+	w.polled = began
 	if full {
 		w.since = 0
 	}
@@ -287,6 +294,12 @@ func (w *watcher) seen(others map[string]bool) {
 			w.missed()
 		}
 	}
+	for id := range others {
+		if !w.others[id] {
+			w.announceAnything() // what it may have missed
+			break
+		}
+	}
 	w.others = others
 	w.alone.Store(len(others) == 0)
 }
@@ -333,13 +346,29 @@ func (w *watcher) announce(changed []riposte.Instance) {
 	}
 }
 
+// announceAnything tells the other nodes that they may have missed something.
+func (w *watcher) announceAnything() {
+	w.mu.Lock()
+	w.outcomes = append(w.outcomes[:0], anything)
+	w.mu.Unlock()
+	w.wakeUp()
+}
+
+// uncertain says that something may have been committed which nobody was told of,
+// or that may appear later than rows do.
+func (w *watcher) uncertain() {
+	w.doubt.Store(true)
+	w.announceAnything()
+	w.missed()
+}
+
 // announceAll sends what announce leaves, as much as there is at a time.
 func (w *watcher) announceAll(ctx context.Context) {
+	defer func() { _ = w.announceSome(context.WithoutCancel(ctx)) }()
 	for {
 		select {
 		case <-w.wake:
 		case <-ctx.Done():
-			_ = w.announceSome(context.WithoutCancel(ctx))
 			return
 		}
 		pause := announcePause
@@ -366,10 +395,7 @@ func (w *watcher) announceSome(ctx context.Context) error {
 	defer cancel()
 	err := w.notify(ctx, w.store.pool, words)
 	if err != nil { // some may not have been told, and nobody knows which
-		w.mu.Lock()
-		w.outcomes = append(w.outcomes[:0], anything)
-		w.mu.Unlock()
-		w.wakeUp()
+		w.announceAnything()
 	}
 	return err
 }

@@ -113,6 +113,7 @@ func (w *writer) commit(batch []*op) {
 		case err == nil:
 			if w.failing && t.begun {
 				w.failing = false
+				w.store.watcher.uncertain()
 				w.store.logger.Info("the database commits again")
 			}
 			t.Committed()
@@ -132,7 +133,9 @@ func (w *writer) commit(batch []*op) {
 		}
 		break
 	}
-	if !errors.Is(err, errUnknown) {
+	if errors.Is(err, errUnknown) {
+		w.store.watcher.uncertain()
+	} else {
 		err = unavailable(err)
 	}
 	if !w.failing {

@@ -179,6 +179,7 @@ CREATE TABLE nodes (
 CREATE TABLE batches (
     node             text   COLLATE "C" NOT NULL,
     batch            bigint NOT NULL,
+    fenced           boolean NOT NULL DEFAULT false, -- it never came, and can't any more
     pending          bigint NOT NULL DEFAULT 0,
     running          bigint NOT NULL DEFAULT 0,
     error            bigint NOT NULL DEFAULT 0,
