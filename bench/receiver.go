@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -48,6 +49,7 @@ type receiver struct {
 	hanging      atomic.Int64
 	shards       [64]shard
 	callbackErrs atomic.Int64
+	refused      chan error // the first callback that came to nothing
 }
 
 type callback struct{ id, url string }
@@ -64,7 +66,8 @@ func newReceiver(address string) (*receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &receiver{url: "http://" + l.Addr().String(), client: newClient(), over: make(chan struct{}), callbacks: make(chan callback, 1<<20)}
+	r := &receiver{url: "http://" + l.Addr().String(), client: newClient(), over: make(chan struct{}), callbacks: make(chan callback, 1<<20),
+		refused: make(chan error, 1)}
 	for n := range r.shards {
 		r.shards[n].arrived, r.shards[n].answered = map[string]time.Time{}, map[string]time.Time{}
 	}
@@ -164,15 +167,36 @@ func (r *receiver) send(c callback) {
 	s.mu.Lock()
 	s.answered[c.id] = time.Now()
 	s.mu.Unlock()
-	resp, err := r.client.Post(c.url, "application/json", strings.NewReader(approval))
-	if err == nil {
-		io.Copy(io.Discard, resp.Body)
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			err = fmt.Errorf("status %d", resp.StatusCode)
-		}
+	err := r.post(c)
+	for tries := 0; errors.Is(err, errUnavailable) && tries < 10; tries++ { // as any receiver has to
+		time.Sleep(time.Second)
+		err = r.post(c)
 	}
 	if err != nil {
 		r.callbackErrs.Add(1)
+		select {
+		case r.refused <- fmt.Errorf("the callback of %s: %w", c.id, err):
+		default:
+		}
 	}
+}
+
+var errUnavailable = errors.New("503 Service Unavailable")
+
+func (r *receiver) post(c callback) error {
+	resp, err := r.client.Post(c.url, "application/json", strings.NewReader(approval))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil:
+		return err
+	case resp.StatusCode == http.StatusServiceUnavailable:
+		return errUnavailable
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("%s: %s", resp.Status, body)
+	}
+	return nil
 }

@@ -157,3 +157,22 @@ func (n session) balanced(ctx context.Context, create func() (int64, error)) err
 	}
 	return nil
 }
+
+// awaitClosed is the cluster's, and doesn't wait for what can't come: an instance
+// whose callback was refused.
+func (n session) awaitClosed(ctx context.Context, want int64) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case err := <-n.receiver.refused:
+			cancel(err)
+		case <-ctx.Done():
+		}
+	}()
+	err := n.cluster.awaitClosed(ctx, want)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return err
+}
