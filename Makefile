@@ -6,6 +6,8 @@
 #   make generate  gen/ from proto/
 #   make bench     the figures of docs/performance.md, in 75 minutes; less of
 #                  them: make bench SYSTEMS=limit,riposte SCENARIO=a,c
+#   make deploy-check
+#                  the manifests of deploy/, by the types of those who read them
 #   make bench-go  the Go benchmarks of the hot pieces, to compare by benchstat
 
 GO    ?= go
@@ -63,6 +65,11 @@ bench:
 .PHONY: bench-smoke
 bench-smoke:
 	scripts/postgres $(GO) -C bench test -count=1 -timeout 10m .
+
+# A module of its own: the types of Kubernetes take minutes to compile.
+.PHONY: deploy-check
+deploy-check:
+	$(GO) -C deploy/check test -count=1 ./...
 
 .PHONY: bench-go
 bench-go:
