@@ -122,7 +122,8 @@ func (r *openRows) find(query string, args ...any) ([]riposte.Instance, error) {
 
 func (r *openRows) InFlight(l *lane.Lane, now int64) (n int, err error) {
 	r.queue().Queue(lockWebhookSQL, l.Webhook.ID)
-	r.queue().Queue(inFlightSQL, l.Webhook.ID, now, now+riposte.LeaseDuration.Microseconds()).
+	// Another node's clock may be ahead by a little.
+	r.queue().Queue(inFlightSQL, l.Webhook.ID, now, now+2*riposte.LeaseDuration.Microseconds()).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&n) })
 	return n, r.send()
 }

@@ -144,13 +144,13 @@ func (t *tx) each(batch []*op) error {
 			t.begun = false
 			continue
 		}
-		// Released, or the next op that fails before it has its own would go back
-		// to this one.
+		// Apart, because nothing else can be prepared before it; and released, or
+		// the next op that fails before it has its own would go back to this one.
 		t.queue().Queue("rollback to savepoint op")
-		t.queue().Queue("release savepoint op")
 		if err := t.send(); err != nil {
 			return err
 		}
+		t.queue().Queue("release savepoint op")
 	}
 	return nil
 }
