@@ -43,7 +43,7 @@ func TestKilledBackendsOfNodesLoseNothing(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, postgrestest.URL(t), 2)
 	l := newClusterLoad(t, c)
-	conn := connectTo(t, c.url)
+	conn := postgrestest.Connect(t, c.url)
 	over := c.outage()
 	l.begin()
 	busy, relax := context.WithCancel(l.ctx)
@@ -102,7 +102,7 @@ func TestDatabaseThatTakesNothingIsRefusedInTime(t *testing.T) {
 			}
 			unlock := func() {}
 			if tt.lock {
-				unlock = lockAll(t, connectTo(t, p.url("riposte", tt.database)))
+				unlock = lockAll(t, postgrestest.Connect(t, p.url("riposte", tt.database)))
 			}
 			c.wantReadiness(http.StatusServiceUnavailable)
 			eventually(t, "calls are refused", func() bool { return l.refused.Load()-before > clusterCallers })

@@ -125,19 +125,18 @@ func (n *clusterNode) excused(from, to time.Time) bool {
 }
 
 // crash ends the process at once.
-func (n *clusterNode) crash() {
-	n.fails()
-	n.kill()
-	n.mu.Lock()
-	n.base = ""
-	n.mu.Unlock()
-}
+func (n *clusterNode) crash() { n.end(n.kill) }
 
 // leave stops the node cleanly, for good.
 func (n *clusterNode) leave() {
 	n.t.Helper()
+	n.end(n.stop)
+}
+
+func (n *clusterNode) end(how func()) {
+	n.t.Helper()
 	n.fails()
-	n.stop()
+	how()
 	n.mu.Lock()
 	n.base = ""
 	n.mu.Unlock()

@@ -28,7 +28,7 @@ func TestNodesAreKilledAndFrozenUnderLoad(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, postgrestest.URL(t), 3)
 	l := newClusterLoad(t, c)
-	conn := connectTo(t, c.url)
+	conn := postgrestest.Connect(t, c.url)
 	l.begin()
 	for round := range times(1, 10) {
 		killed, frozen := c.nodes[round%3], c.nodes[(round+1)%3]

@@ -172,17 +172,6 @@ func (p *ownPostgres) address() string { return fmt.Sprintf("127.0.0.1:%d", p.po
 // appURL is where nodes find their database.
 func (p *ownPostgres) appURL() string { return p.url("app", "app") }
 
-// connectTo gives the test a connection of its own.
-func connectTo(t *testing.T, url string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
-}
-
 // exec runs a statement on a connection of its own.
 func (p *ownPostgres) exec(statement string) {
 	p.t.Helper()

@@ -50,7 +50,7 @@ func TestCommitThatNeverCameIsNotTakenForOne(t *testing.T) {
 	defer s.Close()
 	w := newWebhook(t, s)
 	var node string
-	if err := connect(t, where).QueryRow(t.Context(), `SELECT id FROM nodes`).Scan(&node); err != nil {
+	if err := postgrestest.Connect(t, where).QueryRow(t.Context(), `SELECT id FROM nodes`).Scan(&node); err != nil {
 		t.Fatal(err)
 	}
 	cutter.node.Store(&node)

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/postgres/postgrestest"
 )
@@ -17,15 +15,7 @@ import (
 func TestDayIsDroppedOnceAllOfItHasExpired(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
-	where := postgrestest.URL(t)
-	s, err := Open(t.Context(), where, Options{Now: func() time.Time { return now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if err := s.makeDays(t.Context(), now, daysAhead); err != nil {
-		t.Fatal(err)
-	}
+	s, where := openAt(t, &now)
 	w := saveWebhook(t, s)
 	closed := make([]riposte.Instance, 3)
 	for n := range closed {
@@ -56,7 +46,7 @@ func TestDayIsDroppedOnceAllOfItHasExpired(t *testing.T) {
 			t.Errorf("%s is still there", i.ID)
 		}
 	}
-	conn := connect(t, where)
+	conn := postgrestest.Connect(t, where)
 	for _, table := range append([]string{"requests", "open"}, dayTables...) {
 		var n int
 		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM `+table).Scan(&n); err != nil || n != 0 {
@@ -79,18 +69,10 @@ func TestDayIsDroppedOnceAllOfItHasExpired(t *testing.T) {
 func TestReaderHoldsNobodyUpThroughADrop(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
-	where := postgrestest.URL(t)
-	s, err := Open(t.Context(), where, Options{Now: func() time.Time { return now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if err := s.makeDays(t.Context(), now, daysAhead); err != nil {
-		t.Fatal(err)
-	}
+	s, where := openAt(t, &now)
 	w := saveWebhook(t, s)
 	i := cancelInstance(t, s, createWith(t, s, w, riposte.InstanceRequest{Source: riposte.Source{Kind: riposte.SourceTest}}))
-	reader, err := connect(t, where).Begin(t.Context())
+	reader, err := postgrestest.Connect(t, where).Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,14 +94,19 @@ func TestReaderHoldsNobodyUpThroughADrop(t *testing.T) {
 	}
 }
 
-func connect(t *testing.T, where string) *pgx.Conn {
+// openAt opens a store by the clock that the test sets, with that day's partitions.
+func openAt(t *testing.T, now *time.Time) (s *Store, where string) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), where)
+	where = postgrestest.URL(t)
+	s, err := Open(t.Context(), where, Options{Now: func() time.Time { return *now }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.makeDays(t.Context(), *now, daysAhead); err != nil {
+		t.Fatal(err)
+	}
+	return s, where
 }
 
 func createWith(t *testing.T, s *Store, w riposte.Webhook, r riposte.InstanceRequest) riposte.Instance {

@@ -82,12 +82,15 @@ func (s *Store) CountInstances(ctx context.Context) (map[riposte.State]int, erro
 	return counts, nil
 }
 
-// Check implements riposte.Store.
+// Check implements riposte.Store by a commit like any other, on the writer's
+// connection and in its turn.
 func (s *Store) Check(ctx context.Context) error {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	if _, err := s.pool.Exec(ctx, touchNodeSQL, s.node); err != nil {
-		return unavailable(err)
+	err := s.writer.do(ctx, 1, change{run: func(t *tx) error {
+		t.write() // the batch's own row
+		return nil
+	}})
+	if err != nil {
+		return fmt.Errorf("checking the store: %w", err)
 	}
 	return nil
 }

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/postgres"
 	"github.com/riposte-dev/riposte/postgres/postgrestest"
@@ -33,17 +31,6 @@ func openNode(t *testing.T, where string) *postgres.Store {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	return s
-}
-
-// connect returns a connection to a store's database.
-func connect(t *testing.T, where string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), where)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
 }
 
 func create(t *testing.T, s riposte.Store, w riposte.Webhook) riposte.Instance {
@@ -306,7 +293,7 @@ func TestNextIsNotNowForWhatAnotherNodeHasLocked(t *testing.T) {
 	where := postgrestest.URL(t)
 	a := openNode(t, where)
 	i := create(t, a, newWebhook(t, a))
-	lock, err := connect(t, where).Begin(t.Context())
+	lock, err := postgrestest.Connect(t, where).Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -61,14 +63,17 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the database's URL: %w", err)
 	}
-	if err := migrate(ctx, config); err != nil {
-		return nil, fmt.Errorf("bringing the tables up to date: %w", err)
-	}
 	connectWell(config.ConnConfig)
 	s := &Store{node: riposte.NewID(time.Now()), logger: opts.Logger}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
+	if err := s.prepare(ctx, config.ConnConfig); err != nil {
+		return nil, err
+	}
+	// Who waits for what somebody has locked keeps others waiting; but what
+	// changes tables may have to.
+	setDefault(config.ConnConfig.RuntimeParams, "lock_timeout", "1500ms") // more than deadlock_timeout, 1 s
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("connecting to the database: %w", err)
 	}
@@ -99,25 +104,62 @@ func (s *Store) start(ctx context.Context, config *pgx.ConnConfig, opts Options)
 	return nil
 }
 
+// connectPatience is for how long one of the database's hosts after the other is
+// tried. It leaves time within watchTimeout and batchTimeout.
+const connectPatience = 4 * time.Second
+
 // connectWell sees to it that a server that can't be reached any more is found
 // out soon, also one that has vanished without a word.
 func connectWell(c *pgx.ConnConfig) {
-	if c.ConnectTimeout == 0 {
-		c.ConnectTimeout = 5 * time.Second
+	if c.ConnectTimeout == 0 { // of each try
+		c.ConnectTimeout = max(connectPatience/time.Duration(1+len(c.Fallbacks)), time.Second)
 	}
 	setDefault(c.RuntimeParams, "application_name", "riposte")
-	// Who waits for what somebody has locked keeps others waiting.
-	setDefault(c.RuntimeParams, "lock_timeout", "1500ms") // more than deadlock_timeout, 1 s
 	c.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
+}
+
+// prepare looks at the server, and brings the tables up to date.
+func (s *Store) prepare(ctx context.Context, config *pgx.ConnConfig) error {
+	db := stdlib.OpenDB(*config)
+	defer db.Close()
+	if err := s.checkServer(ctx, db); err != nil {
+		return err
+	}
+	if err := migrate(ctx, db); err != nil {
+		return fmt.Errorf("bringing the tables up to date: %w", err)
+	}
+	return nil
+}
+
+// oldestServer is the first version that the migrations and queries are for.
+const oldestServer = 15_00_00
+
+const serverSQL = `SELECT current_setting('server_version_num')::int, current_setting('server_version'),
+	current_setting('synchronous_commit'), current_setting('fsync')`
+
+// checkServer refuses a server that can't keep what it has acknowledged.
+func (s *Store) checkServer(ctx context.Context, db *sql.DB) error {
+	var number int
+	var version, synchronous, fsync string
+	if err := db.QueryRowContext(ctx, serverSQL).Scan(&number, &version, &synchronous, &fsync); err != nil {
+		return fmt.Errorf("asking the database for its version and settings: %w", err)
+	}
+	switch {
+	case number < oldestServer:
+		return fmt.Errorf("the server is PostgreSQL %s, must be %d or newer", version, oldestServer/10_000)
+	case synchronous == "off":
+		return errors.New("synchronous_commit is off, so that a crash of the server would lose what was acknowledged: set it to on for the server, the database and the role, or by synchronous_commit=on in the URL")
+	case fsync == "off":
+		s.logger.Warn("the database's fsync is off: a crash of its machine may lose or corrupt everything")
+	}
+	return nil
 }
 
 const schemaKeySQL = `SELECT hashtextextended('riposte ' || current_schema(), 0)`
 
 // migrate lets one node at a time bring the tables up to date. A newer version's
 // tables are left as they are: it runs beside this one.
-func migrate(ctx context.Context, config *pgxpool.Config) error {
-	db := stdlib.OpenDB(*config.ConnConfig)
-	defer db.Close()
+func migrate(ctx context.Context, db *sql.DB) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ type TB interface {
 	Helper()
 	Fatalf(format string, args ...any)
 	TempDir() string
+	Cleanup(func())
 	Context() context.Context
 }
 
@@ -33,6 +34,17 @@ func URL(tb TB) string {
 		tb.Fatalf("making a schema for the test: %v", err)
 	}
 	return where
+}
+
+// Connect returns a connection to a database for as long as the test runs.
+func Connect(tb TB, where string) *pgx.Conn {
+	tb.Helper()
+	conn, err := pgx.Connect(tb.Context(), where)
+	if err != nil {
+		tb.Fatalf("connecting to the database: %v", err)
+	}
+	tb.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
 }
 
 // SchemaURL is the URL of the schema that belongs to a place, and makes it if
