@@ -18,9 +18,10 @@ import (
 // copying is how a medium's rows are copied.
 type copying struct {
 	driver, source string
-	columns        string   // asks for those of a table
-	tables         []table  // that have rows of an instance
-	finish         []string // what is done in the end
+	begin          func(from, to time.Time) []string // what is done before, for rows of that time; may be nil
+	columns        string                            // asks for those of a table
+	tables         []table                           // that have rows of an instance
+	finish         []string                          // what is done in the end
 }
 
 // table is one whose key is instances' ids or numbers.
@@ -54,6 +55,13 @@ func (c copying) run(ctx context.Context, clock time.Time, n, first int, k kind)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
+	if c.begin != nil {
+		for _, statement := range c.begin(clock, clock.Add(time.Duration(n/first)*copyStep)) {
+			if _, err := db.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+	}
 	columns := map[table][]string{}
 	for _, t := range c.tables {
 		if columns[t], err = c.columnsOf(ctx, db, t); err != nil {

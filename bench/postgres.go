@@ -78,11 +78,29 @@ func (databases) copying(store string) copying {
 	u.RawQuery = settings.Encode()
 	return copying{
 		driver:  "pgx",
+		begin:   pastDays,
 		source:  u.String(),
 		columns: "SELECT column_name FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1",
 		tables:  []table{{"instances", "id"}, {"open", "id"}, {"attempts", "id"}, {"outcomes", "id"}},
 		finish:  []string{"SELECT setval('outcome_sequence', max(sequence)) FROM outcomes"},
 	}
+}
+
+// pastDays makes the partitions that a server would have made had it run all the
+// time: those from the day after the first rows', which stays where they are, to
+// yesterday's.
+func pastDays(from, to time.Time) (statements []string) {
+	const day = 24 * time.Hour
+	for at := from.UTC().Truncate(day).Add(day); at.Add(day).Before(to); at = at.Add(day) {
+		for _, parent := range []string{"instances", "outcomes", "attempts", "labels"} {
+			name := parent + "_" + at.Format("20060102")
+			statements = append(statements,
+				fmt.Sprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL)", name, parent),
+				fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')", parent, name,
+					riposte.LeastID(at), riposte.LeastID(at.Add(day))))
+		}
+	}
+	return statements
 }
 
 // execute runs statements, each in a transaction of its own.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/riposte-dev/riposte"
 )
@@ -74,30 +76,101 @@ func (s *Store) tidy(ctx context.Context, f func(pgx.Tx) error) error {
 // missing. A day of which instances are there already stays in the default
 // partitions.
 func (s *Store) makeDays(ctx context.Context, now time.Time, ahead int) error {
-	last := day{dayOf(now).AddDate(0, 0, ahead)}
+	today, last := dayOf(now), day{dayOf(now).AddDate(0, 0, ahead)}
 	if !s.lastDay.Before(last.Time) {
 		return nil
 	}
+	if ahead > 0 {
+		if ok, err := s.vouch(ctx, today.next(), last); err != nil || !ok {
+			return err
+		}
+	}
 	return s.tidy(ctx, func(tx pgx.Tx) error {
-		there, err := days(ctx, tx)
+		missing, err := missingDays(ctx, tx, today, last)
 		if err != nil {
 			return err
 		}
-		known := map[day]bool{}
-		for _, d := range there {
-			known[d] = true
-		}
-		for d := dayOf(now); !d.After(last.Time); d = d.next() {
-			if known[d] {
-				continue
-			}
+		for _, d := range missing {
 			if err := makeDay(ctx, tx, d); err != nil {
+				return err
+			}
+		}
+		if len(missing) > 0 {
+			if err := unvouch(ctx, tx); err != nil {
 				return err
 			}
 		}
 		s.lastDay = last
 		return nil
 	})
+}
+
+// vouched is the constraint by which the server knows of a default partition that
+// it has nothing of days to come. Without that it goes through all of it, with
+// everybody locked out, whenever one of them is attached.
+const vouched = "vouched"
+
+// vouch sees to it that days can be attached at once. It is false where they
+// can't be now.
+func (s *Store) vouch(ctx context.Context, first, last day) (ok bool, err error) {
+	needed := false
+	err = s.tidy(ctx, func(tx pgx.Tx) error {
+		missing, err := missingDays(ctx, tx, first, last)
+		if err != nil || len(missing) == 0 {
+			ok = err == nil
+			return err
+		}
+		if err := tx.QueryRow(ctx, strayedSQL, "", last.end()).Scan(&needed); err != nil {
+			return err
+		}
+		if ok = true; !needed {
+			return nil
+		}
+		return onDefaults(ctx, tx, fmt.Sprintf(`DROP CONSTRAINT IF EXISTS %[1]s, ADD CONSTRAINT %[1]s CHECK (id < '%[2]s' OR id >= '%[3]s') NOT VALID`,
+			vouched, missing[0].first(), last.end()))
+	})
+	if err != nil || !needed {
+		return ok, err
+	}
+	// This goes through all of it, too, but nobody has to wait.
+	err = onDefaults(ctx, s.pool, `VALIDATE CONSTRAINT `+vouched)
+	if err == nil {
+		return true, nil
+	}
+	if locked(err) || noPartition(err) {
+		err = nil // another time
+	}
+	return false, errors.Join(err, s.tidy(ctx, func(tx pgx.Tx) error { return unvouch(ctx, tx) }))
+}
+
+func unvouch(ctx context.Context, tx pgx.Tx) error {
+	return onDefaults(ctx, tx, `DROP CONSTRAINT IF EXISTS `+vouched)
+}
+
+// onDefaults changes the default partition of each table.
+func onDefaults(ctx context.Context, db interface {
+	Exec(context.Context, string, ...any) (pgconn.CommandTag, error)
+}, change string) error {
+	for _, parent := range dayTables {
+		if _, err := db.Exec(ctx, fmt.Sprintf(`ALTER TABLE %s_default %s`, parent, change)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// missingDays returns those from first to last that have no partitions.
+func missingDays(ctx context.Context, tx pgx.Tx, first, last day) (missing []day, err error) {
+	there, err := days(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	for d := first; !d.After(last.Time); d = d.next() {
+		if !slices.Contains(there, d) {
+			missing = append(missing, d)
+		}
+	}
+	return missing, nil
 }
 
 func days(ctx context.Context, tx pgx.Tx) ([]day, error) {

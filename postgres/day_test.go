@@ -94,6 +94,52 @@ func TestReaderHoldsNobodyUpThroughADrop(t *testing.T) {
 	}
 }
 
+// TestDaysAreMadeBesideAFullDefaultPartition has instances of a day that has no
+// partition. Those to come are attached without going through these each time.
+func TestDaysAreMadeBesideAFullDefaultPartition(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
+	where := postgrestest.URL(t)
+	s, err := Open(t.Context(), where, Options{Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	w := saveWebhook(t, s)
+	createWith(t, s, w, riposte.InstanceRequest{Source: riposte.Source{Kind: riposte.SourceTest}})
+	if err := s.makeDays(t.Context(), now, daysAhead); err != nil {
+		t.Fatal(err)
+	}
+	now = now.AddDate(0, 0, 1)
+	createWith(t, s, w, riposte.InstanceRequest{Source: riposte.Source{Kind: riposte.SourceTest}})
+	if err := s.Close(); err != nil { // whose connections then tell what they did
+		t.Fatal(err)
+	}
+	conn := postgrestest.Connect(t, where)
+	count := func(query string) (n int) {
+		t.Helper()
+		if err := conn.QueryRow(t.Context(), query).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := count(`SELECT count(*) FROM instances_20310507`); n != 1 {
+		t.Errorf("the next day's partition has %d instances, want 1", n)
+	}
+	if n := count(`SELECT count(*) FROM pg_constraint WHERE conname = 'vouched' AND connamespace = current_schema()::regnamespace`); n != 0 {
+		t.Errorf("%d constraints are left over", n)
+	}
+	const readSQL = `SELECT seq_tup_read FROM pg_stat_user_tables WHERE relid = 'instances_default'::regclass`
+	read := count(readSQL)
+	for tries := 0; read == 0 && tries < 100; tries++ {
+		time.Sleep(100 * time.Millisecond)
+		read = count(readSQL)
+	}
+	if read != 1 {
+		t.Errorf("the one row of the default partition was read %d times, want once", read)
+	}
+}
+
 // openAt opens a store by the clock that the test sets, with that day's partitions.
 func openAt(t *testing.T, now *time.Time) (s *Store, where string) {
 	t.Helper()

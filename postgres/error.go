@@ -44,10 +44,10 @@ func again(err error) bool {
 }
 
 // noPartition reports whether a row is in the way of a partition, or a partition
-// in that of a row: the constraint has no name.
+// in that of a row: a partition's own constraint has no name.
 func noPartition(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && e.Code == "23514" && e.ConstraintName == ""
+	return ok && e.Code == "23514" && (e.ConstraintName == "" || e.ConstraintName == vouched)
 }
 
 // down reports whether the server can't be asked now.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
@@ -33,12 +34,15 @@ const (
 
 	liveWebhooksSQL = `SELECT id, version FROM webhooks WHERE id = ANY($1) AND deleted_at IS NULL`
 	requestedSQL    = `SELECT webhook, request_id, id, fingerprint FROM requests
-		JOIN unnest($1::text[], $2::text[]) AS asked (webhook, request_id) USING (webhook, request_id)`
+		JOIN unnest($1::text[], $2::text[]) AS asked (webhook, request_id) USING (webhook, request_id)
+		WHERE webhook = ANY($3) AND request_id = ANY($2)`
 
-	// loadInstancesSQL says twice which ids, so that only the days of these are
-	// looked at.
+	// Each query by many ids says of every table which ones, and between which
+	// they lie: so no plan can go through a table for them, whatever the planner
+	// took it for, and one plan does for all ids, which looks at their days alone.
 	loadInstancesSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + `, i.body, i.payload_at FROM instances i
-		LEFT JOIN open o USING (id) LEFT JOIN outcomes r ON r.id = i.id AND r.id = ANY($1) WHERE i.id = ANY($1)`
+		LEFT JOIN open o ON o.id = i.id AND o.id = ANY($1) LEFT JOIN outcomes r ON r.id = i.id AND r.id = ANY($1) AND r.id BETWEEN $2 AND $3
+		WHERE i.id = ANY($1) AND i.id BETWEEN $2 AND $3`
 	loadInstanceSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM instances i LEFT JOIN open o USING (id)
 		LEFT JOIN outcomes r USING (id) WHERE i.id = $1`
 	loadEnvelopeSQL = `SELECT body, payload_at FROM instances WHERE id = $1`
@@ -48,10 +52,10 @@ const (
 		$8::bigint[]) AS s (id, version, state, attempts, updated_at, last_attempted_at, due_at, leased_until))
 		UPDATE open o SET state = s.state, attempts = s.attempts, updated_at = s.updated_at, last_attempted_at = s.last_attempted_at,
 		due_at = s.due_at, leased_until = s.leased_until, version = o.version + 1
-		FROM s WHERE o.id = s.id AND o.version = s.version RETURNING o.id`
+		FROM s WHERE o.id = s.id AND o.version = s.version AND o.id = ANY($1) RETURNING o.id`
 	closeSQL = `DELETE FROM open o USING unnest($1::text[], $2::bigint[]) AS s (id, version)
-		WHERE o.id = s.id AND o.version = s.version RETURNING o.id`
-	existSQL = `SELECT id FROM instances WHERE id = ANY($1)`
+		WHERE o.id = s.id AND o.version = s.version AND o.id = ANY($1) RETURNING o.id`
+	existSQL = `SELECT id FROM instances WHERE id = ANY($1) AND id BETWEEN $2 AND $3`
 )
 
 // creation is what CreateInstances asks for.
@@ -129,7 +133,7 @@ func (c *creating) look(batch []*op) {
 		})
 	}
 	if len(asked) > 0 {
-		c.queue().Queue(requestedSQL, of, asked).Query(func(rows pgx.Rows) error {
+		c.queue().Queue(requestedSQL, of, asked, webhooks).Query(func(rows pgx.Rows) error {
 			var key requestKey
 			var r requested
 			_, err := pgx.ForEachRow(rows, []any{&key.webhook, &key.id, &r.id, &r.fingerprint}, func() error {
@@ -244,7 +248,7 @@ func (c *creating) answerRepeated() error {
 // load returns instances by their ids, with what is sent for them.
 func (t *tx) load(ids []string) (map[string]riposte.NewInstanceRecord, error) {
 	byID := make(map[string]riposte.NewInstanceRecord, len(ids))
-	t.queue().Queue(loadInstancesSQL, ids).Query(func(rows pgx.Rows) error {
+	t.queue().Queue(loadInstancesSQL, ids, slices.Min(ids), slices.Max(ids)).Query(func(rows pgx.Rows) error {
 		_, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
 			var body []byte
 			var payloadAt int
@@ -454,7 +458,7 @@ func (r *round) settle(t *tx) error {
 // explain says of those who lost which are not there at all.
 func (t *tx) explain(savings []*saving, errs []error, lost []string) error {
 	known := map[string]bool{}
-	t.queue().Queue(existSQL, lost).Query(func(rows pgx.Rows) error {
+	t.queue().Queue(existSQL, lost, slices.Min(lost), slices.Max(lost)).Query(func(rows pgx.Rows) error {
 		var id string
 		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { known[id] = true; return nil })
 		return err

@@ -115,6 +115,12 @@ func connectWell(c *pgx.ConnConfig) {
 		c.ConnectTimeout = max(connectPatience/time.Duration(1+len(c.Fallbacks)), time.Second)
 	}
 	setDefault(c.RuntimeParams, "application_name", "riposte")
+	// A plan made while few instances are open would go through all of them later,
+	// the dead rows included; and there is one good plan for each query, but for
+	// lists, which don't keep theirs.
+	setDefault(c.RuntimeParams, "enable_seqscan", "off")
+	setDefault(c.RuntimeParams, "plan_cache_mode", "force_generic_plan")
+	setDefault(c.RuntimeParams, "jit", "off") // compiling takes a second, and no query here runs that long
 	c.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
 }
 

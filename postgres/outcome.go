@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"slices"
+
 	"github.com/jackc/pgx/v5"
 
 	"github.com/riposte-dev/riposte"
@@ -21,7 +23,7 @@ const (
 	closeOutcomesSQL = `UPDATE outcomes r SET state = s.state, attempts = s.attempts, version = s.version, updated_at = s.updated_at,
 		last_attempted_at = s.last_attempted_at, completed_at = s.completed_at, expires_at = s.expires_at
 		FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
-		AS s (id, state, attempts, version, updated_at, last_attempted_at, completed_at, expires_at) WHERE r.id = s.id AND r.id = ANY($1)`
+		AS s (id, state, attempts, version, updated_at, last_attempted_at, completed_at, expires_at) WHERE r.id = s.id AND r.id = ANY($1) AND r.id BETWEEN $9 AND $10`
 )
 
 // ends are the columns of what an instance is at its end, NULL while it is open.
@@ -55,7 +57,7 @@ func queueOutcomes(b *pgx.Batch, won []*saving) {
 		}
 	}
 	if len(ids) > 0 {
-		b.Queue(closeOutcomesSQL, ids, e.states, e.attempts, e.versions, e.updated, e.attempted, e.completed, e.expiries)
+		b.Queue(closeOutcomesSQL, ids, e.states, e.attempts, e.versions, e.updated, e.attempted, e.completed, e.expiries, slices.Min(ids), slices.Max(ids))
 	}
 }
 
