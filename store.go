@@ -138,8 +138,8 @@ type Claim struct {
 	// holds back.
 	Held bool
 	// Next is when to claim again for what is not held back by a webhook's
-	// bound or by Limit: the time of the next due instance or expiry; zero
-	// when there is none.
+	// bound or by Limit: the time of the next due instance or expiry, or some
+	// time before where attempts were claimed; zero when there is none.
 	Next time.Time
 	// Oldest is the earliest DueAt, past or future, among what is left and not
 	// held back by a webhook's bound; zero when there is none. A past one says

@@ -157,14 +157,20 @@ func (c *claim) round(due []*Lane) ([]*Lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	of := make(map[string]int)
+	of, last := make(map[string]int), make(map[string]int64)
+	for _, t := range takes {
+		last[t.Lane.Webhook.ID] = Unknown
+	}
 	for _, i := range picked {
 		of[i.WebhookID]++
+		last[i.WebhookID] = i.DueAt.UnixMicro()
 	}
 	left := due[:0:0]
 	for _, t := range takes {
+		id := t.Lane.Webhook.ID
+		c.looked(t.Lane, c.now, last[id], 0 < of[id] && of[id] < t.Limit)
 		// Also those whose turn did not come.
-		if of[t.Lane.Webhook.ID] == t.Limit {
+		if of[id] == t.Limit {
 			left = append(left, t.Lane)
 		}
 	}
@@ -264,7 +270,7 @@ func (c *claim) next() (time.Time, error) {
 	}
 	// A lane that is not held back is due no later than its first expiry, so
 	// this matters for those that are.
-	if c.Expiry.At < due && !c.Expiry.Exact {
+	if c.Expiry.At < due && c.doubtful(c.Expiry) {
 		at, err := c.rows.FirstExpiry()
 		if err != nil {
 			return time.Time{}, err
@@ -283,13 +289,20 @@ func (c *claim) next() (time.Time, error) {
 	return time.UnixMicro(due).UTC(), nil
 }
 
+// doubtful reports whether rows must be asked when to look again. Where there is
+// work, looking once too often later costs less than asking each time: an index
+// may be full of what is gone.
+func (c *claim) doubtful(b Bound) bool {
+	return !b.Exact && (b.At <= c.now || len(c.taken.Attempts) == 0)
+}
+
 func (c *claim) nextDue() (int64, error) {
 	for {
 		l := c.firstNotHeld()
 		if l == nil {
 			return Never, nil
 		}
-		if l.Due.Exact {
+		if !c.doubtful(l.Due) {
 			return l.Due.At, nil
 		}
 		at, err := c.rows.FirstDue(l)
@@ -301,7 +314,7 @@ func (c *claim) nextDue() (int64, error) {
 }
 
 // oldest is the first due time of what no webhook's bound holds back. It comes
-// after nextDue, which has made exact what is looked at here.
+// after nextDue, which has left no doubt about what is due.
 func (c *claim) oldest() time.Time {
 	l := c.first(func(l *Lane) bool { return l.Webhook.Deleted() || c.room(l) > 0 })
 	if l == nil || l.Due.At == Never {

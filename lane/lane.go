@@ -43,7 +43,10 @@ type Lane struct {
 	Webhook riposte.Webhook
 	Number  int64 // the store's, of the webhook's row
 	Due     Bound // changed by Lanes alone
-	index   int   // in Lanes.queue
+	// No row is due before later, but for those that were due when this process
+	// wrote them, the last of these at prompt.
+	later, prompt int64
+	index         int // in Lanes.queue
 }
 
 // Lanes holds every webhook, deleted ones with instances included.
@@ -60,7 +63,7 @@ func New() *Lanes {
 
 // Add makes a lane with nothing due.
 func (ls *Lanes) Add(number int64, w riposte.Webhook) *Lane {
-	l := &Lane{Number: number, Webhook: w, Due: Bound{Never, true}}
+	l := &Lane{Number: number, Webhook: w, Due: Bound{Never, true}, later: Never, prompt: Unknown}
 	ls.Put(l)
 	return l
 }
@@ -79,17 +82,38 @@ func (ls *Lanes) Remove(l *Lane) {
 
 // Set replaces what is known of a lane.
 func (ls *Lanes) Set(l *Lane, due Bound) {
-	l.Due = due
-	heap.Fix(&ls.queue, l.index)
+	l.later = due.At
+	ls.move(l, due)
+}
+
+func (ls *Lanes) move(l *Lane, due Bound) {
+	if due != l.Due {
+		l.Due = due
+		heap.Fix(&ls.queue, l.index)
+	}
 }
 
 // Lower takes notice of a due time that was written into l.
 func (ls *Lanes) Lower(l *Lane, due int64) {
+	l.later = min(l.later, due)
+	ls.lower(l, due)
+}
+
+func (ls *Lanes) lower(l *Lane, due int64) {
 	b := l.Due
 	b.lower(due)
-	if b != l.Due {
-		ls.Set(l, b)
+	ls.move(l, b)
+}
+
+// looked takes notice that what was due in l by now was looked at in its order,
+// the last at that time; all says that there was no more. Where that holds, what
+// comes next is known without a question.
+func (ls *Lanes) looked(l *Lane, now, last int64, all bool) {
+	at := max(l.Due.At, last)
+	if all && l.prompt <= now {
+		at = max(at, l.later)
 	}
+	ls.move(l, Bound{At: at})
 }
 
 // Written takes notice of an instance that was stored in l: a new one, or one
@@ -99,10 +123,17 @@ func (ls *Lanes) Written(l *Lane, i riposte.Instance, isNew bool) {
 		l.Due.Exact = false
 		ls.Expiry.Exact = false
 	}
-	if !i.State.Closed() {
-		ls.Lower(l, i.DueAt.UnixMicro())
-		ls.Expiry.lower(i.ExpiresAt.UnixMicro())
+	if i.State.Closed() {
+		return
 	}
+	ls.Expiry.lower(i.ExpiresAt.UnixMicro())
+	due := i.DueAt.UnixMicro()
+	if i.DueAt.After(i.UpdatedAt) {
+		ls.Lower(l, due)
+		return
+	}
+	l.prompt = max(l.prompt, due)
+	ls.lower(l, due)
 }
 
 // Overdue takes notice of a row in l that somebody else has found; it says what

@@ -57,8 +57,8 @@ type openRows struct {
 	locked    bool                        // there was less because another node is busy with some
 }
 
-// Expired leaves the bound in doubt, as Due does: what it was known by may be
-// gone, by another node's doing.
+// Expired leaves the bound in doubt, as a look at a lane does: what it was known
+// by may be gone, by another node's doing.
 func (r *openRows) Expired(now int64, limit int) ([]riposte.Instance, error) {
 	since := r.Lanes.Expiry.At
 	r.Lanes.Expiry.Exact = false
@@ -72,7 +72,6 @@ func (r *openRows) Due(now int64, takes []lane.Take) ([]riposte.Instance, error)
 	var since, limits []int64
 	for _, t := range takes {
 		webhooks, since, limits = append(webhooks, t.Lane.Webhook.ID), append(since, t.Lane.Due.At), append(limits, int64(t.Limit))
-		r.Lanes.Set(t.Lane, lane.Bound{At: t.Lane.Due.At})
 	}
 	found, err := r.find(dueSQL, webhooks, since, limits, now)
 	of := map[string]int{}
