@@ -13,6 +13,9 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/riposte-dev/riposte"
 )
@@ -33,6 +36,7 @@ type Options struct {
 type Server struct {
 	Options
 	waiters     waiters
+	refusals    rate.Sometimes // to be logged
 	unsubscribe func()
 	handler     http.Handler
 	stopping    chan struct{}
@@ -41,7 +45,7 @@ type Server struct {
 
 // New returns the API. Close it before the store.
 func New(o Options) *Server {
-	s := &Server{Options: o, stopping: make(chan struct{})}
+	s := &Server{Options: o, refusals: rate.Sometimes{Interval: time.Second}, stopping: make(chan struct{})}
 	s.unsubscribe = o.Store.Subscribe(s.waiters.changed)
 	s.handler = s.routes()
 	return s

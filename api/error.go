@@ -35,9 +35,14 @@ var rpcCodes = map[riposte.Code]connect.Code{
 }
 
 // mapError is the border: a domain error goes out as it is, anything else is
-// logged and goes out as an internal error without its text.
+// logged and goes out as an internal error without its text. That the store
+// can't take anything is a domain error with a cause that an operator wants to
+// know, once a second.
 func (s *Server) mapError(operation string, err error) *connect.Error {
 	if e, ok := errors.AsType[*riposte.Error](err); ok {
+		if e.Code == riposte.CodeUnavailable {
+			s.refusals.Do(func() { s.Logger.Warn("a caller was told to try again", "operation", operation, "error", err) })
+		}
 		return connectError(e)
 	}
 	switch {

@@ -54,22 +54,22 @@ const (
 		ON CONFLICT (id) DO UPDATE SET success = nodes.success + excluded.success, fatal_error = nodes.fatal_error + excluded.fatal_error`
 )
 
-// tidy runs f in a transaction of its own, unless another node is at it.
-func (s *Store) tidy(ctx context.Context, f func(pgx.Tx) error) error {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+// tidy runs f in a transaction of its own. It is not done where another node is
+// at it, or somebody reads or writes there just now: that is for another time.
+func (s *Store) tidy(ctx context.Context, f func(pgx.Tx) error) (done bool, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, shortLockSQL); err != nil {
 			return err
 		}
-		var alone bool
-		if err := tx.QueryRow(ctx, tidyLockSQL).Scan(&alone); err != nil || !alone {
+		if err := tx.QueryRow(ctx, tidyLockSQL).Scan(&done); err != nil || !done {
 			return err
 		}
 		return f(tx)
 	})
 	if locked(err) || noPartition(err) {
-		return nil // somebody reads, or writes there just now; another time
+		return false, nil
 	}
-	return err
+	return done && err == nil, err
 }
 
 // makeDays makes the partitions of today and so many days to come, where they are
@@ -85,24 +85,24 @@ func (s *Store) makeDays(ctx context.Context, now time.Time, ahead int) error {
 			return err
 		}
 	}
-	return s.tidy(ctx, func(tx pgx.Tx) error {
-		missing, err := missingDays(ctx, tx, today, last)
-		if err != nil {
+	missing, err := missingDays(ctx, s.pool, today, last)
+	if err != nil {
+		return err
+	}
+	for n, d := range missing {
+		// Each by itself, for it locks out everybody until it is committed.
+		done, err := s.tidy(ctx, func(tx pgx.Tx) error {
+			if err := makeDay(ctx, tx, d); err != nil || n < len(missing)-1 {
+				return err
+			}
+			return unvouch(ctx, tx)
+		})
+		if err != nil || !done {
 			return err
 		}
-		for _, d := range missing {
-			if err := makeDay(ctx, tx, d); err != nil {
-				return err
-			}
-		}
-		if len(missing) > 0 {
-			if err := unvouch(ctx, tx); err != nil {
-				return err
-			}
-		}
-		s.lastDay = last
-		return nil
-	})
+	}
+	s.lastDay = last
+	return nil
 }
 
 // vouched is the constraint by which the server knows of a default partition that
@@ -114,22 +114,18 @@ const vouched = "vouched"
 // can't be now.
 func (s *Store) vouch(ctx context.Context, first, last day) (ok bool, err error) {
 	needed := false
-	err = s.tidy(ctx, func(tx pgx.Tx) error {
+	ok, err = s.tidy(ctx, func(tx pgx.Tx) error {
 		missing, err := missingDays(ctx, tx, first, last)
 		if err != nil || len(missing) == 0 {
-			ok = err == nil
 			return err
 		}
-		if err := tx.QueryRow(ctx, strayedSQL, "", last.end()).Scan(&needed); err != nil {
+		if err := tx.QueryRow(ctx, strayedSQL, "", last.end()).Scan(&needed); err != nil || !needed {
 			return err
-		}
-		if ok = true; !needed {
-			return nil
 		}
 		return onDefaults(ctx, tx, fmt.Sprintf(`DROP CONSTRAINT IF EXISTS %[1]s, ADD CONSTRAINT %[1]s CHECK (id < '%[2]s' OR id >= '%[3]s') NOT VALID`,
 			vouched, missing[0].first(), last.end()))
 	})
-	if err != nil || !needed {
+	if err != nil || !ok || !needed {
 		return ok, err
 	}
 	// This goes through all of it, too, but nobody has to wait.
@@ -140,7 +136,8 @@ func (s *Store) vouch(ctx context.Context, first, last day) (ok bool, err error)
 	if locked(err) || noPartition(err) {
 		err = nil // another time
 	}
-	return false, errors.Join(err, s.tidy(ctx, func(tx pgx.Tx) error { return unvouch(ctx, tx) }))
+	_, undone := s.tidy(ctx, func(tx pgx.Tx) error { return unvouch(ctx, tx) })
+	return false, errors.Join(err, undone)
 }
 
 func unvouch(ctx context.Context, tx pgx.Tx) error {
@@ -160,8 +157,8 @@ func onDefaults(ctx context.Context, db interface {
 }
 
 // missingDays returns those from first to last that have no partitions.
-func missingDays(ctx context.Context, tx pgx.Tx, first, last day) (missing []day, err error) {
-	there, err := days(ctx, tx)
+func missingDays(ctx context.Context, db lister, first, last day) (missing []day, err error) {
+	there, err := days(ctx, db)
 	if err != nil {
 		return nil, err
 	}
@@ -173,8 +170,8 @@ func missingDays(ctx context.Context, tx pgx.Tx, first, last day) (missing []day
 	return missing, nil
 }
 
-func days(ctx context.Context, tx pgx.Tx) ([]day, error) {
-	rows, err := tx.Query(ctx, daysSQL)
+func days(ctx context.Context, db lister) ([]day, error) {
+	rows, err := db.Query(ctx, daysSQL)
 	if err != nil {
 		return nil, err
 	}
@@ -189,18 +186,23 @@ func days(ctx context.Context, tx pgx.Tx) ([]day, error) {
 }
 
 // makeDay attaches tables of its own, because a partition that is created as one
-// locks out everybody who reads the others.
+// locks out everybody who reads the others; and all of them at the end, because
+// attaching locks out everybody who looks for what may be in the default
+// partitions.
 func makeDay(ctx context.Context, tx pgx.Tx, d day) error {
+	if missing, err := missingDays(ctx, tx, d, d); err != nil || len(missing) == 0 {
+		return err // another node was faster
+	}
 	var strayed bool
 	if err := tx.QueryRow(ctx, strayedSQL, d.first(), d.end()).Scan(&strayed); err != nil || strayed {
 		return err
 	}
-	for _, parent := range dayTables {
-		for _, query := range []string{
-			fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING ALL)`, d.table(parent), parent),
-			fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')`, parent, d.table(parent), d.first(), d.end()),
-		} {
-			if _, err := tx.Exec(ctx, query); err != nil {
+	for _, query := range []string{
+		`CREATE TABLE %[2]s (LIKE %[1]s INCLUDING ALL)`,
+		`ALTER TABLE %[1]s ATTACH PARTITION %[2]s FOR VALUES FROM ('%[3]s') TO ('%[4]s')`,
+	} {
+		for _, parent := range dayTables {
+			if _, err := tx.Exec(ctx, fmt.Sprintf(query, parent, d.table(parent), d.first(), d.end())); err != nil {
 				return fmt.Errorf("making the partition %s: %w", d.table(parent), err)
 			}
 		}
@@ -211,11 +213,7 @@ func makeDay(ctx context.Context, tx pgx.Tx, d day) error {
 // dropDays drops the days of which all has expired before t and is closed, and
 // returns how many instances they had.
 func (s *Store) dropDays(ctx context.Context, t time.Time) (int, error) {
-	var old []day
-	err := s.tidy(ctx, func(tx pgx.Tx) (err error) {
-		old, err = days(ctx, tx)
-		return err
-	})
+	old, err := days(ctx, s.pool)
 	total := 0
 	for _, d := range old {
 		if err != nil || !d.next().Before(t) {
@@ -246,8 +244,7 @@ func (s *Store) dropDay(ctx context.Context, d day, t time.Time) (int, error) {
 		}
 		deleted = tag.RowsAffected()
 	}
-	dropped := false
-	err = s.tidy(ctx, func(tx pgx.Tx) error {
+	dropped, err := s.tidy(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, leftRequestsSQL, d.first(), d.end()); err != nil {
 			return err
 		}
@@ -269,7 +266,6 @@ func (s *Store) dropDay(ctx context.Context, d day, t time.Time) (int, error) {
 				return err
 			}
 		}
-		dropped = true
 		_, err = tx.Exec(ctx, uncountSQL, s.node, success, failed)
 		return err
 	})
@@ -317,4 +313,9 @@ func (s *Store) countDay(ctx context.Context, d day) (success, failed int, err e
 // queryer is a pool, a connection or a transaction.
 type queryer interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// lister is a pool or a transaction.
+type lister interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
