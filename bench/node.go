@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -32,6 +34,8 @@ type node struct {
 	client *http.Client
 	cmd    *exec.Cmd // nil until it was started
 	log    *os.File
+	exited chan struct{} // closed once err says how
+	err    error
 }
 
 func newNode(system string) (*node, error) {
@@ -39,13 +43,28 @@ func newNode(system string) (*node, error) {
 	return &node{system: system, address: address, url: "http://" + address, client: newClient()}, err
 }
 
+// The ports that freeAddress gives: from below those that the kernel gives to
+// outgoing connections, and none twice, because scenarios may run side by side
+// and a port is free until the program that it is for has started.
+var (
+	portsMu sync.Mutex
+	ports   = rand.Perm(10_000)
+)
+
+const firstPort = 10_000
+
+// freeAddress returns an address that nobody else is given, and nobody has now.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	portsMu.Lock()
+	defer portsMu.Unlock()
+	for len(ports) > 0 {
+		address := fmt.Sprint("127.0.0.1:", firstPort+ports[0])
+		ports = ports[1:]
+		if l, err := net.Listen("tcp", address); err == nil {
+			return address, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return "", errors.New("there is no free port")
 }
 
 // start runs a command, with its log in dir, and returns when it takes calls.
@@ -61,9 +80,19 @@ func (n *node) start(ctx context.Context, dir string, args []string) (err error)
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	n.cmd = cmd
+	n.cmd, n.exited = cmd, make(chan struct{})
+	go func() {
+		n.err = cmd.Wait()
+		close(n.exited)
+	}()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		if _, err = n.get(ctx, "/metrics"); err == nil {
+		_, err = n.get(ctx, "/metrics")
+		select {
+		case <-n.exited: // and somebody else may have answered
+			return fmt.Errorf("%s has ended: %v%s", n.system, n.err, n.said())
+		default:
+		}
+		if err == nil {
 			return nil
 		}
 		if ctx.Err() != nil || time.Now().After(deadline) {
@@ -90,7 +119,8 @@ func (n *node) stop() error {
 	// A server that stops waits 5 s for a connection that has not been used yet.
 	n.client.CloseIdleConnections()
 	err := n.cmd.Process.Signal(syscall.SIGTERM)
-	err = errors.Join(err, n.cmd.Wait(), n.log.Close())
+	<-n.exited
+	err = errors.Join(err, n.err, n.log.Close())
 	if err != nil {
 		return fmt.Errorf("stopping %s: %w%s", n.system, err, n.said())
 	}
@@ -101,7 +131,7 @@ func (n *node) stop() error {
 func (n *node) kill() {
 	if n.cmd != nil {
 		_ = n.cmd.Process.Kill()
-		_ = n.cmd.Wait()
+		<-n.exited
 	}
 	n.log.Close()
 	n.client.CloseIdleConnections()
