@@ -37,6 +37,9 @@ func (b *bench) start(ctx context.Context, s system, store string) (*cluster, er
 		}
 		return n.start(ctx, b.dir, append(args, "--listen", n.address, s.medium.flag(), store))
 	})
+	if err == nil && s.prepared != nil {
+		err = s.prepared(ctx, store)
+	}
 	if err != nil {
 		c.kill()
 		return nil, err

@@ -104,6 +104,22 @@ func pastDays(from, to time.Time) (statements []string) {
 }
 
 // execute runs statements, each in a transaction of its own.
+// awaitDays returns when there are partitions for the days to come, which a node
+// makes by and by after its start: for a new database that is a week's at once.
+func awaitDays(ctx context.Context, store string) error {
+	conn, err := pgx.Connect(ctx, store)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	there := false
+	return until(ctx, func() bool {
+		// An error shows in that it never comes true.
+		_ = conn.QueryRow(ctx, "SELECT to_regclass('labels_' || to_char(now() AT TIME ZONE 'UTC' + '7 days', 'YYYYMMDD')) IS NOT NULL").Scan(&there)
+		return there
+	})
+}
+
 func execute(ctx context.Context, url string, statements ...string) error {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {

@@ -1,6 +1,9 @@
 package main
 
-import "slices"
+import (
+	"context"
+	"slices"
+)
 
 // system is something to be measured: a program that takes instances over HTTP.
 type system struct {
@@ -10,6 +13,9 @@ type system struct {
 	nodes  int
 	// args are a node's, beside where it listens and where its data is.
 	args func(n *node) []string
+	// prepared returns when its nodes have done to a new store what they do once
+	// in its life; nil where that is nothing.
+	prepared func(ctx context.Context, store string) error
 	// closed and fsyncs are its counters at GET /metrics; fsyncs is empty where
 	// the medium counts them.
 	closed, fsyncs string
@@ -30,7 +36,7 @@ func (b *bench) describe() {
 			return []string{"serve", "--allow-destinations", "loopback", "--public-url", n.next.url}
 		}}
 	b.ripostePg = b.riposte
-	b.ripostePg.name, b.ripostePg.medium, b.ripostePg.fsyncs = "riposte-pg", onPostgres, ""
+	b.ripostePg.name, b.ripostePg.medium, b.ripostePg.fsyncs, b.ripostePg.prepared = "riposte-pg", onPostgres, "", awaitDays
 	b.ripostePg3 = b.ripostePg
 	b.ripostePg3.name, b.ripostePg3.nodes = "riposte-pg3", 3
 }

@@ -41,7 +41,7 @@ const (
 	purgeLockSQL   = `SELECT pg_try_advisory_lock(hashtextextended('riposte purge ' || current_schema(), 0))`
 	purgeUnlockSQL = `SELECT pg_advisory_unlock(hashtextextended('riposte purge ' || current_schema(), 0))`
 	// tidyLockSQL lets one node at a time change partitions.
-	tidyLockSQL = `SELECT pg_try_advisory_xact_lock(hashtextextended('riposte days ' || current_schema(), 0))`
+	tidyLockSQL = `SELECT pg_advisory_xact_lock(hashtextextended('riposte days ' || current_schema(), 0))`
 	daysSQL     = `SELECT right(c.relname, 8) FROM pg_inherits p JOIN pg_class c ON c.oid = p.inhrelid
 		WHERE p.inhparent = 'instances'::regclass AND c.relname ~ '^instances_[0-9]{8}$' ORDER BY 1`
 	strayedSQL      = `SELECT EXISTS (SELECT 1 FROM instances_default WHERE id >= $1 AND id < $2)`
@@ -54,14 +54,14 @@ const (
 		ON CONFLICT (id) DO UPDATE SET success = nodes.success + excluded.success, fatal_error = nodes.fatal_error + excluded.fatal_error`
 )
 
-// tidy runs f in a transaction of its own. It is not done where another node is
-// at it, or somebody reads or writes there just now: that is for another time.
+// tidy runs f in a transaction of its own. It is not done where a lock takes too
+// long to get, or a row is in the way: that is for another time.
 func (s *Store) tidy(ctx context.Context, f func(pgx.Tx) error) (done bool, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, shortLockSQL); err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, tidyLockSQL).Scan(&done); err != nil || !done {
+		if _, err := tx.Exec(ctx, tidyLockSQL); err != nil {
 			return err
 		}
 		return f(tx)
@@ -69,7 +69,7 @@ func (s *Store) tidy(ctx context.Context, f func(pgx.Tx) error) (done bool, err 
 	if locked(err) || noPartition(err) {
 		return false, nil
 	}
-	return done && err == nil, err
+	return err == nil, err
 }
 
 // makeDays makes the partitions of today and so many days to come, where they are
