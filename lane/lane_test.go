@@ -177,7 +177,7 @@ func TestClaimsMissNothing(t *testing.T) {
 				ahead := rapid.SampledFrom([]time.Duration{0, 0, 20 * time.Millisecond}).Draw(rt, "ahead") // of a claim's time
 				h.create(h.now.Add(ahead))
 			},
-			"claim":  func(rt *rapid.T) { h.claim(rapid.IntRange(1, 5).Draw(rt, "limit")) },
+			"claim": func(rt *rapid.T) { h.claim(rapid.IntRange(1, 5).Draw(rt, "limit")) },
 			"cancel": func(*rapid.T) {
 				change(func(i riposte.Instance) (riposte.Instance, error) { return i.Apply(riposte.Canceled{}, h.now) })
 			},
