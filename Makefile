@@ -4,8 +4,8 @@
 #   make test-long the tests of whole servers at their full counts, in an hour
 #   make build     bin/riposte, static
 #   make generate  gen/ from proto/
-#   make bench     the figures of docs/performance.md, in 75 minutes; less of
-#                  them: make bench SYSTEMS=limit,riposte SCENARIO=a,c
+#   make bench     the figures of docs/performance.md, in an hour and a half; less
+#                  of them: make bench SYSTEMS=limit,riposte SCENARIO=a,c
 #   make deploy-check
 #                  the manifests of deploy/, by the types of those who read them
 #   make bench-go  the Go benchmarks of the hot pieces, to compare by benchstat
