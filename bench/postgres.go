@@ -103,7 +103,6 @@ func pastDays(from, to time.Time) (statements []string) {
 	return statements
 }
 
-// execute runs statements, each in a transaction of its own.
 // awaitDays returns when there are partitions for the days to come, which a node
 // makes by and by after its start: for a new database that is a week's at once.
 func awaitDays(ctx context.Context, store string) error {
@@ -120,6 +119,7 @@ func awaitDays(ctx context.Context, store string) error {
 	})
 }
 
+// execute runs statements, each in a transaction of its own.
 func execute(ctx context.Context, url string, statements ...string) error {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
