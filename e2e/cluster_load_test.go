@@ -318,8 +318,9 @@ func (l *clusterLoad) pick(not *clusterNode) *clusterNode {
 	return nil
 }
 
-// call returns a node's answer, and false where it had none to give: a 503, or
-// a connection that a fault of the node's excuses.
+// call returns a node's answer, and false where it had none to give: a 503, a
+// 504 (the database went away before it said whether it committed, so that one
+// calls again), or a connection that a fault of the node's excuses.
 func (l *clusterLoad) call(n *clusterNode, method, path, body string) (clusterReply, bool) {
 	n.calls.Add(1)
 	defer n.calls.Add(-1)
@@ -331,7 +332,7 @@ func (l *clusterLoad) call(n *clusterNode, method, path, body string) (clusterRe
 	case err != nil:
 		l.errorf("%s: %s %s after %s: %v", n.name, method, path, time.Since(began).Round(time.Millisecond), err)
 		return res, false
-	case res.status == http.StatusServiceUnavailable:
+	case res.status == http.StatusServiceUnavailable, res.status == http.StatusGatewayTimeout:
 		l.refused.Add(1)
 		return res, false
 	}
