@@ -71,6 +71,18 @@ var (
 
 	ErrRequestIDReused = &Error{Code: CodeAlreadyExists, Reason: "REQUEST_ID_REUSED", Message: "this requestId was used for a different instance"}
 
+	// The feed can't be read from where the caller wants to go on.
+	ErrCursorTooOld = &Error{Code: CodeFailedPrecondition, Reason: "CURSOR_TOO_OLD",
+		Message: "outcomes that come after this cursor have been removed, as old ones are: go on after 0 for what is left"}
+	ErrCursorUnknown = &Error{Code: CodeInvalidArgument, Reason: "CURSOR_UNKNOWN",
+		Message: "no outcome has reached this cursor: it is from another server, or from another database of this one"}
+
+	ErrConsumerNotFound = &Error{Code: CodeNotFound, Reason: "CONSUMER_NOT_FOUND", Message: "there is no consumer with this name"}
+	ErrConsumerExists   = &Error{Code: CodeAlreadyExists, Reason: "CONSUMER_EXISTS", Message: "there is a consumer with this name, with another filter"}
+	ErrManyConsumers    = &Error{Code: CodeResourceExhausted, Reason: "MANY_CONSUMERS", Message: "there are as many consumers as there may be: delete one that nobody uses"}
+	ErrManyLeases       = &Error{Code: CodeResourceExhausted, Reason: "MANY_LEASES", Message: "as many pulls of this consumer are out as may be: ack some, or pull more at a time"}
+	ErrLeaseLost        = &Error{Code: CodeFailedPrecondition, Reason: "LEASE_LOST", Message: "the lease ran out before it was acked, and what it had was given again"}
+
 	// ErrUnavailable is a store's answer when it can't commit now and nothing
 	// was committed.
 	ErrUnavailable = &Error{Code: CodeUnavailable, Reason: "STORE_UNAVAILABLE", Message: "the store can't take this now: try again"}

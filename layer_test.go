@@ -38,7 +38,8 @@ var layers = map[string][]string{
 	"storetest":             {"."},
 	"outbound":              {"."},
 	"engine":                {".", "outbound"},
-	"api":                   {".", "gen/...", "apijson"},
+	"feed":                  {"."},
+	"api":                   {".", "feed", "gen/...", "apijson"},
 	"metrics":               {"."},
 	"server":                {".", "api", "engine", "outbound", "metrics", "sqlite", "postgres"},
 	"console":               {"gen/...", "apijson"},
@@ -49,7 +50,7 @@ var layers = map[string][]string{
 
 // clientFiles are held to more than their package is.
 var clientFiles = struct{ names, imports []string }{
-	names:   []string{"cmd/riposte/client*.go", "cmd/riposte/webhooks*.go", "cmd/riposte/instances*.go"},
+	names:   []string{"cmd/riposte/client*.go", "cmd/riposte/webhooks*.go", "cmd/riposte/instances*.go", "cmd/riposte/watch*.go"},
 	imports: []string{"gen/...", "apijson"},
 }
 

@@ -13,6 +13,8 @@ import (
 type Store interface {
 	WebhookStore
 	InstanceStore
+	FeedStore
+	ConsumerStore
 	SecretStore
 
 	// Now is the clock that decides due, lease and expiry.
@@ -102,6 +104,42 @@ type InstanceStore interface {
 	// Version is 0 then. An instance without an ID says that f may not have
 	// been told of something.
 	Subscribe(f func(Instance)) (cancel func())
+}
+
+// FeedStore reads outcomes in the order of their sequences. That order never
+// changes, and nothing is ever added before what could be read.
+type FeedStore interface {
+	// LoadOutcomes returns at most limit instances with their outcomes, those
+	// that come after the sequence after, in their order; 0 comes before all
+	// that are left. ErrCursorTooOld when some that come after it were purged,
+	// ErrCursorUnknown when no outcome has come so far.
+	LoadOutcomes(ctx context.Context, after int64, limit int) (OutcomePage, error)
+	// LastOutcome returns the sequence of the last outcome that can be read, 0
+	// where there never was one: all that have not been committed come after it.
+	LastOutcome(ctx context.Context) (int64, error)
+}
+
+// OutcomePage is a part of the feed.
+type OutcomePage struct {
+	Instances []Instance
+	// Held says that there may be more, held back by a commit that is under way
+	// elsewhere and may come to nothing: it is worth another look soon, because
+	// nobody will be told then.
+	Held bool
+}
+
+// ConsumerStore keeps consumers. What a consumer has not acked is not purged.
+type ConsumerStore interface {
+	// SaveConsumer stores a new consumer (Version 0) or replaces the one whose
+	// version it carries, and returns it with its new version. ErrConsumerExists
+	// for a new one whose name is taken, ErrConflict, ErrConsumerNotFound.
+	SaveConsumer(ctx context.Context, c Consumer) (Consumer, error)
+	// LoadConsumer returns ErrConsumerNotFound.
+	LoadConsumer(ctx context.Context, name string) (Consumer, error)
+	// ListConsumers returns all, by their names.
+	ListConsumers(ctx context.Context) ([]Consumer, error)
+	// DeleteConsumer returns ErrConsumerNotFound.
+	DeleteConsumer(ctx context.Context, name string) error
 }
 
 // Taker takes new instances, where it has room for their attempts. Its methods

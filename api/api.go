@@ -5,19 +5,21 @@
 // A request passes the router (router.go), authentication (auth.go), for REST
 // the gateway (rest.go), the choke point (call.go), and then its operation.
 // The callback, the key set and the health paths are plain handlers beside them
-// and need no credentials. What operators read (operator.go) does.
+// and need no credentials. What operators read (operator.go) does. A stream
+// (stream.go) passes the choke point once.
 package api
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/feed"
 )
 
 // Options is what the API needs; all but Keys and Metrics is required.
@@ -36,16 +38,18 @@ type Options struct {
 type Server struct {
 	Options
 	waiters     waiters
+	feed        *feed.Feed
 	refusals    rate.Sometimes // to be logged
 	unsubscribe func()
 	handler     http.Handler
-	stopping    chan struct{}
-	stopOnce    sync.Once
+	stopping    context.Context // ends when nobody may wait any longer
+	stop        context.CancelFunc
 }
 
 // New returns the API. Close it before the store.
 func New(o Options) *Server {
-	s := &Server{Options: o, refusals: rate.Sometimes{Interval: time.Second}, stopping: make(chan struct{})}
+	s := &Server{Options: o, refusals: rate.Sometimes{Interval: time.Second}, feed: feed.New(o.Store, o.Logger)}
+	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.unsubscribe = o.Store.Subscribe(s.waiters.changed)
 	s.handler = s.routes()
 	return s
@@ -69,12 +73,13 @@ func (s *Server) logPanic(r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// StopWaiting makes every Wait answer now, so that a stop takes no longer than
-// what is being worked on.
-func (s *Server) StopWaiting() { s.stopOnce.Do(func() { close(s.stopping) }) }
+// StopWaiting makes every Wait answer now and every Watch end, so that a stop
+// takes no longer than what is being worked on.
+func (s *Server) StopWaiting() { s.stop() }
 
 // Close ends what New began.
 func (s *Server) Close() {
 	s.StopWaiting()
 	s.unsubscribe()
+	s.feed.Close()
 }

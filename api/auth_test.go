@@ -40,6 +40,13 @@ var needs = map[string]riposte.Role{
 	instances + "RetryNow":    riposte.RoleSender,
 	instances + "Recreate":    riposte.RoleSender,
 	instances + "Answer":      riposte.RoleSender,
+	instances + "Watch":       riposte.RoleViewer,
+	consumers + "Create":      riposte.RoleSender,
+	consumers + "Get":         riposte.RoleViewer,
+	consumers + "List":        riposte.RoleViewer,
+	consumers + "Delete":      riposte.RoleSender,
+	consumers + "Pull":        riposte.RoleSender,
+	consumers + "Ack":         riposte.RoleSender,
 	settings + "Get":          riposte.RoleViewer,
 	settings + "Update":       riposte.RoleAdmin,
 	keys + "Create":           riposte.RoleAdmin,
@@ -52,6 +59,10 @@ var pathVariable = regexp.MustCompile(`\{[^}]*\}`)
 // answers in the form of a google.rpc.Status.
 func (n *node) call(m method, authorization, body string, check func(way string, code codes.Code, reason string)) {
 	n.t.Helper()
+	if m.stream {
+		n.callStream(m, authorization, check)
+		return
+	}
 	for _, b := range m.rest {
 		path := pathVariable.ReplaceAllString(b.path, "000000000000000000000000")
 		r := n.send(b.method, path, body, "Authorization", authorization)
@@ -66,11 +77,40 @@ func (n *node) call(m method, authorization, body string, check func(way string,
 	check("Connect JSON", connectCode(n.t, r), "")
 }
 
+// callStream is call for a stream, with a request that is refused to all, so that
+// it ends.
+func (n *node) callStream(m method, authorization string, check func(way string, code codes.Code, reason string)) {
+	n.t.Helper()
+	s := n.send(http.MethodGet, m.rest[0].path+"?after=x", "", "Authorization", authorization).error(n.t)
+	check("REST", codes.Code(s.Code), s.reason())
+
+	request := &ripostev1.InstancesServiceWatchRequest{After: "x"}
+	ctx := metadata.AppendToOutgoingContext(n.t.Context(), "authorization", authorization)
+	code, reason := grpcError(n.grpc.Invoke(ctx, m.procedure, request, &emptypb.Empty{}))
+	check("gRPC", code, reason)
+
+	client := connect.NewClient[ripostev1.InstancesServiceWatchRequest, emptypb.Empty](n.http, n.BaseURL()+m.procedure)
+	req := connect.NewRequest(request)
+	req.Header().Set("Authorization", authorization)
+	stream, err := client.CallServerStream(n.t.Context(), req)
+	if err == nil {
+		stream.Receive()
+		err = stream.Err()
+		stream.Close()
+	}
+	code, reason = n.connectError(err)
+	check("Connect", code, reason)
+}
+
 // invoke calls by gRPC with an empty message.
 func (n *node) invoke(procedure, authorization string) (codes.Code, string) {
 	n.t.Helper()
 	ctx := metadata.AppendToOutgoingContext(n.t.Context(), "authorization", authorization)
-	st := grpcstatus.Convert(n.grpc.Invoke(ctx, procedure, &emptypb.Empty{}, &emptypb.Empty{}))
+	return grpcError(n.grpc.Invoke(ctx, procedure, &emptypb.Empty{}, &emptypb.Empty{}))
+}
+
+func grpcError(err error) (codes.Code, string) {
+	st := grpcstatus.Convert(err)
 	for _, d := range st.Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok {
 			return st.Code(), info.GetReason()
@@ -86,6 +126,11 @@ func (n *node) connect(procedure, authorization string) (codes.Code, string) {
 	req := connect.NewRequest(&emptypb.Empty{})
 	req.Header().Set("Authorization", authorization)
 	_, err := client.CallUnary(n.t.Context(), req)
+	return n.connectError(err)
+}
+
+func (n *node) connectError(err error) (codes.Code, string) {
+	n.t.Helper()
 	if err == nil {
 		return codes.OK, ""
 	}

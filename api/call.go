@@ -27,11 +27,8 @@ func admit(ctx context.Context, needs riposte.Role) (riposte.Caller, error) {
 // caller's role is checked against what the operation needs, then whether the
 // request could be read, and the operation's error is mapped.
 func call[Req, Res any](ctx context.Context, s *Server, name string, needs riposte.Role, req *Req, op operation[Req, Res]) (*Res, error) {
-	caller, err := admit(ctx, needs)
+	caller, err := enter(ctx, needs, any(req).(proto.Message))
 	if err != nil {
-		return nil, s.mapError(name, err)
-	}
-	if err := refusal(any(req).(proto.Message)); err != nil {
 		return nil, s.mapError(name, err)
 	}
 	res, err := op(ctx, caller, req)
@@ -39,4 +36,34 @@ func call[Req, Res any](ctx context.Context, s *Server, name string, needs ripos
 		return nil, s.mapError(name, err)
 	}
 	return res, nil
+}
+
+// sender takes the answers of an RPC that has many. What Send takes may wait for
+// Flush.
+type sender[Res any] interface {
+	Send(*Res) error
+	Flush() error
+}
+
+// callStream is call for an RPC that has many answers. It returns nil once the
+// caller has gone.
+func callStream[Req, Res any](ctx context.Context, s *Server, name string, needs riposte.Role, req *Req, to sender[Res],
+	op func(context.Context, riposte.Caller, *Req, sender[Res]) error) error {
+	caller, err := enter(ctx, needs, any(req).(proto.Message))
+	if err == nil {
+		err = op(ctx, caller, req, to)
+	}
+	if err == nil {
+		return nil
+	}
+	return s.mapError(name, err)
+}
+
+// enter returns the caller, if the operation may begin.
+func enter(ctx context.Context, needs riposte.Role, req proto.Message) (riposte.Caller, error) {
+	caller, err := admit(ctx, needs)
+	if err != nil {
+		return caller, err
+	}
+	return caller, refusal(req)
 }

@@ -98,14 +98,6 @@ func writeError(w http.ResponseWriter, e *connect.Error) {
 }
 
 func writeErrorAs(w http.ResponseWriter, httpStatus int, e *connect.Error) {
-	st := &statuspb.Status{Code: int32(e.Code()), Message: e.Message()}
-	for _, d := range e.Details() {
-		st.Details = append(st.Details, &anypb.Any{TypeUrl: "type.googleapis.com/" + d.Type(), Value: d.Bytes()})
-	}
-	body, err := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(st)
-	if err != nil {
-		body = []byte(`{"code":13,"message":"internal error","details":[]}`)
-	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -116,7 +108,20 @@ func writeErrorAs(w http.ResponseWriter, httpStatus int, e *connect.Error) {
 		h.Set("Retry-After", "1")
 	}
 	w.WriteHeader(httpStatus)
-	_, _ = w.Write(body)
+	_, _ = w.Write(statusJSON(e))
+}
+
+// statusJSON is the google.rpc.Status of an error.
+func statusJSON(e *connect.Error) []byte {
+	st := &statuspb.Status{Code: int32(e.Code()), Message: e.Message()}
+	for _, d := range e.Details() {
+		st.Details = append(st.Details, &anypb.Any{TypeUrl: "type.googleapis.com/" + d.Type(), Value: d.Bytes()})
+	}
+	body, err := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(st)
+	if err != nil {
+		body = []byte(`{"code":13,"message":"internal error","details":[]}`)
+	}
+	return body
 }
 
 func methodNotAllowed(w http.ResponseWriter, allow ...string) {

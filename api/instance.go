@@ -335,7 +335,7 @@ func (s *Server) waitOnce(ctx context.Context, id string, timeout <-chan time.Ti
 	case <-changed:
 		return i, true, nil
 	case <-timeout:
-	case <-s.stopping:
+	case <-s.stopping.Done():
 	case <-ctx.Done():
 		return i, false, ctx.Err()
 	}

@@ -14,6 +14,7 @@ import (
 // method is an RPC as the proto files describe it.
 type method struct {
 	procedure string // "/riposte.v1.InstancesService/Get"
+	stream    bool   // it answers as long as the caller stays
 	rest      []binding
 }
 
@@ -25,14 +26,14 @@ func methods() []method {
 	var all []method
 	for _, f := range []protoreflect.FileDescriptor{
 		webhooksv1.File_c1_api_webhooks_v1_webhooks_proto, ripostev1.File_riposte_v1_instances_proto,
-		ripostev1.File_riposte_v1_settings_proto, ripostev1.File_riposte_v1_keys_proto,
+		ripostev1.File_riposte_v1_settings_proto, ripostev1.File_riposte_v1_consumers_proto, ripostev1.File_riposte_v1_keys_proto,
 	} {
 		for s := range f.Services().Len() {
 			service := f.Services().Get(s)
 			for m := range service.Methods().Len() {
 				md := service.Methods().Get(m)
 				rule := proto.GetExtension(md.Options(), annotations.E_Http).(*annotations.HttpRule)
-				one := method{procedure: "/" + string(service.FullName()) + "/" + string(md.Name())}
+				one := method{procedure: "/" + string(service.FullName()) + "/" + string(md.Name()), stream: md.IsStreamingServer()}
 				for _, each := range append([]*annotations.HttpRule{rule}, rule.GetAdditionalBindings()...) {
 					one.rest = append(one.rest, readBinding(each))
 				}

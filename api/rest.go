@@ -30,7 +30,7 @@ import (
 
 // newREST serves the http annotations of the proto files, in process, by
 // grpc-gateway (docs/adr/0001-one-handler-set.md says why and what was added).
-func newREST(webhooks webhooksService, search searchService, instances instancesService, settings settingsService, keys keysService) http.Handler {
+func newREST(webhooks webhooksService, search searchService, instances instancesService, settings settingsService, consumers consumersService, keys keysService) http.Handler {
 	gateway := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, marshaler{}),
 		runtime.WithErrorHandler(restError),
@@ -43,8 +43,9 @@ func newREST(webhooks webhooksService, search searchService, instances instances
 	for _, err := range []error{
 		webhooksv1.RegisterWebhooksServiceHandlerServer(ctx, gateway, webhooks),
 		webhooksv1.RegisterWebhooksSearchHandlerServer(ctx, gateway, search),
-		ripostev1.RegisterInstancesServiceHandlerServer(ctx, gateway, instances),
+		ripostev1.RegisterInstancesServiceHandlerServer(ctx, gateway, gatewayInstances{instances}),
 		ripostev1.RegisterWebhookSettingsServiceHandlerServer(ctx, gateway, settings),
+		ripostev1.RegisterConsumersServiceHandlerServer(ctx, gateway, consumers),
 		ripostev1.RegisterKeysServiceHandlerServer(ctx, gateway, keys),
 	} {
 		if err != nil {
@@ -157,7 +158,7 @@ type route struct {
 }
 
 var restRoutes = readRoutes(webhooksv1.File_c1_api_webhooks_v1_webhooks_proto, ripostev1.File_riposte_v1_instances_proto,
-	ripostev1.File_riposte_v1_settings_proto, ripostev1.File_riposte_v1_keys_proto)
+	ripostev1.File_riposte_v1_settings_proto, ripostev1.File_riposte_v1_consumers_proto, ripostev1.File_riposte_v1_keys_proto)
 
 // allowedMethods is what a path takes, sorted; nothing where there is no such
 // path. A path with a verb is that verb's alone.

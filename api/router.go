@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -31,6 +30,7 @@ func (s *Server) routes() http.Handler {
 		search    = searchService{s}
 		instances = instancesService{s}
 		settings  = settingsService{s}
+		consumers = consumersService{s}
 		keys      = keysService{s}
 	)
 	mux := http.NewServeMux()
@@ -42,7 +42,8 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("/", notFound)
 	s.operatorRoutes(mux)
 
-	mux.Handle("/api/", s.authenticated(newREST(webhooks, search, instances, settings, keys)))
+	mux.Handle(watchPath, s.authenticated(only(http.MethodGet, streaming(s.watchREST))))
+	mux.Handle("/api/", s.authenticated(newREST(webhooks, search, instances, settings, consumers, keys)))
 
 	rpc := func(path string, h http.Handler) { mux.Handle(path, s.authenticated(h)) }
 	options := connect.WithHandlerOptions(
@@ -54,13 +55,16 @@ func (s *Server) routes() http.Handler {
 	)
 	rpc(webhooksv1connect.NewWebhooksServiceHandler(webhooks, options))
 	rpc(webhooksv1connect.NewWebhooksSearchHandler(search, options))
-	rpc(ripostev1connect.NewInstancesServiceHandler(instances, options))
+	path, h := ripostev1connect.NewInstancesServiceHandler(instances, options)
+	rpc(path, h)
+	rpc(ripostev1connect.InstancesServiceWatchProcedure, streaming(h.ServeHTTP))
 	rpc(ripostev1connect.NewWebhookSettingsServiceHandler(settings, options))
+	rpc(ripostev1connect.NewConsumersServiceHandler(consumers, options))
 	rpc(ripostev1connect.NewKeysServiceHandler(keys, options))
 	return mux
 }
 
-var errStopping = errors.New("the server is stopping")
+var errStopping = &riposte.Error{Code: riposte.CodeUnavailable, Reason: "STOPPING", Message: "the server is stopping: try again"}
 
 // bodyLimit takes a procedure's name or a REST path.
 func bodyLimit(path string) int {
@@ -97,10 +101,8 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
 	err := s.Store.Check(ctx)
-	select {
-	case <-s.stopping:
+	if s.stopping.Err() != nil {
 		err = errStopping
-	default:
 	}
 	if err != nil {
 		s.Logger.Warn("not ready", "error", err)

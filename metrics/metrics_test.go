@@ -44,7 +44,8 @@ func TestEveryNameAndHelpIsAsPrometheusWantsIt(t *testing.T) {
 // TestDocumentNamesExactlyWhatIsExposed reads docs/metrics.md: the table's rows
 // are the metrics, and its alerts name no other ones.
 func TestDocumentNamesExactlyWhatIsExposed(t *testing.T) {
-	m, _ := watching(t, map[string]int{"w": 1})
+	m, s := watching(t, map[string]int{"w": 1})
+	newConsumer(t, s, "c", 0)
 	families, err := m.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -306,6 +307,19 @@ func TestOpenBreakersAreShown(t *testing.T) {
 	wantSeries(t, scrape(t, m), `breakers`, map[string]float64{"riposte_breakers_open": 3})
 }
 
+func TestLagOfConsumersIsShown(t *testing.T) {
+	m, s := New(), openStore(t, nil)
+	defer m.Watch(s, node{})()
+	wantSeries(t, scrape(t, m), `consumer`, map[string]float64{})
+	for name, acked := range map[string]int64{"at-the-end": 1, "behind": 0} {
+		newConsumer(t, s, name, acked)
+	}
+	i, err := create(t, s, newWebhook(t, s), riposte.SourceTest).Advance(riposte.Canceled{}, s.Now())
+	save(t, s, i, err)
+	wantSeries(t, scrape(t, m), `consumer`, map[string]float64{
+		`riposte_consumer_lag_outcomes{consumer="at-the-end"}`: 0, `riposte_consumer_lag_outcomes{consumer="behind"}`: 1})
+}
+
 func TestOnlyTheBusiestWebhooksAreShown(t *testing.T) {
 	inFlight := map[string]int{}
 	for n := range 50 {
@@ -463,6 +477,17 @@ func BenchmarkBatch(b *testing.B) {
 // The store and what a test does with it.
 
 // openStore opens one with the clock now; nil is its own.
+func newConsumer(t testing.TB, s *sqlite.Store, name string, after int64) {
+	t.Helper()
+	c, err := riposte.NewConsumer(name, riposte.OutcomeFilter{}, after, s.Now())
+	if err == nil {
+		_, err = s.SaveConsumer(t.Context(), c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func openStore(t testing.TB, now func() time.Time) *sqlite.Store {
 	t.Helper()
 	s, err := sqlite.Open(t.Context(), t.TempDir(), sqlite.Options{Now: now})

@@ -23,7 +23,7 @@ type scraped struct {
 	lateness lateness
 	sources  atomic.Pointer[sources] // nil before watch
 
-	instances, dueLag, inFlight, webhookInFlight, breakersOpen *prometheus.Desc
+	instances, dueLag, inFlight, webhookInFlight, breakersOpen, consumerLag *prometheus.Desc
 }
 
 type sources struct {
@@ -33,7 +33,7 @@ type sources struct {
 
 func newScraped() *scraped {
 	s := &scraped{instances: instances.desc(), dueLag: dueLag.desc(), inFlight: inFlight.desc(), webhookInFlight: webhookInFlight.desc(),
-		breakersOpen: breakersOpen.desc()}
+		breakersOpen: breakersOpen.desc(), consumerLag: consumerLag.desc()}
 	s.lateness.reset()
 	return s
 }
@@ -46,7 +46,7 @@ func (s *scraped) watch(store riposte.Store, e Engine) {
 
 // Describe implements prometheus.Collector.
 func (s *scraped) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.instances, s.dueLag, s.inFlight, s.webhookInFlight, s.breakersOpen} {
+	for _, d := range []*prometheus.Desc{s.instances, s.dueLag, s.inFlight, s.webhookInFlight, s.breakersOpen, s.consumerLag} {
 		to <- d
 	}
 }
@@ -77,6 +77,15 @@ func (s *scraped) Collect(to chan<- prometheus.Metric) {
 		gauge(s.webhookInFlight, float64(byWebhook[id]), id)
 	}
 	gauge(s.breakersOpen, float64(from.engine.BreakersOpen()))
+	consumers, err := from.store.ListConsumers(ctx)
+	if err != nil || len(consumers) == 0 {
+		return
+	}
+	if last, err := from.store.LastOutcome(ctx); err == nil {
+		for _, c := range consumers {
+			gauge(s.consumerLag, float64(c.Lag(last)), c.Name)
+		}
+	}
 }
 
 // busiest returns the maxWebhooks webhooks with most attempts in flight.

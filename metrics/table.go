@@ -29,6 +29,8 @@ var (
 	webhookInFlight = definition{"riposte_webhook_attempts_in_flight", "Attempts in flight of the webhooks with most of them.", []string{"webhook"}, nil}
 	breakersOpen    = definition{"riposte_breakers_open", "Webhooks that are held because their receiver can't be reached: breakers open or half open.", nil, nil}
 
+	consumerLag = definition{"riposte_consumer_lag_outcomes", "Outcomes, at most, that a consumer has not acked yet.", []string{"consumer"}, nil}
+
 	buildInfo = definition{"riposte_build_info", "1, with the version of the server.", []string{"version"}, nil}
 )
 

@@ -44,10 +44,12 @@ const (
 	tidyLockSQL = `SELECT pg_advisory_xact_lock(hashtextextended('riposte days ' || current_schema(), 0))`
 	daysSQL     = `SELECT right(c.relname, 8) FROM pg_inherits p JOIN pg_class c ON c.oid = p.inhrelid
 		WHERE p.inhparent = 'instances'::regclass AND c.relname ~ '^instances_[0-9]{8}$' ORDER BY 1`
-	strayedSQL      = `SELECT EXISTS (SELECT 1 FROM instances_default WHERE id >= $1 AND id < $2)`
-	dayOpenSQL      = `SELECT EXISTS (SELECT 1 FROM open WHERE id >= $1 AND id < $2)`
-	dayYoungSQL     = `SELECT EXISTS (SELECT 1 FROM %s WHERE expires_at >= $1 AND state IS NOT NULL)`
+	strayedSQL  = `SELECT EXISTS (SELECT 1 FROM instances_default WHERE id >= $1 AND id < $2)`
+	dayOpenSQL  = `SELECT EXISTS (SELECT 1 FROM open WHERE id >= $1 AND id < $2)`
+	dayYoungSQL = `SELECT EXISTS (SELECT 1 FROM %[1]s WHERE expires_at >= $1 AND state IS NOT NULL
+		UNION ALL SELECT 1 FROM %[1]s WHERE sequence > (` + ackedSQL + `))`
 	dayCountSQL     = `SELECT state, count(*) FROM %s GROUP BY state`
+	dayLastSQL      = `SELECT sequence FROM %s ORDER BY sequence DESC LIMIT 1`
 	dropRequestsSQL = `DELETE FROM requests WHERE ctid IN (SELECT ctid FROM requests WHERE id >= $1 AND id < $2 LIMIT 5000)`
 	leftRequestsSQL = `DELETE FROM requests WHERE id >= $1 AND id < $2`
 	uncountSQL      = `INSERT INTO nodes (id, seen_at, success, fatal_error) VALUES ($1, ` + databaseTime + `, -$2::bigint, -$3::bigint)
@@ -261,6 +263,9 @@ func (s *Store) dropDay(ctx context.Context, d day, t time.Time) (int, error) {
 		if !ended {
 			return errStillOpen
 		}
+		if err := notePurgedDay(ctx, tx, d); err != nil {
+			return err
+		}
 		for _, parent := range dayTables {
 			if _, err := tx.Exec(ctx, `DROP TABLE `+d.table(parent)); err != nil {
 				return err
@@ -279,10 +284,23 @@ func (s *Store) dropDay(ctx context.Context, d day, t time.Time) (int, error) {
 	return success + failed, nil
 }
 
+// notePurgedDay takes notice of the last outcome that goes with a day.
+func notePurgedDay(ctx context.Context, tx pgx.Tx, d day) error {
+	var last int64
+	err := tx.QueryRow(ctx, fmt.Sprintf(dayLastSQL, d.table("outcomes"))).Scan(&last)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		_, err = tx.Exec(ctx, notePurgedSQL, last)
+	}
+	return err
+}
+
 var errStillOpen = errors.New("something in it is open")
 
-// dayEnded reports whether all of a day's instances are closed and have expired
-// before t.
+// dayEnded reports whether all of a day's instances are closed, have expired
+// before t, and have been acked by every consumer.
 func dayEnded(ctx context.Context, db queryer, d day, t time.Time) (bool, error) {
 	var open, young bool
 	if err := db.QueryRow(ctx, dayOpenSQL, d.first(), d.end()).Scan(&open); err != nil || open {

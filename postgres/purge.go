@@ -20,7 +20,7 @@ const purgeTimeout = time.Minute
 // Row by row goes only what no day's partitions have taken.
 const (
 	purgeSQL = `DELETE FROM outcomes_default WHERE id IN (SELECT id FROM outcomes_default WHERE state IS NOT NULL AND expires_at < $1
-		ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id, state`
+		AND sequence <= (` + ackedSQL + `) ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id, state, sequence`
 	purgeAttemptsSQL  = `DELETE FROM attempts_default WHERE id = ANY($1)`
 	purgeLabelsSQL    = `DELETE FROM labels_default WHERE id = ANY($1)`
 	purgeRequestsSQL  = `DELETE FROM requests WHERE id = ANY($1)`
@@ -96,11 +96,13 @@ func (s *Store) purgeRows(ctx context.Context, t time.Time, limit int) (int, err
 
 func (t *tx) purgeStep(before time.Time, limit int) (int, error) {
 	var ids []string
+	var last int64
 	t.write().Queue(purgeSQL, before.UnixMicro(), max(limit, 0)).Query(func(rows pgx.Rows) error {
 		var id string
 		var state riposte.State
-		_, err := pgx.ForEachRow(rows, []any{&id, &state}, func() error {
-			ids = append(ids, id)
+		var sequence int64
+		_, err := pgx.ForEachRow(rows, []any{&id, &state, &sequence}, func() error {
+			ids, last = append(ids, id), max(last, sequence)
 			t.count(state, "")
 			return nil
 		})
@@ -113,6 +115,7 @@ func (t *tx) purgeStep(before time.Time, limit int) (int, error) {
 		for _, query := range []string{purgeAttemptsSQL, purgeLabelsSQL, purgeRequestsSQL, purgeInstancesSQL} {
 			t.write().Queue(query, ids)
 		}
+		t.write().Queue(notePurgedSQL, last)
 	}
 	return len(ids), t.purgeDeletedWebhooks(before)
 }

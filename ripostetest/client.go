@@ -13,6 +13,7 @@ type Client struct {
 	Search    webhooksv1connect.WebhooksSearchClient
 	Instances ripostev1connect.InstancesServiceClient
 	Settings  ripostev1connect.WebhookSettingsServiceClient
+	Consumers ripostev1connect.ConsumersServiceClient
 	Keys      ripostev1connect.KeysServiceClient
 
 	http *http.Client
@@ -26,6 +27,7 @@ func NewClient(base, apiKey string) *Client {
 		Search:    webhooksv1connect.NewWebhooksSearchClient(h, base),
 		Instances: ripostev1connect.NewInstancesServiceClient(h, base),
 		Settings:  ripostev1connect.NewWebhookSettingsServiceClient(h, base),
+		Consumers: ripostev1connect.NewConsumersServiceClient(h, base),
 		Keys:      ripostev1connect.NewKeysServiceClient(h, base),
 		http:      h,
 	}

@@ -14,7 +14,9 @@ import (
 const maxPurged = 100
 
 const (
-	purgeableSQL = `SELECT number FROM instances WHERE completed_at IS NOT NULL AND expires_at < ? ORDER BY expires_at LIMIT ?`
+	// purgeableSQL leaves what a consumer has not acked.
+	purgeableSQL = `SELECT number FROM instances WHERE completed_at IS NOT NULL AND expires_at < ?
+		AND outcome <= (SELECT coalesce(min(acked), 9223372036854775807) FROM consumers) ORDER BY expires_at LIMIT ?`
 	// purgeLabelsSQL goes by the key, because an index by instance would serve
 	// nothing else.
 	purgeLabelsSQL = `DELETE FROM labels WHERE (key, value, instance) IN (SELECT l.key, l.value, i.number FROM json_each(?) n

@@ -127,6 +127,8 @@ type statements struct {
 	purgeable, purgeLabels, purge, purgeWebhooks *sql.Stmt
 	notePurged, purgeOutcomes                    *sql.Stmt
 	insertSecret, insertKey                      *sql.Stmt
+	insertConsumer, updateConsumer               *sql.Stmt
+	consumerExists, deleteConsumer               *sql.Stmt
 
 	all []*sql.Stmt
 }
@@ -179,6 +181,10 @@ func prepareStatements(ctx context.Context, conn *sql.Conn) (statements, error) 
 		{&s.purgeWebhooks, purgeWebhooksSQL},
 		{&s.insertSecret, insertSecretSQL},
 		{&s.insertKey, insertKeySQL},
+		{&s.insertConsumer, insertConsumerSQL},
+		{&s.updateConsumer, updateConsumerSQL},
+		{&s.consumerExists, consumerExistsSQL},
+		{&s.deleteConsumer, deleteConsumerSQL},
 	} {
 		var err error
 		if *each.stmt, err = conn.PrepareContext(context.WithoutCancel(ctx), each.sql); err != nil {
@@ -193,6 +199,7 @@ func prepareStatements(ctx context.Context, conn *sql.Conn) (statements, error) 
 // connection that needs them.
 type queries struct {
 	loadInstance, loadEnvelope, loadAttempts, loadKey, loadSecret *sql.Stmt
+	loadOutcomes, purged, lastSequence, loadConsumer              *sql.Stmt
 }
 
 func prepareQueries(ctx context.Context, db *sql.DB) (queries, error) {
@@ -206,6 +213,10 @@ func prepareQueries(ctx context.Context, db *sql.DB) (queries, error) {
 		{&q.loadAttempts, loadAttemptsSQL},
 		{&q.loadKey, loadKeySQL},
 		{&q.loadSecret, loadSecretSQL},
+		{&q.loadOutcomes, loadOutcomesSQL},
+		{&q.purged, purgedSQL},
+		{&q.lastSequence, lastSequenceSQL},
+		{&q.loadConsumer, loadConsumerSQL},
 	} {
 		var err error
 		if *each.stmt, err = db.PrepareContext(ctx, each.sql); err != nil {

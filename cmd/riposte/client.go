@@ -45,6 +45,7 @@ func (f *clientFlags) register(cmd *cobra.Command) {
 
 // clients are the API's services at one server.
 type clients struct {
+	caller    caller
 	webhooks  webhooksv1connect.WebhooksServiceClient
 	search    webhooksv1connect.WebhooksSearchClient
 	instances ripostev1connect.InstancesServiceClient
@@ -63,11 +64,10 @@ func (f *clientFlags) clients() (*clients, error) {
 		return nil, usagef("the API key has characters that no key has: is it the content of admin.key?")
 	}
 	client := &http.Client{CheckRedirect: refuseRedirect}
-	options := []connect.ClientOption{
-		connect.WithCodec(apijson.Codec{}),
-		connect.WithInterceptors(caller{server: server, key: key}.interceptor()),
-	}
+	who := caller{server: server, key: key}
+	options := []connect.ClientOption{connect.WithCodec(apijson.Codec{}), connect.WithInterceptors(who)}
 	return &clients{
+		caller:    who,
 		webhooks:  webhooksv1connect.NewWebhooksServiceClient(client, server, options...),
 		search:    webhooksv1connect.NewWebhooksSearchClient(client, server, options...),
 		instances: ripostev1connect.NewInstancesServiceClient(client, server, options...),
@@ -95,30 +95,52 @@ func refuseRedirect(r *http.Request, _ []*http.Request) error {
 	return fmt.Errorf("the server redirects to %s://%s: name that one with --server", r.URL.Scheme, r.URL.Host)
 }
 
-// caller is what every call over one set of clients has in common.
+// caller is what every call over one set of clients has in common: the choke
+// point of all of them.
 type caller struct{ server, key string }
 
-// interceptor is the choke point of all calls: it identifies the caller, bounds
-// the time and makes errors say what to do.
-func (c caller) interceptor() connect.UnaryInterceptorFunc {
-	return func(next connect.UnaryFunc) connect.UnaryFunc {
-		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-			if c.key != "" {
-				req.Header().Set("Authorization", "Bearer "+c.key)
-			}
-			timeout := callTimeout
-			if wait, ok := req.Any().(*ripostev1.InstancesServiceWaitRequest); ok {
-				timeout = wait.GetTimeout().AsDuration() + waitMargin
-			}
-			ctx, cancel := context.WithTimeout(ctx, timeout)
-			defer cancel()
-			res, err := next(ctx, req)
-			if err != nil {
-				return nil, &explained{text: visibleLines(explanation(c.server, err)), cause: err}
-			}
-			return res, nil
+// WrapUnary implements connect.Interceptor: it identifies the caller, bounds the
+// time and makes errors say what to do.
+func (c caller) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		c.identify(req.Header())
+		timeout := callTimeout
+		if wait, ok := req.Any().(*ripostev1.InstancesServiceWaitRequest); ok {
+			timeout = wait.GetTimeout().AsDuration() + waitMargin
 		}
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		res, err := next(ctx, req)
+		if err != nil {
+			return nil, c.explain(err)
+		}
+		return res, nil
 	}
+}
+
+// WrapStreamingClient implements connect.Interceptor: it identifies the caller. A
+// stream's errors come when it is read, so whoever reads explains them.
+func (c caller) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
+		conn := next(ctx, spec)
+		c.identify(conn.RequestHeader())
+		return conn
+	}
+}
+
+// WrapStreamingHandler implements connect.Interceptor for servers.
+func (c caller) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return next
+}
+
+func (c caller) identify(h http.Header) {
+	if c.key != "" {
+		h.Set("Authorization", "Bearer "+c.key)
+	}
+}
+
+func (c caller) explain(err error) error {
+	return &explained{text: visibleLines(explanation(c.server, err)), cause: err}
 }
 
 // connected wraps what a command does with the clients that its flags ask for.

@@ -58,6 +58,7 @@ var hints = map[string]string{
 	"INSTANCE_CLOSED":       "riposte instances recreate asks the same question again",
 	"CALLBACK_ALREADY_USED": "riposte instances get shows it",
 	"REQUEST_ID_REUSED":     "use another --request-id",
+	"CURSOR_TOO_OLD":        "--after 0 begins with the oldest that is kept",
 }
 
 const whereKeysAre = "set RIPOSTE_API_KEY or --api-key; the first start of riposte serve writes one to admin.key in its data directory"

@@ -1310,6 +1310,116 @@ func (x *InstancesServiceWaitResponse) GetInstance() *Instance {
 	return nil
 }
 
+type InstancesServiceWatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The cursor of the last response that was dealt with, "0" for all outcomes
+	// that are kept, or empty for those that are still to come.
+	After string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
+	// AIP-160 with AND and = over webhookId, source, ticketId and labels.KEY.
+	Filter        string `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstancesServiceWatchRequest) Reset() {
+	*x = InstancesServiceWatchRequest{}
+	mi := &file_riposte_v1_instances_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstancesServiceWatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstancesServiceWatchRequest) ProtoMessage() {}
+
+func (x *InstancesServiceWatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_instances_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstancesServiceWatchRequest.ProtoReflect.Descriptor instead.
+func (*InstancesServiceWatchRequest) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *InstancesServiceWatchRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *InstancesServiceWatchRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+type InstancesServiceWatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where to go on.
+	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// With its outcome, whole. Unset in the first response and in those that come
+	// every 15 s without an outcome, which only move the cursor.
+	Instance      *Instance `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstancesServiceWatchResponse) Reset() {
+	*x = InstancesServiceWatchResponse{}
+	mi := &file_riposte_v1_instances_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstancesServiceWatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstancesServiceWatchResponse) ProtoMessage() {}
+
+func (x *InstancesServiceWatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_instances_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstancesServiceWatchResponse.ProtoReflect.Descriptor instead.
+func (*InstancesServiceWatchResponse) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *InstancesServiceWatchResponse) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *InstancesServiceWatchResponse) GetInstance() *Instance {
+	if x != nil {
+		return x.Instance
+	}
+	return nil
+}
+
 type InstancesServiceCancelRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1319,7 +1429,7 @@ type InstancesServiceCancelRequest struct {
 
 func (x *InstancesServiceCancelRequest) Reset() {
 	*x = InstancesServiceCancelRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[16]
+	mi := &file_riposte_v1_instances_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1441,7 @@ func (x *InstancesServiceCancelRequest) String() string {
 func (*InstancesServiceCancelRequest) ProtoMessage() {}
 
 func (x *InstancesServiceCancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[16]
+	mi := &file_riposte_v1_instances_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1454,7 @@ func (x *InstancesServiceCancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceCancelRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceCancelRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{16}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *InstancesServiceCancelRequest) GetId() string {
@@ -1363,7 +1473,7 @@ type InstancesServiceCancelResponse struct {
 
 func (x *InstancesServiceCancelResponse) Reset() {
 	*x = InstancesServiceCancelResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[17]
+	mi := &file_riposte_v1_instances_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1375,7 +1485,7 @@ func (x *InstancesServiceCancelResponse) String() string {
 func (*InstancesServiceCancelResponse) ProtoMessage() {}
 
 func (x *InstancesServiceCancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[17]
+	mi := &file_riposte_v1_instances_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1388,7 +1498,7 @@ func (x *InstancesServiceCancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceCancelResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceCancelResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{17}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *InstancesServiceCancelResponse) GetInstance() *Instance {
@@ -1407,7 +1517,7 @@ type InstancesServiceRetryNowRequest struct {
 
 func (x *InstancesServiceRetryNowRequest) Reset() {
 	*x = InstancesServiceRetryNowRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[18]
+	mi := &file_riposte_v1_instances_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1529,7 @@ func (x *InstancesServiceRetryNowRequest) String() string {
 func (*InstancesServiceRetryNowRequest) ProtoMessage() {}
 
 func (x *InstancesServiceRetryNowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[18]
+	mi := &file_riposte_v1_instances_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1542,7 @@ func (x *InstancesServiceRetryNowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceRetryNowRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceRetryNowRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{18}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *InstancesServiceRetryNowRequest) GetId() string {
@@ -1451,7 +1561,7 @@ type InstancesServiceRetryNowResponse struct {
 
 func (x *InstancesServiceRetryNowResponse) Reset() {
 	*x = InstancesServiceRetryNowResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[19]
+	mi := &file_riposte_v1_instances_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1463,7 +1573,7 @@ func (x *InstancesServiceRetryNowResponse) String() string {
 func (*InstancesServiceRetryNowResponse) ProtoMessage() {}
 
 func (x *InstancesServiceRetryNowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[19]
+	mi := &file_riposte_v1_instances_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1476,7 +1586,7 @@ func (x *InstancesServiceRetryNowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceRetryNowResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceRetryNowResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{19}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *InstancesServiceRetryNowResponse) GetInstance() *Instance {
@@ -1495,7 +1605,7 @@ type InstancesServiceRecreateRequest struct {
 
 func (x *InstancesServiceRecreateRequest) Reset() {
 	*x = InstancesServiceRecreateRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[20]
+	mi := &file_riposte_v1_instances_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1507,7 +1617,7 @@ func (x *InstancesServiceRecreateRequest) String() string {
 func (*InstancesServiceRecreateRequest) ProtoMessage() {}
 
 func (x *InstancesServiceRecreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[20]
+	mi := &file_riposte_v1_instances_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1520,7 +1630,7 @@ func (x *InstancesServiceRecreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceRecreateRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceRecreateRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{20}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *InstancesServiceRecreateRequest) GetId() string {
@@ -1539,7 +1649,7 @@ type InstancesServiceRecreateResponse struct {
 
 func (x *InstancesServiceRecreateResponse) Reset() {
 	*x = InstancesServiceRecreateResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[21]
+	mi := &file_riposte_v1_instances_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1551,7 +1661,7 @@ func (x *InstancesServiceRecreateResponse) String() string {
 func (*InstancesServiceRecreateResponse) ProtoMessage() {}
 
 func (x *InstancesServiceRecreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[21]
+	mi := &file_riposte_v1_instances_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1564,7 +1674,7 @@ func (x *InstancesServiceRecreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceRecreateResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceRecreateResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{21}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *InstancesServiceRecreateResponse) GetInstance() *Instance {
@@ -1585,7 +1695,7 @@ type InstancesServiceAnswerRequest struct {
 
 func (x *InstancesServiceAnswerRequest) Reset() {
 	*x = InstancesServiceAnswerRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[22]
+	mi := &file_riposte_v1_instances_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1707,7 @@ func (x *InstancesServiceAnswerRequest) String() string {
 func (*InstancesServiceAnswerRequest) ProtoMessage() {}
 
 func (x *InstancesServiceAnswerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[22]
+	mi := &file_riposte_v1_instances_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1720,7 @@ func (x *InstancesServiceAnswerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceAnswerRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceAnswerRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{22}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *InstancesServiceAnswerRequest) GetId() string {
@@ -1636,7 +1746,7 @@ type InstancesServiceAnswerResponse struct {
 
 func (x *InstancesServiceAnswerResponse) Reset() {
 	*x = InstancesServiceAnswerResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[23]
+	mi := &file_riposte_v1_instances_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +1758,7 @@ func (x *InstancesServiceAnswerResponse) String() string {
 func (*InstancesServiceAnswerResponse) ProtoMessage() {}
 
 func (x *InstancesServiceAnswerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[23]
+	mi := &file_riposte_v1_instances_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +1771,7 @@ func (x *InstancesServiceAnswerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceAnswerResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceAnswerResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{23}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *InstancesServiceAnswerResponse) GetInstance() *Instance {
@@ -1764,7 +1874,13 @@ const file_riposte_v1_instances_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"P\n" +
 	"\x1cInstancesServiceWaitResponse\x120\n" +
-	"\binstance\x18\x01 \x01(\v2\x14.riposte.v1.InstanceR\binstance\"/\n" +
+	"\binstance\x18\x01 \x01(\v2\x14.riposte.v1.InstanceR\binstance\"L\n" +
+	"\x1cInstancesServiceWatchRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\tR\x05after\x12\x16\n" +
+	"\x06filter\x18\x02 \x01(\tR\x06filter\"i\n" +
+	"\x1dInstancesServiceWatchResponse\x12\x16\n" +
+	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x120\n" +
+	"\binstance\x18\x02 \x01(\v2\x14.riposte.v1.InstanceR\binstance\"/\n" +
 	"\x1dInstancesServiceCancelRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"R\n" +
 	"\x1eInstancesServiceCancelResponse\x120\n" +
@@ -1811,13 +1927,15 @@ const file_riposte_v1_instances_proto_rawDesc = "" +
 	"\fInstanceView\x12\x1d\n" +
 	"\x19INSTANCE_VIEW_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13INSTANCE_VIEW_BASIC\x10\x01\x12\x16\n" +
-	"\x12INSTANCE_VIEW_FULL\x10\x022\xee\t\n" +
+	"\x12INSTANCE_VIEW_FULL\x10\x022\xef\n" +
+	"\n" +
 	"\x10InstancesService\x12\x93\x01\n" +
 	"\x06Create\x12).riposte.v1.InstancesServiceCreateRequest\x1a*.riposte.v1.InstancesServiceCreateResponse\"2\x82\xd3\xe4\x93\x02,:\x01*\"'/api/v1/webhooks/{webhook_id}/instances\x12\x98\x01\n" +
 	"\vBatchCreate\x12..riposte.v1.InstancesServiceBatchCreateRequest\x1a/.riposte.v1.InstancesServiceBatchCreateResponse\"(\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/api/v1/instances:batchCreate\x12v\n" +
 	"\x03Get\x12&.riposte.v1.InstancesServiceGetRequest\x1a'.riposte.v1.InstancesServiceGetResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/instances/{id}\x12t\n" +
 	"\x04List\x12'.riposte.v1.InstancesServiceListRequest\x1a(.riposte.v1.InstancesServiceListResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/instances\x12~\n" +
-	"\x04Wait\x12'.riposte.v1.InstancesServiceWaitRequest\x1a(.riposte.v1.InstancesServiceWaitResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/instances/{id}:wait\x12\x89\x01\n" +
+	"\x04Wait\x12'.riposte.v1.InstancesServiceWaitRequest\x1a(.riposte.v1.InstancesServiceWaitResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/instances/{id}:wait\x12\x7f\n" +
+	"\x05Watch\x12(.riposte.v1.InstancesServiceWatchRequest\x1a).riposte.v1.InstancesServiceWatchResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/instances:watch0\x01\x12\x89\x01\n" +
 	"\x06Cancel\x12).riposte.v1.InstancesServiceCancelRequest\x1a*.riposte.v1.InstancesServiceCancelResponse\"(\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/api/v1/instances/{id}:cancel\x12\x8e\x01\n" +
 	"\bRetryNow\x12+.riposte.v1.InstancesServiceRetryNowRequest\x1a,.riposte.v1.InstancesServiceRetryNowResponse\"'\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/api/v1/instances/{id}:retry\x12\x91\x01\n" +
 	"\bRecreate\x12+.riposte.v1.InstancesServiceRecreateRequest\x1a,.riposte.v1.InstancesServiceRecreateResponse\"*\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/api/v1/instances/{id}:recreate\x12\x89\x01\n" +
@@ -1836,7 +1954,7 @@ func file_riposte_v1_instances_proto_rawDescGZIP() []byte {
 }
 
 var file_riposte_v1_instances_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_riposte_v1_instances_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_riposte_v1_instances_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_riposte_v1_instances_proto_goTypes = []any{
 	(OutcomeKind)(0),                            // 0: riposte.v1.OutcomeKind
 	(OutcomeVia)(0),                             // 1: riposte.v1.OutcomeVia
@@ -1858,80 +1976,85 @@ var file_riposte_v1_instances_proto_goTypes = []any{
 	(*InstancesServiceListResponse)(nil),        // 17: riposte.v1.InstancesServiceListResponse
 	(*InstancesServiceWaitRequest)(nil),         // 18: riposte.v1.InstancesServiceWaitRequest
 	(*InstancesServiceWaitResponse)(nil),        // 19: riposte.v1.InstancesServiceWaitResponse
-	(*InstancesServiceCancelRequest)(nil),       // 20: riposte.v1.InstancesServiceCancelRequest
-	(*InstancesServiceCancelResponse)(nil),      // 21: riposte.v1.InstancesServiceCancelResponse
-	(*InstancesServiceRetryNowRequest)(nil),     // 22: riposte.v1.InstancesServiceRetryNowRequest
-	(*InstancesServiceRetryNowResponse)(nil),    // 23: riposte.v1.InstancesServiceRetryNowResponse
-	(*InstancesServiceRecreateRequest)(nil),     // 24: riposte.v1.InstancesServiceRecreateRequest
-	(*InstancesServiceRecreateResponse)(nil),    // 25: riposte.v1.InstancesServiceRecreateResponse
-	(*InstancesServiceAnswerRequest)(nil),       // 26: riposte.v1.InstancesServiceAnswerRequest
-	(*InstancesServiceAnswerResponse)(nil),      // 27: riposte.v1.InstancesServiceAnswerResponse
-	nil,                                         // 28: riposte.v1.Instance.LabelsEntry
-	nil,                                         // 29: riposte.v1.Attempt.ResponseHeadersEntry
-	nil,                                         // 30: riposte.v1.InstancesServiceCreateRequest.LabelsEntry
-	(*v1.WebhookInstance)(nil),                  // 31: c1.api.webhooks.v1.WebhookInstance
-	(*timestamppb.Timestamp)(nil),               // 32: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),                 // 33: google.protobuf.Duration
-	(*v1.WebhookSource)(nil),                    // 34: c1.api.webhooks.v1.WebhookSource
+	(*InstancesServiceWatchRequest)(nil),        // 20: riposte.v1.InstancesServiceWatchRequest
+	(*InstancesServiceWatchResponse)(nil),       // 21: riposte.v1.InstancesServiceWatchResponse
+	(*InstancesServiceCancelRequest)(nil),       // 22: riposte.v1.InstancesServiceCancelRequest
+	(*InstancesServiceCancelResponse)(nil),      // 23: riposte.v1.InstancesServiceCancelResponse
+	(*InstancesServiceRetryNowRequest)(nil),     // 24: riposte.v1.InstancesServiceRetryNowRequest
+	(*InstancesServiceRetryNowResponse)(nil),    // 25: riposte.v1.InstancesServiceRetryNowResponse
+	(*InstancesServiceRecreateRequest)(nil),     // 26: riposte.v1.InstancesServiceRecreateRequest
+	(*InstancesServiceRecreateResponse)(nil),    // 27: riposte.v1.InstancesServiceRecreateResponse
+	(*InstancesServiceAnswerRequest)(nil),       // 28: riposte.v1.InstancesServiceAnswerRequest
+	(*InstancesServiceAnswerResponse)(nil),      // 29: riposte.v1.InstancesServiceAnswerResponse
+	nil,                                         // 30: riposte.v1.Instance.LabelsEntry
+	nil,                                         // 31: riposte.v1.Attempt.ResponseHeadersEntry
+	nil,                                         // 32: riposte.v1.InstancesServiceCreateRequest.LabelsEntry
+	(*v1.WebhookInstance)(nil),                  // 33: c1.api.webhooks.v1.WebhookInstance
+	(*timestamppb.Timestamp)(nil),               // 34: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),                 // 35: google.protobuf.Duration
+	(*v1.WebhookSource)(nil),                    // 36: c1.api.webhooks.v1.WebhookSource
 }
 var file_riposte_v1_instances_proto_depIdxs = []int32{
-	31, // 0: riposte.v1.Instance.webhook_instance:type_name -> c1.api.webhooks.v1.WebhookInstance
-	28, // 1: riposte.v1.Instance.labels:type_name -> riposte.v1.Instance.LabelsEntry
-	32, // 2: riposte.v1.Instance.next_attempt_at:type_name -> google.protobuf.Timestamp
+	33, // 0: riposte.v1.Instance.webhook_instance:type_name -> c1.api.webhooks.v1.WebhookInstance
+	30, // 1: riposte.v1.Instance.labels:type_name -> riposte.v1.Instance.LabelsEntry
+	34, // 2: riposte.v1.Instance.next_attempt_at:type_name -> google.protobuf.Timestamp
 	5,  // 3: riposte.v1.Instance.outcome:type_name -> riposte.v1.Outcome
 	7,  // 4: riposte.v1.Instance.attempts:type_name -> riposte.v1.Attempt
 	0,  // 5: riposte.v1.Outcome.kind:type_name -> riposte.v1.OutcomeKind
 	1,  // 6: riposte.v1.Outcome.via:type_name -> riposte.v1.OutcomeVia
 	6,  // 7: riposte.v1.Outcome.failure:type_name -> riposte.v1.Failure
-	32, // 8: riposte.v1.Outcome.decided_at:type_name -> google.protobuf.Timestamp
+	34, // 8: riposte.v1.Outcome.decided_at:type_name -> google.protobuf.Timestamp
 	2,  // 9: riposte.v1.Failure.reason:type_name -> riposte.v1.FailureReason
-	32, // 10: riposte.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	33, // 11: riposte.v1.Attempt.duration:type_name -> google.protobuf.Duration
+	34, // 10: riposte.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	35, // 11: riposte.v1.Attempt.duration:type_name -> google.protobuf.Duration
 	8,  // 12: riposte.v1.Attempt.phases:type_name -> riposte.v1.AttemptPhases
 	9,  // 13: riposte.v1.Attempt.error:type_name -> riposte.v1.AttemptError
-	29, // 14: riposte.v1.Attempt.response_headers:type_name -> riposte.v1.Attempt.ResponseHeadersEntry
-	33, // 15: riposte.v1.AttemptPhases.dns:type_name -> google.protobuf.Duration
-	33, // 16: riposte.v1.AttemptPhases.connect:type_name -> google.protobuf.Duration
-	33, // 17: riposte.v1.AttemptPhases.tls:type_name -> google.protobuf.Duration
-	33, // 18: riposte.v1.AttemptPhases.first_byte:type_name -> google.protobuf.Duration
-	34, // 19: riposte.v1.InstancesServiceCreateRequest.source:type_name -> c1.api.webhooks.v1.WebhookSource
-	33, // 20: riposte.v1.InstancesServiceCreateRequest.callback_timeout:type_name -> google.protobuf.Duration
-	30, // 21: riposte.v1.InstancesServiceCreateRequest.labels:type_name -> riposte.v1.InstancesServiceCreateRequest.LabelsEntry
+	31, // 14: riposte.v1.Attempt.response_headers:type_name -> riposte.v1.Attempt.ResponseHeadersEntry
+	35, // 15: riposte.v1.AttemptPhases.dns:type_name -> google.protobuf.Duration
+	35, // 16: riposte.v1.AttemptPhases.connect:type_name -> google.protobuf.Duration
+	35, // 17: riposte.v1.AttemptPhases.tls:type_name -> google.protobuf.Duration
+	35, // 18: riposte.v1.AttemptPhases.first_byte:type_name -> google.protobuf.Duration
+	36, // 19: riposte.v1.InstancesServiceCreateRequest.source:type_name -> c1.api.webhooks.v1.WebhookSource
+	35, // 20: riposte.v1.InstancesServiceCreateRequest.callback_timeout:type_name -> google.protobuf.Duration
+	32, // 21: riposte.v1.InstancesServiceCreateRequest.labels:type_name -> riposte.v1.InstancesServiceCreateRequest.LabelsEntry
 	4,  // 22: riposte.v1.InstancesServiceCreateResponse.instance:type_name -> riposte.v1.Instance
 	10, // 23: riposte.v1.InstancesServiceBatchCreateRequest.requests:type_name -> riposte.v1.InstancesServiceCreateRequest
 	4,  // 24: riposte.v1.InstancesServiceBatchCreateResponse.instances:type_name -> riposte.v1.Instance
 	3,  // 25: riposte.v1.InstancesServiceGetRequest.view:type_name -> riposte.v1.InstanceView
 	4,  // 26: riposte.v1.InstancesServiceGetResponse.instance:type_name -> riposte.v1.Instance
 	4,  // 27: riposte.v1.InstancesServiceListResponse.list:type_name -> riposte.v1.Instance
-	33, // 28: riposte.v1.InstancesServiceWaitRequest.timeout:type_name -> google.protobuf.Duration
+	35, // 28: riposte.v1.InstancesServiceWaitRequest.timeout:type_name -> google.protobuf.Duration
 	4,  // 29: riposte.v1.InstancesServiceWaitResponse.instance:type_name -> riposte.v1.Instance
-	4,  // 30: riposte.v1.InstancesServiceCancelResponse.instance:type_name -> riposte.v1.Instance
-	4,  // 31: riposte.v1.InstancesServiceRetryNowResponse.instance:type_name -> riposte.v1.Instance
-	4,  // 32: riposte.v1.InstancesServiceRecreateResponse.instance:type_name -> riposte.v1.Instance
-	4,  // 33: riposte.v1.InstancesServiceAnswerResponse.instance:type_name -> riposte.v1.Instance
-	10, // 34: riposte.v1.InstancesService.Create:input_type -> riposte.v1.InstancesServiceCreateRequest
-	12, // 35: riposte.v1.InstancesService.BatchCreate:input_type -> riposte.v1.InstancesServiceBatchCreateRequest
-	14, // 36: riposte.v1.InstancesService.Get:input_type -> riposte.v1.InstancesServiceGetRequest
-	16, // 37: riposte.v1.InstancesService.List:input_type -> riposte.v1.InstancesServiceListRequest
-	18, // 38: riposte.v1.InstancesService.Wait:input_type -> riposte.v1.InstancesServiceWaitRequest
-	20, // 39: riposte.v1.InstancesService.Cancel:input_type -> riposte.v1.InstancesServiceCancelRequest
-	22, // 40: riposte.v1.InstancesService.RetryNow:input_type -> riposte.v1.InstancesServiceRetryNowRequest
-	24, // 41: riposte.v1.InstancesService.Recreate:input_type -> riposte.v1.InstancesServiceRecreateRequest
-	26, // 42: riposte.v1.InstancesService.Answer:input_type -> riposte.v1.InstancesServiceAnswerRequest
-	11, // 43: riposte.v1.InstancesService.Create:output_type -> riposte.v1.InstancesServiceCreateResponse
-	13, // 44: riposte.v1.InstancesService.BatchCreate:output_type -> riposte.v1.InstancesServiceBatchCreateResponse
-	15, // 45: riposte.v1.InstancesService.Get:output_type -> riposte.v1.InstancesServiceGetResponse
-	17, // 46: riposte.v1.InstancesService.List:output_type -> riposte.v1.InstancesServiceListResponse
-	19, // 47: riposte.v1.InstancesService.Wait:output_type -> riposte.v1.InstancesServiceWaitResponse
-	21, // 48: riposte.v1.InstancesService.Cancel:output_type -> riposte.v1.InstancesServiceCancelResponse
-	23, // 49: riposte.v1.InstancesService.RetryNow:output_type -> riposte.v1.InstancesServiceRetryNowResponse
-	25, // 50: riposte.v1.InstancesService.Recreate:output_type -> riposte.v1.InstancesServiceRecreateResponse
-	27, // 51: riposte.v1.InstancesService.Answer:output_type -> riposte.v1.InstancesServiceAnswerResponse
-	43, // [43:52] is the sub-list for method output_type
-	34, // [34:43] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	4,  // 30: riposte.v1.InstancesServiceWatchResponse.instance:type_name -> riposte.v1.Instance
+	4,  // 31: riposte.v1.InstancesServiceCancelResponse.instance:type_name -> riposte.v1.Instance
+	4,  // 32: riposte.v1.InstancesServiceRetryNowResponse.instance:type_name -> riposte.v1.Instance
+	4,  // 33: riposte.v1.InstancesServiceRecreateResponse.instance:type_name -> riposte.v1.Instance
+	4,  // 34: riposte.v1.InstancesServiceAnswerResponse.instance:type_name -> riposte.v1.Instance
+	10, // 35: riposte.v1.InstancesService.Create:input_type -> riposte.v1.InstancesServiceCreateRequest
+	12, // 36: riposte.v1.InstancesService.BatchCreate:input_type -> riposte.v1.InstancesServiceBatchCreateRequest
+	14, // 37: riposte.v1.InstancesService.Get:input_type -> riposte.v1.InstancesServiceGetRequest
+	16, // 38: riposte.v1.InstancesService.List:input_type -> riposte.v1.InstancesServiceListRequest
+	18, // 39: riposte.v1.InstancesService.Wait:input_type -> riposte.v1.InstancesServiceWaitRequest
+	20, // 40: riposte.v1.InstancesService.Watch:input_type -> riposte.v1.InstancesServiceWatchRequest
+	22, // 41: riposte.v1.InstancesService.Cancel:input_type -> riposte.v1.InstancesServiceCancelRequest
+	24, // 42: riposte.v1.InstancesService.RetryNow:input_type -> riposte.v1.InstancesServiceRetryNowRequest
+	26, // 43: riposte.v1.InstancesService.Recreate:input_type -> riposte.v1.InstancesServiceRecreateRequest
+	28, // 44: riposte.v1.InstancesService.Answer:input_type -> riposte.v1.InstancesServiceAnswerRequest
+	11, // 45: riposte.v1.InstancesService.Create:output_type -> riposte.v1.InstancesServiceCreateResponse
+	13, // 46: riposte.v1.InstancesService.BatchCreate:output_type -> riposte.v1.InstancesServiceBatchCreateResponse
+	15, // 47: riposte.v1.InstancesService.Get:output_type -> riposte.v1.InstancesServiceGetResponse
+	17, // 48: riposte.v1.InstancesService.List:output_type -> riposte.v1.InstancesServiceListResponse
+	19, // 49: riposte.v1.InstancesService.Wait:output_type -> riposte.v1.InstancesServiceWaitResponse
+	21, // 50: riposte.v1.InstancesService.Watch:output_type -> riposte.v1.InstancesServiceWatchResponse
+	23, // 51: riposte.v1.InstancesService.Cancel:output_type -> riposte.v1.InstancesServiceCancelResponse
+	25, // 52: riposte.v1.InstancesService.RetryNow:output_type -> riposte.v1.InstancesServiceRetryNowResponse
+	27, // 53: riposte.v1.InstancesService.Recreate:output_type -> riposte.v1.InstancesServiceRecreateResponse
+	29, // 54: riposte.v1.InstancesService.Answer:output_type -> riposte.v1.InstancesServiceAnswerResponse
+	45, // [45:55] is the sub-list for method output_type
+	35, // [35:45] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_riposte_v1_instances_proto_init() }
@@ -1946,7 +2069,7 @@ func file_riposte_v1_instances_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_riposte_v1_instances_proto_rawDesc), len(file_riposte_v1_instances_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   27,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -248,6 +248,34 @@ func local_request_InstancesService_Wait_0(ctx context.Context, marshaler runtim
 	return msg, metadata, err
 }
 
+var filter_InstancesService_Watch_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
+
+func request_InstancesService_Watch_0(ctx context.Context, marshaler runtime.Marshaler, client InstancesServiceClient, req *http.Request, pathParams map[string]string) (InstancesService_WatchClient, runtime.ServerMetadata, error) {
+	var (
+		protoReq InstancesServiceWatchRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_InstancesService_Watch_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	stream, err := client.Watch(ctx, &protoReq)
+	if err != nil {
+		return nil, metadata, err
+	}
+	header, err := stream.Header()
+	if err != nil {
+		return nil, metadata, err
+	}
+	metadata.HeaderMD = header
+	return stream, metadata, nil
+}
+
 func request_InstancesService_Cancel_0(ctx context.Context, marshaler runtime.Marshaler, client InstancesServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq InstancesServiceCancelRequest
@@ -534,6 +562,13 @@ func RegisterInstancesServiceHandlerServer(ctx context.Context, mux *runtime.Ser
 		}
 		forward_InstancesService_Wait_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+
+	mux.Handle(http.MethodGet, pattern_InstancesService_Watch_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		err := status.Error(codes.Unimplemented, "streaming calls are not yet supported in the in-process transport")
+		_, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+		return
+	})
 	mux.Handle(http.MethodPost, pattern_InstancesService_Cancel_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -739,6 +774,23 @@ func RegisterInstancesServiceHandlerClient(ctx context.Context, mux *runtime.Ser
 		}
 		forward_InstancesService_Wait_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_InstancesService_Watch_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/riposte.v1.InstancesService/Watch", runtime.WithHTTPPathPattern("/api/v1/instances:watch"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_InstancesService_Watch_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_InstancesService_Watch_0(annotatedContext, mux, outboundMarshaler, w, req, func() (proto.Message, error) { return resp.Recv() }, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodPost, pattern_InstancesService_Cancel_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -816,6 +868,7 @@ var (
 	pattern_InstancesService_Get_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "instances", "id"}, ""))
 	pattern_InstancesService_List_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "instances"}, ""))
 	pattern_InstancesService_Wait_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "instances", "id"}, "wait"))
+	pattern_InstancesService_Watch_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "instances"}, "watch"))
 	pattern_InstancesService_Cancel_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "instances", "id"}, "cancel"))
 	pattern_InstancesService_RetryNow_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "instances", "id"}, "retry"))
 	pattern_InstancesService_Recreate_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "instances", "id"}, "recreate"))
@@ -828,6 +881,7 @@ var (
 	forward_InstancesService_Get_0         = runtime.ForwardResponseMessage
 	forward_InstancesService_List_0        = runtime.ForwardResponseMessage
 	forward_InstancesService_Wait_0        = runtime.ForwardResponseMessage
+	forward_InstancesService_Watch_0       = runtime.ForwardResponseStream
 	forward_InstancesService_Cancel_0      = runtime.ForwardResponseMessage
 	forward_InstancesService_RetryNow_0    = runtime.ForwardResponseMessage
 	forward_InstancesService_Recreate_0    = runtime.ForwardResponseMessage

@@ -26,6 +26,7 @@ const (
 	InstancesService_Get_FullMethodName         = "/riposte.v1.InstancesService/Get"
 	InstancesService_List_FullMethodName        = "/riposte.v1.InstancesService/List"
 	InstancesService_Wait_FullMethodName        = "/riposte.v1.InstancesService/Wait"
+	InstancesService_Watch_FullMethodName       = "/riposte.v1.InstancesService/Watch"
 	InstancesService_Cancel_FullMethodName      = "/riposte.v1.InstancesService/Cancel"
 	InstancesService_RetryNow_FullMethodName    = "/riposte.v1.InstancesService/RetryNow"
 	InstancesService_Recreate_FullMethodName    = "/riposte.v1.InstancesService/Recreate"
@@ -48,6 +49,10 @@ type InstancesServiceClient interface {
 	List(ctx context.Context, in *InstancesServiceListRequest, opts ...grpc.CallOption) (*InstancesServiceListResponse, error)
 	// Wait returns when the instance has its outcome, or as it stands at the timeout.
 	Wait(ctx context.Context, in *InstancesServiceWaitRequest, opts ...grpc.CallOption) (*InstancesServiceWaitResponse, error)
+	// Watch sends each instance that gets its outcome, in the order of the
+	// outcomes, which never changes, from a cursor on, and goes on until the caller
+	// leaves. Whoever stores the cursor with what it does has each outcome once.
+	Watch(ctx context.Context, in *InstancesServiceWatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[InstancesServiceWatchResponse], error)
 	// Cancel closes an open instance and its callback URL.
 	Cancel(ctx context.Context, in *InstancesServiceCancelRequest, opts ...grpc.CallOption) (*InstancesServiceCancelResponse, error)
 	// RetryNow makes an instance in ERROR due at once.
@@ -116,6 +121,25 @@ func (c *instancesServiceClient) Wait(ctx context.Context, in *InstancesServiceW
 	return out, nil
 }
 
+func (c *instancesServiceClient) Watch(ctx context.Context, in *InstancesServiceWatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[InstancesServiceWatchResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &InstancesService_ServiceDesc.Streams[0], InstancesService_Watch_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[InstancesServiceWatchRequest, InstancesServiceWatchResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type InstancesService_WatchClient = grpc.ServerStreamingClient[InstancesServiceWatchResponse]
+
 func (c *instancesServiceClient) Cancel(ctx context.Context, in *InstancesServiceCancelRequest, opts ...grpc.CallOption) (*InstancesServiceCancelResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(InstancesServiceCancelResponse)
@@ -172,6 +196,10 @@ type InstancesServiceServer interface {
 	List(context.Context, *InstancesServiceListRequest) (*InstancesServiceListResponse, error)
 	// Wait returns when the instance has its outcome, or as it stands at the timeout.
 	Wait(context.Context, *InstancesServiceWaitRequest) (*InstancesServiceWaitResponse, error)
+	// Watch sends each instance that gets its outcome, in the order of the
+	// outcomes, which never changes, from a cursor on, and goes on until the caller
+	// leaves. Whoever stores the cursor with what it does has each outcome once.
+	Watch(*InstancesServiceWatchRequest, grpc.ServerStreamingServer[InstancesServiceWatchResponse]) error
 	// Cancel closes an open instance and its callback URL.
 	Cancel(context.Context, *InstancesServiceCancelRequest) (*InstancesServiceCancelResponse, error)
 	// RetryNow makes an instance in ERROR due at once.
@@ -203,6 +231,9 @@ func (UnimplementedInstancesServiceServer) List(context.Context, *InstancesServi
 }
 func (UnimplementedInstancesServiceServer) Wait(context.Context, *InstancesServiceWaitRequest) (*InstancesServiceWaitResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Wait not implemented")
+}
+func (UnimplementedInstancesServiceServer) Watch(*InstancesServiceWatchRequest, grpc.ServerStreamingServer[InstancesServiceWatchResponse]) error {
+	return status.Error(codes.Unimplemented, "method Watch not implemented")
 }
 func (UnimplementedInstancesServiceServer) Cancel(context.Context, *InstancesServiceCancelRequest) (*InstancesServiceCancelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Cancel not implemented")
@@ -326,6 +357,17 @@ func _InstancesService_Wait_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _InstancesService_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(InstancesServiceWatchRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(InstancesServiceServer).Watch(m, &grpc.GenericServerStream[InstancesServiceWatchRequest, InstancesServiceWatchResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type InstancesService_WatchServer = grpc.ServerStreamingServer[InstancesServiceWatchResponse]
+
 func _InstancesService_Cancel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(InstancesServiceCancelRequest)
 	if err := dec(in); err != nil {
@@ -442,6 +484,12 @@ var InstancesService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _InstancesService_Answer_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Watch",
+			Handler:       _InstancesService_Watch_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "riposte/v1/instances.proto",
 }

@@ -45,6 +45,8 @@ const (
 	InstancesServiceListProcedure = "/riposte.v1.InstancesService/List"
 	// InstancesServiceWaitProcedure is the fully-qualified name of the InstancesService's Wait RPC.
 	InstancesServiceWaitProcedure = "/riposte.v1.InstancesService/Wait"
+	// InstancesServiceWatchProcedure is the fully-qualified name of the InstancesService's Watch RPC.
+	InstancesServiceWatchProcedure = "/riposte.v1.InstancesService/Watch"
 	// InstancesServiceCancelProcedure is the fully-qualified name of the InstancesService's Cancel RPC.
 	InstancesServiceCancelProcedure = "/riposte.v1.InstancesService/Cancel"
 	// InstancesServiceRetryNowProcedure is the fully-qualified name of the InstancesService's RetryNow
@@ -69,6 +71,10 @@ type InstancesServiceClient interface {
 	List(context.Context, *v1.InstancesServiceListRequest) (*v1.InstancesServiceListResponse, error)
 	// Wait returns when the instance has its outcome, or as it stands at the timeout.
 	Wait(context.Context, *v1.InstancesServiceWaitRequest) (*v1.InstancesServiceWaitResponse, error)
+	// Watch sends each instance that gets its outcome, in the order of the
+	// outcomes, which never changes, from a cursor on, and goes on until the caller
+	// leaves. Whoever stores the cursor with what it does has each outcome once.
+	Watch(context.Context, *v1.InstancesServiceWatchRequest) (*connect.ServerStreamForClient[v1.InstancesServiceWatchResponse], error)
 	// Cancel closes an open instance and its callback URL.
 	Cancel(context.Context, *v1.InstancesServiceCancelRequest) (*v1.InstancesServiceCancelResponse, error)
 	// RetryNow makes an instance in ERROR due at once.
@@ -120,6 +126,12 @@ func NewInstancesServiceClient(httpClient connect.HTTPClient, baseURL string, op
 			connect.WithSchema(instancesServiceMethods.ByName("Wait")),
 			connect.WithClientOptions(opts...),
 		),
+		watch: connect.NewClient[v1.InstancesServiceWatchRequest, v1.InstancesServiceWatchResponse](
+			httpClient,
+			baseURL+InstancesServiceWatchProcedure,
+			connect.WithSchema(instancesServiceMethods.ByName("Watch")),
+			connect.WithClientOptions(opts...),
+		),
 		cancel: connect.NewClient[v1.InstancesServiceCancelRequest, v1.InstancesServiceCancelResponse](
 			httpClient,
 			baseURL+InstancesServiceCancelProcedure,
@@ -154,6 +166,7 @@ type instancesServiceClient struct {
 	get         *connect.Client[v1.InstancesServiceGetRequest, v1.InstancesServiceGetResponse]
 	list        *connect.Client[v1.InstancesServiceListRequest, v1.InstancesServiceListResponse]
 	wait        *connect.Client[v1.InstancesServiceWaitRequest, v1.InstancesServiceWaitResponse]
+	watch       *connect.Client[v1.InstancesServiceWatchRequest, v1.InstancesServiceWatchResponse]
 	cancel      *connect.Client[v1.InstancesServiceCancelRequest, v1.InstancesServiceCancelResponse]
 	retryNow    *connect.Client[v1.InstancesServiceRetryNowRequest, v1.InstancesServiceRetryNowResponse]
 	recreate    *connect.Client[v1.InstancesServiceRecreateRequest, v1.InstancesServiceRecreateResponse]
@@ -205,6 +218,11 @@ func (c *instancesServiceClient) Wait(ctx context.Context, req *v1.InstancesServ
 	return nil, err
 }
 
+// Watch calls riposte.v1.InstancesService.Watch.
+func (c *instancesServiceClient) Watch(ctx context.Context, req *v1.InstancesServiceWatchRequest) (*connect.ServerStreamForClient[v1.InstancesServiceWatchResponse], error) {
+	return c.watch.CallServerStream(ctx, connect.NewRequest(req))
+}
+
 // Cancel calls riposte.v1.InstancesService.Cancel.
 func (c *instancesServiceClient) Cancel(ctx context.Context, req *v1.InstancesServiceCancelRequest) (*v1.InstancesServiceCancelResponse, error) {
 	response, err := c.cancel.CallUnary(ctx, connect.NewRequest(req))
@@ -253,6 +271,10 @@ type InstancesServiceHandler interface {
 	List(context.Context, *v1.InstancesServiceListRequest) (*v1.InstancesServiceListResponse, error)
 	// Wait returns when the instance has its outcome, or as it stands at the timeout.
 	Wait(context.Context, *v1.InstancesServiceWaitRequest) (*v1.InstancesServiceWaitResponse, error)
+	// Watch sends each instance that gets its outcome, in the order of the
+	// outcomes, which never changes, from a cursor on, and goes on until the caller
+	// leaves. Whoever stores the cursor with what it does has each outcome once.
+	Watch(context.Context, *v1.InstancesServiceWatchRequest, *connect.ServerStream[v1.InstancesServiceWatchResponse]) error
 	// Cancel closes an open instance and its callback URL.
 	Cancel(context.Context, *v1.InstancesServiceCancelRequest) (*v1.InstancesServiceCancelResponse, error)
 	// RetryNow makes an instance in ERROR due at once.
@@ -300,6 +322,12 @@ func NewInstancesServiceHandler(svc InstancesServiceHandler, opts ...connect.Han
 		connect.WithSchema(instancesServiceMethods.ByName("Wait")),
 		connect.WithHandlerOptions(opts...),
 	)
+	instancesServiceWatchHandler := connect.NewServerStreamHandlerSimple(
+		InstancesServiceWatchProcedure,
+		svc.Watch,
+		connect.WithSchema(instancesServiceMethods.ByName("Watch")),
+		connect.WithHandlerOptions(opts...),
+	)
 	instancesServiceCancelHandler := connect.NewUnaryHandlerSimple(
 		InstancesServiceCancelProcedure,
 		svc.Cancel,
@@ -336,6 +364,8 @@ func NewInstancesServiceHandler(svc InstancesServiceHandler, opts ...connect.Han
 			instancesServiceListHandler.ServeHTTP(w, r)
 		case InstancesServiceWaitProcedure:
 			instancesServiceWaitHandler.ServeHTTP(w, r)
+		case InstancesServiceWatchProcedure:
+			instancesServiceWatchHandler.ServeHTTP(w, r)
 		case InstancesServiceCancelProcedure:
 			instancesServiceCancelHandler.ServeHTTP(w, r)
 		case InstancesServiceRetryNowProcedure:
@@ -371,6 +401,10 @@ func (UnimplementedInstancesServiceHandler) List(context.Context, *v1.InstancesS
 
 func (UnimplementedInstancesServiceHandler) Wait(context.Context, *v1.InstancesServiceWaitRequest) (*v1.InstancesServiceWaitResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("riposte.v1.InstancesService.Wait is not implemented"))
+}
+
+func (UnimplementedInstancesServiceHandler) Watch(context.Context, *v1.InstancesServiceWatchRequest, *connect.ServerStream[v1.InstancesServiceWatchResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("riposte.v1.InstancesService.Watch is not implemented"))
 }
 
 func (UnimplementedInstancesServiceHandler) Cancel(context.Context, *v1.InstancesServiceCancelRequest) (*v1.InstancesServiceCancelResponse, error) {
