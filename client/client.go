@@ -19,6 +19,7 @@ import (
 type Client struct {
 	instances ripostev1connect.InstancesServiceClient
 	consumers ripostev1connect.ConsumersServiceClient
+	silence   time.Duration // of a stream that counts as dead
 }
 
 // Option is one of New's.
@@ -79,8 +80,9 @@ func New(server string, options ...Option) (*Client, error) {
 	h.CheckRedirect = refuseRedirect
 	withKey := connect.WithInterceptors(bearer(s.apiKey))
 	return &Client{
-		instances: ripostev1connect.NewInstancesServiceClient(&h, base, withKey),
-		consumers: ripostev1connect.NewConsumersServiceClient(&h, base, withKey),
+		instances: ripostev1connect.NewInstancesServiceClient(caller{&h}, base, withKey),
+		consumers: ripostev1connect.NewConsumersServiceClient(caller{&h}, base, withKey),
+		silence:   watchSilence,
 	}, nil
 }
 
@@ -118,6 +120,29 @@ var errRedirect = errors.New("the server's URL is another one")
 func refuseRedirect(r *http.Request, _ []*http.Request) error {
 	return fmt.Errorf("%w: it redirects to %s://%s", errRedirect, r.URL.Scheme, r.URL.Host)
 }
+
+// caller makes HTTP calls. Connect forgets the header of an answer that isn't one of
+// its own, as a proxy's are that has no server to ask.
+type caller struct{ *http.Client }
+
+// Do implements connect.HTTPClient.
+func (c caller) Do(r *http.Request) (*http.Response, error) {
+	res, err := c.Client.Do(r)
+	if err != nil || res.Header.Get("Retry-After") == "" || strings.HasPrefix(res.Header.Get("Content-Type"), "application/json") {
+		return res, err
+	}
+	switch res.StatusCode {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		res.Body.Close()
+		return nil, &busyError{res.Status, res.Header.Get("Retry-After")}
+	}
+	return res, nil
+}
+
+// busyError becomes a connect.Error with the code UNAVAILABLE.
+type busyError struct{ status, retryAfter string }
+
+func (e *busyError) Error() string { return "HTTP status " + e.status }
 
 // bearer adds an API key, if there is one, to every call.
 type bearer string

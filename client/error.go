@@ -119,14 +119,11 @@ func retryAfter(err error) time.Duration {
 	if !ok {
 		return 0
 	}
-	var after time.Duration
-	if text := call.Meta().Get("Retry-After"); text != "" {
-		if seconds, err := strconv.Atoi(text); err == nil {
-			after = time.Duration(min(seconds, int(longestRetryAfter/time.Second))) * time.Second
-		} else if at, err := http.ParseTime(text); err == nil {
-			after = time.Until(at)
-		}
+	header := call.Meta().Get("Retry-After")
+	if busy, ok := errors.AsType[*busyError](err); ok {
+		header = busy.retryAfter
 	}
+	after := readRetryAfter(header)
 	for _, d := range call.Details() {
 		if m, err := d.Value(); err == nil {
 			if info, ok := m.(*errdetails.RetryInfo); ok {
@@ -135,6 +132,17 @@ func retryAfter(err error) time.Duration {
 		}
 	}
 	return min(max(after, 0), longestRetryAfter)
+}
+
+// readRetryAfter takes seconds or a time; 0 for anything else.
+func readRetryAfter(header string) time.Duration {
+	if seconds, err := strconv.Atoi(header); err == nil {
+		return time.Duration(min(seconds, int(longestRetryAfter/time.Second))) * time.Second
+	}
+	if at, err := http.ParseTime(header); err == nil {
+		return time.Until(at)
+	}
+	return 0
 }
 
 // ended is the error of a caller whose context ended while he waited, with what he

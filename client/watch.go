@@ -52,20 +52,16 @@ var (
 
 // watching is one loop.
 type watching struct {
-	client  *Client
-	after   string // where it is
-	filter  string
-	yield   func(Outcome, error) bool
-	silence time.Duration
-	pauses  backoff
+	client *Client
+	after  string // where it is
+	filter string
+	yield  func(Outcome, error) bool
+	pauses backoff
 }
 
 // run opens one stream after the other.
 func (w *watching) run(ctx context.Context) error {
 	const doing = "watching outcomes"
-	if w.silence == 0 {
-		w.silence = watchSilence
-	}
 	var last error
 	for {
 		begun, err := w.stream(ctx)
@@ -90,7 +86,7 @@ func (w *watching) run(ctx context.Context) error {
 func (w *watching) stream(ctx context.Context) (begun bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	silence := time.AfterFunc(w.silence, func() { cancel(errSilent) })
+	silence := time.AfterFunc(w.client.silence, func() { cancel(errSilent) })
 	defer silence.Stop()
 	stream, err := w.client.instances.Watch(ctx, &ripostev1.InstancesServiceWatchRequest{After: w.after, Filter: w.filter})
 	if err != nil {
@@ -110,7 +106,7 @@ func (w *watching) stream(ctx context.Context) (begun bool, err error) {
 				return begun, errLeft
 			}
 		}
-		silence.Reset(w.silence)
+		silence.Reset(w.client.silence)
 	}
 	if err := stream.Err(); err != nil {
 		return begun, silent(ctx, err)
