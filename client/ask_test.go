@@ -18,7 +18,6 @@ import (
 
 	"github.com/riposte-dev/riposte/client"
 	"github.com/riposte-dev/riposte/ripostetest"
-	"github.com/riposte-dev/riposte/server"
 )
 
 func TestAskReturnsEachKind(t *testing.T) {
@@ -161,9 +160,7 @@ func TestAskOutlivesAServerThatIsStopped(t *testing.T) {
 	d := delivered(t, receiver, 1)
 	s.Stop()
 	w.failure(t, "Wait")
-	config := s.Config
-	config.Listen = s.Addr().String()
-	ripostetest.Start(t, func(c *server.Config) { *c = config })
+	restarted(t, s)
 	callBack(t, d, approval)
 	if o := outcome(t); o.Kind != client.Approved {
 		t.Errorf("got %+v", o)
