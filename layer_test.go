@@ -50,7 +50,7 @@ var layers = map[string][]string{
 
 // clientFiles are held to more than their package is.
 var clientFiles = struct{ names, imports []string }{
-	names:   []string{"cmd/riposte/client*.go", "cmd/riposte/webhooks*.go", "cmd/riposte/instances*.go", "cmd/riposte/watch*.go"},
+	names:   []string{"cmd/riposte/client*.go", "cmd/riposte/webhooks*.go", "cmd/riposte/instances*.go", "cmd/riposte/watch*.go", "cmd/riposte/consumers*.go", "cmd/riposte/ask*.go"},
 	imports: []string{"gen/...", "apijson"},
 }
 
@@ -246,6 +246,8 @@ func TestLayerRulesAreEnforced(t *testing.T) {
 		{"a client command, gen", "cmd/riposte/instances_wait.go", "main", []string{module + "/gen/riposte/v1", module + "/apijson", "github.com/spf13/cobra"}, nil},
 		{"a client command, root", "cmd/riposte/webhooks.go", "main", []string{module}, []string{"cmd/riposte/webhooks.go: must not import " + module}},
 		{"a client command, server", "cmd/riposte/instances_wait.go", "main", []string{module + "/server"}, []string{"cmd/riposte/instances_wait.go: must not import server"}},
+		{"asking, root", "cmd/riposte/ask.go", "main", []string{module}, []string{"cmd/riposte/ask.go: must not import " + module}},
+		{"a consumer's commands, feed", "cmd/riposte/consumers_pull.go", "main", []string{module + "/feed"}, []string{"cmd/riposte/consumers_pull.go: must not import feed"}},
 		{"the client itself, a store", "cmd/riposte/client.go", "main", []string{module + "/sqlite"}, []string{"cmd/riposte/client.go: must not import sqlite"}},
 
 		{"a package nobody knows", "queue/queue.go", "queue", nil, []string{"queue/queue.go: package queue has no rule: add it to the rules in layer_test.go"}},

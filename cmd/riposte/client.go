@@ -20,8 +20,8 @@ import (
 const (
 	defaultServer = "http://127.0.0.1:8080"
 
-	// callTimeout bounds every call but Wait, which gets waitMargin on top of
-	// what it asks the server for.
+	// callTimeout bounds every call but those that the server lets wait, which get
+	// waitMargin on top of what they ask it for.
 	callTimeout = 30 * time.Second
 	waitMargin  = 10 * time.Second
 )
@@ -51,6 +51,7 @@ type clients struct {
 	instances ripostev1connect.InstancesServiceClient
 	settings  ripostev1connect.WebhookSettingsServiceClient
 	keys      ripostev1connect.KeysServiceClient
+	consumers ripostev1connect.ConsumersServiceClient
 }
 
 // clients makes the clients that the flags ask for. It does not connect.
@@ -73,6 +74,7 @@ func (f *clientFlags) clients() (*clients, error) {
 		instances: ripostev1connect.NewInstancesServiceClient(client, server, options...),
 		settings:  ripostev1connect.NewWebhookSettingsServiceClient(client, server, options...),
 		keys:      ripostev1connect.NewKeysServiceClient(client, server, options...),
+		consumers: ripostev1connect.NewConsumersServiceClient(client, server, options...),
 	}, nil
 }
 
@@ -104,11 +106,7 @@ type caller struct{ server, key string }
 func (c caller) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		c.identify(req.Header())
-		timeout := callTimeout
-		if wait, ok := req.Any().(*ripostev1.InstancesServiceWaitRequest); ok {
-			timeout = wait.GetTimeout().AsDuration() + waitMargin
-		}
-		ctx, cancel := context.WithTimeout(ctx, timeout)
+		ctx, cancel := context.WithTimeout(ctx, timeoutOf(req.Any()))
 		defer cancel()
 		res, err := next(ctx, req)
 		if err != nil {
@@ -116,6 +114,16 @@ func (c caller) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 		}
 		return res, nil
 	}
+}
+
+func timeoutOf(req any) time.Duration {
+	switch req := req.(type) {
+	case *ripostev1.InstancesServiceWaitRequest:
+		return req.GetTimeout().AsDuration() + waitMargin
+	case *ripostev1.ConsumersServicePullRequest:
+		return max(callTimeout, req.GetWait().AsDuration()+waitMargin)
+	}
+	return callTimeout
 }
 
 // WrapStreamingClient implements connect.Interceptor: it identifies the caller. A

@@ -59,6 +59,9 @@ var hints = map[string]string{
 	"CALLBACK_ALREADY_USED": "riposte instances get shows it",
 	"REQUEST_ID_REUSED":     "use another --request-id",
 	"CURSOR_TOO_OLD":        "--after 0 begins with the oldest that is kept",
+	"CONSUMER_NOT_FOUND":    "riposte consumers list shows those there are",
+	"CONSUMER_EXISTS":       "riposte consumers get shows it",
+	"LEASE_LOST":            "pull again, with a longer --lease",
 }
 
 const whereKeysAre = "set RIPOSTE_API_KEY or --api-key; the first start of riposte serve writes one to admin.key in its data directory"

@@ -34,6 +34,8 @@ func TestEveryClientCommandExplainsItself(t *testing.T) {
 	}
 	walk(newWebhooksCommand())
 	walk(newInstancesCommand())
+	walk(newWatchCommand())
+	walk(newConsumersCommand())
 }
 
 func TestEnvironmentNamesTheServerAndTheKey(t *testing.T) {

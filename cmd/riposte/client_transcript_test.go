@@ -185,6 +185,7 @@ var masks = []struct {
 	name    string
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?( [-+\w]+|Z)`), "TIME"},
+	{regexp.MustCompile(`\b\d\d:\d\d:\d\d(\.\d{3})?\b`), "CLOCK"},
 	{regexp.MustCompile(`"Date":"[^"]*"`), `"Date":"TIME"`},
 	{regexp.MustCompile(`\b(\d+(\.\d+)?(µs|ms)|\d+\.\d+s)`), "PHASE"},
 	{regexp.MustCompile(`\b\d{1,2}s\b`), "AGE"},

@@ -19,6 +19,8 @@ import (
 // server says something every 15 s.
 const watchSilence = 45 * time.Second
 
+const outcomeFilterUsage = "only outcomes that this `filter` lets through: webhookId, source, ticketId and labels.KEY with = and AND"
+
 func newWatchCommand() *cobra.Command {
 	f := &clientFlags{}
 	var after, filter string
@@ -43,7 +45,7 @@ with --json each line has one. 0 begins with the oldest outcome that is kept.`,
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&after, "after", "", "go on after this `cursor`; 0 for all that is kept (default: what comes from now on)")
-	cmd.Flags().StringVar(&filter, "filter", "", "only outcomes that this `filter` lets through: webhookId, source, ticketId and labels.KEY with = and AND")
+	cmd.Flags().StringVar(&filter, "filter", "", outcomeFilterUsage)
 	return cmd
 }
 
