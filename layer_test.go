@@ -23,8 +23,8 @@ const module = "github.com/riposte-dev/riposte"
 // ends in /... stands for the whole tree below it, "." for the root package.
 //
 // What it keeps: the domain knows nobody, a store knows the domain alone, and
-// whoever is a client (console, client, the client commands) can do nothing
-// that the API does not offer, and a receiver needs nothing of the sender's code.
+// whoever is a client (console, client, the client commands, the examples) can do
+// nothing that the API does not offer, and a receiver needs nothing of the sender's code.
 var layers = map[string][]string{
 	".":                     {},
 	"gen/...":               {"gen/..."},
@@ -45,6 +45,7 @@ var layers = map[string][]string{
 	"console":               {"gen/...", "apijson"},
 	"client":                {"gen/...", "apijson"},
 	"receiver":              {},
+	"examples/...":          {"gen/...", "client", "receiver"},
 	"ripostetest":           {".", "server", "outbound", "gen/...", "apijson", "receiver"},
 	"cmd/riposte":           {".", "gen/...", "apijson", "sqlite", "postgres", "outbound", "engine", "api", "server", "console", "client", "receiver", "ripostetest"},
 }
@@ -245,6 +246,9 @@ func TestLayerRulesAreEnforced(t *testing.T) {
 		{"receiver, root", "receiver/document.go", "receiver", []string{module}, []string{"receiver/document.go: must not import " + module}},
 		{"console, root", "console/console.go", "console", []string{module}, []string{"console/console.go: must not import " + module}},
 		{"console, api", "console/console.go", "console", []string{module + "/api"}, []string{"console/console.go: must not import api"}},
+
+		{"an example, what users have", "examples/accessrequest/systems.go", "main", []string{module + "/client", module + "/receiver", module + "/gen/c1/api/webhooks/v1", "modernc.org/sqlite"}, nil},
+		{"an example, the server", "examples/accessrequest/main.go", "main", []string{module, module + "/server"}, []string{"examples/accessrequest/main.go: must not import " + module, "examples/accessrequest/main.go: must not import server"}},
 
 		{"the binary wires", "cmd/riposte/serve.go", "main", []string{module + "/server", module + "/sqlite", module + "/ripostetest"}, nil},
 		{"a client command, gen", "cmd/riposte/instances_wait.go", "main", []string{module + "/gen/riposte/v1", module + "/apijson", "github.com/spf13/cobra"}, nil},

@@ -57,9 +57,9 @@ func TestAttemptsTellWhyATryFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var attempts []client.Attempt
-	for len(attempts) == 0 {
-		if attempts, err = c.Attempts(patient(t), id); err != nil {
-			t.Fatal(err)
+	for ctx := patient(t); len(attempts) == 0; {
+		if attempts, err = c.Attempts(ctx, id); err != nil || ctx.Err() != nil {
+			t.Fatal("no attempt was recorded: ", err)
 		}
 	}
 	if a := attempts[0]; a.StatusCode != 0 || a.Error.Phase != "connect" || a.Error.Reason == "" || a.Error.Message == "" {
