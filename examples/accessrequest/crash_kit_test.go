@@ -64,6 +64,7 @@ func start(t testing.TB, env []string, binary string, args ...string) *process {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(filepath.Join(binaryDir, binary), args...)
+	cmd.Dir = t.TempDir()
 	cmd.Env = append(env, "PATH="+os.Getenv("PATH"), "HOME="+t.TempDir(), "TMPDIR="+os.TempDir())
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -134,26 +135,42 @@ func (p *process) skip(lines int) {
 	}
 }
 
-// end waits for the process to end by itself, with exit code 0, and returns what it
-// printed.
-func (p *process) end() string {
+// ended waits for the process to end by itself, and returns what it printed.
+func (p *process) ended() (output string, err error) {
 	p.t.Helper()
 	var seen []string
 	late := time.After(patience)
 	for {
 		select {
 		case line, ok := <-p.lines:
-			if seen = append(seen, line); ok {
-				continue
+			if !ok {
+				return strings.Join(seen, "\n"), p.cmd.Wait()
 			}
-			if err := p.cmd.Wait(); err != nil {
-				p.t.Fatalf("the process ended: %v\n%s", err, strings.Join(seen, "\n"))
-			}
-			return strings.Join(seen, "\n")
+			seen = append(seen, line)
 		case <-late:
 			p.t.Fatalf("the process does not end:\n%s", strings.Join(seen, "\n"))
 		}
 	}
+}
+
+// end is for a process that must end well.
+func (p *process) end() string {
+	p.t.Helper()
+	output, err := p.ended()
+	if err != nil {
+		p.t.Fatalf("the process ended: %v\n%s", err, output)
+	}
+	return output
+}
+
+// fail is for a process that must end with an error.
+func (p *process) fail() string {
+	p.t.Helper()
+	output, err := p.ended()
+	if err == nil {
+		p.t.Fatalf("the process ended well:\n%s", output)
+	}
+	return output
 }
 
 // house is a server, and the application's store, over all their processes.

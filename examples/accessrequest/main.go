@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"github.com/riposte-dev/riposte/client"
 )
@@ -47,46 +48,57 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		name, args = args[0], args[1:]
 	}
-	flags := flag.NewFlagSet(name, flag.ExitOnError)
-	flags.Usage = func() { fmt.Fprint(flags.Output(), usage) }
-	data := flags.String("data", "", "")
+	flags := pflag.NewFlagSet(name, pflag.ContinueOnError)
+	flags.Usage = func() { fmt.Fprint(out, usage) }
+	data := flags.String("data", "accessrequest-data", "")
+	var do func(*Store) error
 	switch name {
 	case "story":
-		_ = flags.Parse(args) // it exits
-		return withStore(*data, func(s *Store) error { return story(ctx, s, out) })
+		*data = "" // thrown away
+		do = func(s *Store) error { return story(ctx, s, out) }
 	case "request":
 		who, wants := flags.String("who", "", ""), flags.String("wants", "", "")
-		_ = flags.Parse(args)
-		if *who == "" || *wants == "" {
-			return errors.New("a request needs --who and --wants")
-		}
-		return withStore(orDefault(*data), func(s *Store) error {
-			r, err := s.add(ctx, newRequest(*who, *wants))
-			if err == nil {
-				fmt.Fprintln(out, r.ticket())
-			}
-			return err
-		})
+		do = func(s *Store) error { return request(ctx, s, out, *who, *wants) }
 	case "run":
 		untilClosed := flags.Bool("until-closed", false, "")
-		_ = flags.Parse(args)
-		return withStore(orDefault(*data), func(s *Store) error { return run(ctx, s, out, *untilClosed) })
+		do = func(s *Store) error { return run(ctx, s, out, *untilClosed, "") }
 	case "audit":
-		_ = flags.Parse(args)
-		id, err := readTicket(flags.Arg(0))
-		if err != nil {
-			return err
-		}
-		return withStore(orDefault(*data), func(s *Store) error { return s.printAudit(ctx, out, id) })
+		do = func(s *Store) error { return audit(ctx, s, out, flags.Arg(0)) }
+	default:
+		return fmt.Errorf("there is no command %q\n\n%s", name, usage)
 	}
-	return fmt.Errorf("there is no command %q\n\n%s", name, usage)
+	switch err := flags.Parse(args); {
+	case errors.Is(err, pflag.ErrHelp):
+		return nil
+	case err != nil:
+		return err
+	case flags.NArg() > 0 && name != "audit" || flags.NArg() > 1:
+		return fmt.Errorf("there is something too much: %q\n\n%s", flags.Args(), usage)
+	}
+	return withStore(*data, do)
 }
 
-func orDefault(data string) string {
-	if data == "" {
-		return "accessrequest-data"
+func request(ctx context.Context, s *Store, out io.Writer, who, wants string) error {
+	if who == "" || wants == "" {
+		return errors.New("a request needs --who and --wants")
 	}
-	return data
+	r, err := s.add(ctx, newRequest(who, wants))
+	if err == nil {
+		fmt.Fprintln(out, r.ticket())
+	}
+	return err
+}
+
+// audit takes R-1 or 1, and "" for all requests.
+func audit(ctx context.Context, s *Store, out io.Writer, ticket string) error {
+	if ticket == "" {
+		return s.printAudit(ctx, out, 0)
+	}
+	id, err := strconv.ParseInt(strings.TrimPrefix(ticket, "R-"), 10, 64)
+	if err != nil || id < 1 {
+		return fmt.Errorf("%q names no request: they are called R-1, R-2 and so on", ticket)
+	}
+	return s.printAudit(ctx, out, id)
 }
 
 // withStore opens the store in a directory, "" for one that is thrown away.
@@ -106,21 +118,9 @@ func withStore(dir string, do func(*Store) error) error {
 	return errors.Join(do(s), s.close())
 }
 
-// readTicket takes R-1 or 1, and 0 for none.
-func readTicket(ticket string) (int64, error) {
-	if ticket == "" {
-		return 0, nil
-	}
-	id, err := strconv.ParseInt(strings.TrimPrefix(ticket, "R-"), 10, 64)
-	if err != nil || id < 1 {
-		return 0, fmt.Errorf("%q names no request: they are called R-1, R-2 and so on", ticket)
-	}
-	return id, nil
-}
-
 // run runs the application and the systems that it asks, until ctx ends or, if told
-// so, until every request is closed.
-func run(ctx context.Context, s *Store, out io.Writer, untilClosed bool) error {
+// so, until every request is closed. The opening is printed once all is there.
+func run(ctx context.Context, s *Store, out io.Writer, untilClosed bool, opening string) error {
 	server, key := os.Getenv("RIPOSTE_SERVER"), os.Getenv("RIPOSTE_API_KEY")
 	if server == "" {
 		server = "http://127.0.0.1:8080"
@@ -141,6 +141,7 @@ func run(ctx context.Context, s *Store, out io.Writer, untilClosed bool) error {
 		return err
 	}
 	a := &application{store: s, client: c, webhooks: webhooks, say: say, untilClosed: untilClosed, triggered: make(chan struct{}, 1)}
+	fmt.Fprint(out, opening)
 	err = together(ctx, a.ask, a.take, others.callBack,
 		func(ctx context.Context) error { return others.serve(ctx, l, server) })
 	if errors.Is(err, errAllClosed) || ctx.Err() != nil {

@@ -47,7 +47,7 @@ func story(ctx context.Context, s *Store, out io.Writer) error {
 			return err
 		}
 	}
-	if err := run(ctx, s, out, true); err != nil {
+	if err := run(ctx, s, out, true, fmt.Sprintf("%d people ask for access:\n\n", len(scenes))); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
