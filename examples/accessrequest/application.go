@@ -63,6 +63,7 @@ func (a *application) ask(ctx context.Context) error {
 func (a *application) askOne(ctx context.Context, q question) error {
 	ticket := Request{ID: q.RequestID}.ticket()
 	system := q.Step.system()
+	a.say(ticket, "asks for %s", q.Step)
 	halt(system + ": not yet asked")
 	id, err := a.client.Create(ctx, a.webhooks[system], q.Step.source(ticket), json.RawMessage(q.Payload),
 		client.WithRequestID(fmt.Sprintf("%s/%d", ticket, q.Number)),
@@ -74,7 +75,6 @@ func (a *application) askOne(ctx context.Context, q question) error {
 	if err := a.store.asked(ctx, q, id); err != nil {
 		return fmt.Errorf("noting instance %s: %w", id, err)
 	}
-	a.say(ticket, "asked for %s", q.Step)
 	return nil
 }
 

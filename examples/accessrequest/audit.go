@@ -60,6 +60,7 @@ func noteOutcome(tx *sql.Tx, requestID int64, number int, o client.Outcome) erro
 		if err := note(tx, requestID, number, o.DecidedAt, BadResponse, o.Failure.Message); err != nil {
 			return err
 		}
+		return note(tx, requestID, number, o.DecidedAt, FatalError, string(o.Failure.Reason))
 	}
 	return note(tx, requestID, number, o.DecidedAt, FatalError, describeOutcome(o))
 }
