@@ -124,13 +124,19 @@ func (p *process) line(wanted func(string) bool) string {
 func (p *process) skip(lines int) {
 	p.t.Helper()
 	var seen []string
-	for range lines {
-		line, ok := <-p.lines
-		if seen = append(seen, line); !ok {
+	late := time.After(patience)
+	for len(seen) < lines {
+		select {
+		case line, ok := <-p.lines:
+			if seen = append(seen, line); ok {
+				continue
+			}
 			if err := p.cmd.Wait(); err != nil {
 				p.t.Fatalf("the process ended: %v\n%s", err, strings.Join(seen, "\n"))
 			}
 			return
+		case <-late:
+			p.t.Fatalf("the process does not go on:\n%s", strings.Join(seen, "\n"))
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	webhooksv1 "github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 )
 
@@ -107,6 +108,38 @@ func TestRequestIsKeptWholeOrNotAtAll(t *testing.T) {
 	h.wantAllAsItShouldBe(1)
 }
 
+// TestWebhooksAreMadeOnce: a create of a webhook has no request id, so it is found by
+// its name.
+func TestWebhooksAreMadeOnce(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.add(scenes[0])
+	for range 3 {
+		app := h.run("webhook: made, not noted")
+		app.line(func(line string) bool { return line == "halted at webhook: made, not noted" })
+		app.kill()
+	}
+	h.run("").end()
+	h.wantAllAsItShouldBe(1)
+	res, err := h.Webhooks.List(patient(t), &webhooksv1.WebhooksServiceListRequest{})
+	if err != nil || len(res.GetList()) != 3 {
+		t.Errorf("the server has %d webhooks, %v", len(res.GetList()), err)
+	}
+}
+
+// TestTrailHasTheAttemptThatACallbackOvertook: the approver calls back before its 202
+// has left, so the outcome is there before the attempt is recorded.
+func TestTrailHasTheAttemptThatACallbackOvertook(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.add(scenes[len(scenes)-1])
+	app := h.run("approver: acted, not answered")
+	app.line(func(line string) bool { return strings.HasSuffix(line, "closed: granted") })
+	fmt.Fprintln(app.stdin)
+	app.end()
+	h.wantAllAsItShouldBe(1)
+}
+
 // TestSurvivesKillsAtRandom runs the whole story, and kills either or both after any
 // line that the application prints.
 func TestSurvivesKillsAtRandom(t *testing.T) {
@@ -119,24 +152,25 @@ func TestSurvivesKillsAtRandom(t *testing.T) {
 	dice := rand.New(rand.NewPCG(seed, 0))
 	h := newHouse(t)
 	asked := 0
-	for range times(12, 200) {
+	for range times(25, 300) {
 		for _, sc := range scenes[:2+dice.IntN(len(scenes)-1)] {
 			h.add(sc)
 			asked++
 		}
 		app := h.run("")
 		app.skip(1 + dice.IntN(25))
-		victim := dice.IntN(3)
-		if victim != 0 {
-			h.server.kill()
-		}
-		if victim != 1 || dice.IntN(2) == 0 {
+		switch dice.IntN(3) {
+		case 0:
 			app.kill()
-		}
-		if victim != 0 {
+		case 1:
+			h.restartServer()
+			app.skip(1 + dice.IntN(25))
+			app.kill()
+		case 2:
+			h.server.kill()
+			app.kill()
 			h.startServer()
 		}
-		app.kill()
 	}
 	h.run("").end()
 	h.wantAllAsItShouldBe(asked)

@@ -51,6 +51,7 @@ func (w *webhooksAt) of(ctx context.Context, s *Store, systems map[string]string
 		return nil, fmt.Errorf("reading the store's name: %w", err)
 	}
 	known := map[string]string{}
+	away := false
 	for system, url := range systems {
 		if known[system], err = s.setting(ctx, "webhook "+system); err != nil {
 			return nil, fmt.Errorf("reading the webhook's id: %w", err)
@@ -58,7 +59,10 @@ func (w *webhooksAt) of(ctx context.Context, s *Store, systems map[string]string
 		id, err := w.find(ctx, system, store)
 		switch {
 		case errors.Is(err, errNoServer) && known[system] != "":
-			w.say("", "no server answers at %s: waiting for it", w.url)
+			if !away {
+				w.say("", "no server answers at %s: waiting for it", w.url)
+			}
+			away = true
 			continue
 		case err != nil:
 			return nil, err
@@ -70,6 +74,7 @@ func (w *webhooksAt) of(ctx context.Context, s *Store, systems map[string]string
 				return nil, w.explain(err)
 			}
 			id = res.GetWebhook().GetId()
+			halt("webhook: made, not noted")
 		}
 		if known[system] = id; id != "" {
 			if err := s.set(ctx, "webhook "+system, id); err != nil {
@@ -91,7 +96,7 @@ func (w *webhooksAt) find(ctx context.Context, system, store string) (string, er
 	return "", nil
 }
 
-// explain says what to do about an error.
+// explain says what to do about an error that there may be at the first call.
 func (w *webhooksAt) explain(err error) error {
 	const copied = `and copy the line that it prints into this one:
 
