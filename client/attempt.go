@@ -24,8 +24,9 @@ type AttemptError struct {
 }
 
 // Attempts returns the attempts of an instance so far, in their order, for an audit
-// trail. One that is in flight is not among them: it is recorded when it has ended,
-// also where its instance has come to its outcome by then.
+// trail: once there is an outcome, all that were begun. One that was in flight when
+// something else closed the instance has the phase unknown until its result comes,
+// and for good if the server died in it.
 func (c *Client) Attempts(ctx context.Context, instanceID string) ([]Attempt, error) {
 	r := &ripostev1.InstancesServiceGetRequest{Id: instanceID, View: ripostev1.InstanceView_INSTANCE_VIEW_FULL}
 	res, err := retry(ctx, "getting the attempts of instance "+instanceID, callTimeout, c.instances.Get, r)

@@ -41,9 +41,6 @@ func (a *application) ask(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := a.completeTrails(ctx); err != nil {
-			return err
-		}
 		if a.untilClosed {
 			if err := a.store.errIfAllClosed(ctx); err != nil {
 				return err
@@ -112,10 +109,7 @@ func (a *application) takeOne(ctx context.Context, o client.Outcome) error {
 			return err
 		}
 		step, after = before.Steps[0], before.after(o)
-		if err := noteAttempts(tx, before.ID, before.Asked, attempts); err != nil {
-			return err
-		}
-		if err := noteOutcome(tx, before.ID, before.Asked, o); err != nil {
+		if err := noteOutcome(tx, before.ID, before.Asked, o, attempts); err != nil {
 			return err
 		}
 		if err := advance(tx, after); err != nil {
@@ -166,8 +160,7 @@ func askedBy(tx *sql.Tx, o client.Outcome) (Request, error) {
 	if r.closed() || o.Labels["number"] != strconv.Itoa(r.Asked) {
 		return r, errOutOfTurn
 	}
-	_, err = tx.Exec(`UPDATE question SET instance_id = ?, outcome = ?, attempts = ? WHERE request_id = ? AND number = ?`,
-		o.InstanceID, o.Kind, o.Attempts, r.ID, r.Asked)
+	_, err = tx.Exec(`UPDATE question SET instance_id = ?, outcome = ? WHERE request_id = ? AND number = ?`, o.InstanceID, o.Kind, r.ID, r.Asked)
 	return r, err
 }
 

@@ -39,20 +39,13 @@ func note(tx *sql.Tx, requestID int64, number int, at time.Time, event Event, de
 	return err
 }
 
-// noteAttempts writes what Riposte did about a question, as far as it isn't there.
-func noteAttempts(tx *sql.Tx, requestID int64, number int, attempts []client.Attempt) error {
+// noteOutcome writes what Riposte did about a question, and what came of it.
+func noteOutcome(tx *sql.Tx, requestID int64, number int, o client.Outcome, attempts []client.Attempt) error {
 	for _, a := range attempts {
-		_, err := tx.Exec(`INSERT INTO attempt VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			requestID, number, a.Number, a.StartedAt.Format(time.RFC3339Nano), describeAttempt(a))
-		if err != nil {
+		if err := note(tx, requestID, number, a.StartedAt, Attempted, describeAttempt(a)); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// noteOutcome writes what came of a question.
-func noteOutcome(tx *sql.Tx, requestID int64, number int, o client.Outcome) error {
 	if o.Kind != client.Failed {
 		return note(tx, requestID, number, o.DecidedAt, Success, describeOutcome(o))
 	}
@@ -93,58 +86,9 @@ func describeOutcome(o client.Outcome) string {
 	return text
 }
 
-// trailSQL has what happened in its own order, because the server's clock may be
-// another one, and an attempt may be recorded late.
-const trailSQL = `
-SELECT number, at, event, detail FROM (
-	SELECT number, at, event, detail, id AS place FROM audit WHERE request_id = ?1
-	UNION ALL SELECT number, at, 'attempt', detail, attempt FROM attempt WHERE request_id = ?1)
-ORDER BY CASE event WHEN 'requested' THEN 0 WHEN 'closed' THEN 2 ELSE 1 END, number,
-	CASE event WHEN 'triggered' THEN 0 WHEN 'attempt' THEN 1 ELSE 2 END, place`
-
-// completeTrails adds the attempts that were in flight when their instance came to its
-// outcome, such as one that a callback overtook: they are recorded when they end.
-func (a *application) completeTrails(ctx context.Context) error {
-	questions, err := a.store.incomplete(ctx)
-	if err != nil {
-		return fmt.Errorf("finding incomplete audit trails: %w", err)
-	}
-	for instanceID, q := range questions {
-		attempts, err := a.client.Attempts(ctx, instanceID)
-		if err != nil {
-			return err
-		}
-		err = a.store.tx(ctx, func(tx *sql.Tx) error { return noteAttempts(tx, q.RequestID, q.Number, attempts) })
-		if err != nil {
-			return fmt.Errorf("noting the attempts of instance %s: %w", instanceID, err)
-		}
-	}
-	return nil
-}
-
-// incomplete are the questions, by instance, with fewer attempts than were begun.
-func (s *Store) incomplete(ctx context.Context) (map[string]question, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT instance_id, request_id, number FROM question q WHERE attempts >
-		(SELECT count(*) FROM attempt a WHERE a.request_id = q.request_id AND a.number = q.number)`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	all := map[string]question{}
-	for rows.Next() {
-		var id string
-		var q question
-		if err := rows.Scan(&id, &q.RequestID, &q.Number); err != nil {
-			return nil, err
-		}
-		all[id] = q
-	}
-	return all, rows.Err()
-}
-
 // trail is a request's audit trail.
 func (s *Store) trail(ctx context.Context, requestID int64) ([]Entry, error) {
-	rows, err := s.db.QueryContext(ctx, trailSQL, requestID)
+	rows, err := s.db.QueryContext(ctx, `SELECT number, at, event, detail FROM audit WHERE request_id = ? ORDER BY id`, requestID)
 	if err != nil {
 		return nil, err
 	}

@@ -138,6 +138,9 @@ func TestTrailHasTheAttemptThatACallbackOvertook(t *testing.T) {
 	fmt.Fprintln(app.stdin)
 	app.end()
 	h.wantAllAsItShouldBe(1)
+	if got := h.application("", "audit", "R-1").end(); !strings.Contains(got, "3: the instance was closed while this attempt was in flight") {
+		t.Errorf("the trail does not say that it was in flight:\n%s", got)
+	}
 }
 
 // TestSurvivesKillsAtRandom runs the whole story, and kills either or both after any

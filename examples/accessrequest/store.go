@@ -36,7 +36,6 @@ CREATE TABLE IF NOT EXISTS question (
 	payload     BLOB NOT NULL,
 	instance_id TEXT,
 	outcome     TEXT,
-	attempts    INTEGER, -- begun when the outcome was decided
 	PRIMARY KEY (request_id, number)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS outbox ON question (request_id, number) WHERE instance_id IS NULL;
@@ -51,15 +50,6 @@ CREATE TABLE IF NOT EXISTS audit (
 	at         TEXT NOT NULL,
 	event      TEXT NOT NULL,
 	detail     TEXT NOT NULL
-) STRICT;
-
-CREATE TABLE IF NOT EXISTS attempt (
-	request_id INTEGER NOT NULL,
-	number     INTEGER NOT NULL, -- the question's
-	attempt    INTEGER NOT NULL,
-	at         TEXT NOT NULL,
-	detail     TEXT NOT NULL,
-	PRIMARY KEY (request_id, number, attempt)
 ) STRICT;
 
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;

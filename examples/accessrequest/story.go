@@ -122,7 +122,7 @@ func (s *Store) effects(ctx context.Context, r Request) (did effects, err error)
 	return did, err
 }
 
-// errIfAllClosed is errAllClosed when no request is open, and each trail complete.
+// errIfAllClosed is errAllClosed when no request is open.
 func (s *Store) errIfAllClosed(ctx context.Context) error {
 	all, err := s.requests(ctx, 0)
 	if err != nil {
@@ -130,10 +130,6 @@ func (s *Store) errIfAllClosed(ctx context.Context) error {
 	}
 	if slices.ContainsFunc(all, func(r Request) bool { return !r.closed() }) {
 		return nil
-	}
-	incomplete, err := s.incomplete(ctx)
-	if err != nil || len(incomplete) > 0 {
-		return err
 	}
 	return errAllClosed
 }
