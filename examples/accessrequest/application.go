@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -95,7 +97,11 @@ func (a *application) take(ctx context.Context) error {
 // takeOne does all that an outcome means, and moves the cursor past it, in one
 // transaction: both or neither, so each outcome counts once.
 func (a *application) takeOne(ctx context.Context, o client.Outcome) error {
-	if !a.isOurs(o) {
+	ours, err := a.isOurs(ctx, o)
+	if err != nil {
+		return err
+	}
+	if !ours {
 		return a.store.tx(ctx, func(tx *sql.Tx) error { return moveCursor(tx, o.Cursor) })
 	}
 	attempts, err := a.client.Attempts(ctx, o.InstanceID)
@@ -136,22 +142,24 @@ func (a *application) takeOne(ctx context.Context, o client.Outcome) error {
 	return nil
 }
 
-// isOurs tells the outcomes of this store's questions from those of others who use
-// the same server.
-func (a *application) isOurs(o client.Outcome) bool {
-	for _, id := range a.webhooks {
-		if id == o.WebhookID {
-			return true
-		}
+// isOurs tells the outcomes of this store's questions from those of others who use the
+// same server, and of an operator who tests a webhook or recreates an instance. The
+// labels name the question, because its instance may not be noted yet.
+func (a *application) isOurs(ctx context.Context, o client.Outcome) (bool, error) {
+	if !slices.Contains(slices.Collect(maps.Values(a.webhooks)), o.WebhookID) {
+		return false, nil
 	}
-	return false
+	var ours bool
+	err := a.store.db.QueryRowContext(ctx, `SELECT count(*) FROM question WHERE request_id = ? AND number = ? AND coalesce(instance_id, ?3) = ?3`,
+		o.Labels["request"], o.Labels["number"], o.InstanceID).Scan(&ours)
+	return ours, err
 }
 
 // errOutOfTurn can't happen, which the crash test relies on.
 var errOutOfTurn = errors.New("its question isn't open")
 
 // askedBy closes the question that an outcome answers and returns its request as it
-// stands. The labels name the question: its instance may not be noted yet.
+// stands.
 func askedBy(tx *sql.Tx, o client.Outcome) (Request, error) {
 	r, err := scanRequest(tx.QueryRow(requestColumns+` WHERE id = ?`, o.Labels["request"]))
 	if err != nil {

@@ -21,6 +21,9 @@ const (
 // approve decides by what is wanted, where people would look at it. Who is asked is
 // the first of those who may decide.
 func (s *systems) approve(tx *sql.Tx, d receiver.Delivery, about subject) (reply, error) {
+	if len(about.Users) == 0 {
+		return reply{}, errors.New("nobody is asked")
+	}
 	grace := slices.Contains(about.Users, "grace")
 	switch {
 	case about.Wants == "root":

@@ -51,7 +51,7 @@ func story(ctx context.Context, s *Store, out io.Writer) error {
 		return err
 	}
 	if ctx.Err() != nil {
-		return errors.New("stopped before the end; the store goes on from there")
+		return errors.New("stopped before the end")
 	}
 	fmt.Fprintf(out, "\nThe audit trail:\n")
 	if err := s.printAudit(ctx, out, 0); err != nil {

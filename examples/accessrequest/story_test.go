@@ -8,6 +8,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	webhooksv1 "github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1"
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 )
 
 // TestStoryRunsAgainstDev joins the two as a person does: by the line that dev prints.
@@ -115,6 +120,40 @@ func TestReceiversRefuseWhatTheServerDidNotSign(t *testing.T) {
 		}
 	}
 	h.wantAllAsItShouldBe(1)
+}
+
+// TestPassesOverWhatItDidNotAsk: others use the server, and an operator its webhooks.
+func TestPassesOverWhatItDidNotAsk(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.add(scenes[1])
+	app := h.application("", "run")
+	app.line(func(line string) bool { return strings.HasSuffix(line, "R-1   closed: denied") })
+	res, err := h.Webhooks.List(patient(t), &webhooksv1.WebhooksServiceListRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests []string
+	for _, w := range res.GetList() {
+		res, err := h.Webhooks.Test(patient(t), &webhooksv1.WebhooksServiceTestRequest{Id: w.GetId()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests = append(tests, res.GetWebhook().GetId())
+	}
+	again := h.instances()["1/1"][0].GetWebhookInstance().GetId()
+	recreated, err := h.Instances.Recreate(patient(t), &ripostev1.InstancesServiceRecreateRequest{Id: again})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range append(tests, recreated.GetInstance().GetWebhookInstance().GetId()) {
+		res, err := h.Instances.Wait(patient(t), &ripostev1.InstancesServiceWaitRequest{Id: id, Timeout: durationpb.New(patience)})
+		if err != nil || res.GetInstance().GetWebhookInstance().GetState() != webhooksv1.WebhookState_WEBHOOK_STATE_SUCCESS {
+			t.Errorf("%v, %v", res.GetInstance(), err)
+		}
+	}
+	h.add(scenes[0])
+	app.line(func(line string) bool { return strings.HasSuffix(line, "R-2   closed: granted") })
 }
 
 var goBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
