@@ -146,8 +146,9 @@ func TestPassesOverWhatItDidNotAsk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx := patient(t) // for all of them: none needs long
 	for _, id := range append(tests, recreated.GetInstance().GetWebhookInstance().GetId()) {
-		res, err := h.Instances.Wait(patient(t), &ripostev1.InstancesServiceWaitRequest{Id: id, Timeout: durationpb.New(patience)})
+		res, err := h.Instances.Wait(ctx, &ripostev1.InstancesServiceWaitRequest{Id: id, Timeout: durationpb.New(patience)})
 		if err != nil || res.GetInstance().GetWebhookInstance().GetState() != webhooksv1.WebhookState_WEBHOOK_STATE_SUCCESS {
 			t.Errorf("%v, %v", res.GetInstance(), err)
 		}
