@@ -280,7 +280,7 @@ func (s *show) way(id string) []riposte.State {
 
 func (s *show) invite() {
 	fmt.Fprintf(s.out, `
-The server stays up until Ctrl-C. Ask something yourself:
+The server stays up until Ctrl-C. Ask something yourself, in another terminal:
 
   export RIPOSTE_SERVER=%[1]s RIPOSTE_API_KEY=%[2]s
 
@@ -298,5 +298,7 @@ The server stays up until Ctrl-C. Ask something yourself:
   curl -s "$RIPOSTE_SERVER/api/v1/instances/INSTANCE?view=FULL" -H "Authorization: Bearer $RIPOSTE_API_KEY"
 
   # or all of it with the same binary: riposte webhooks --help, riposte instances --help
+
+  # or an application that asks, in a clone of Riposte: go run ./examples/accessrequest
 `, s.server.URL(), s.apiKey, s.receiver.URL)
 }
