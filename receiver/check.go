@@ -90,10 +90,15 @@ func (c *checks) body() Delivery {
 		return *p
 	}
 	version := text("version", fields.Version)
-	d.InstanceID = text("webhookId", fields.WebhookID)
-	d.CallbackURL = text("callbackUrl", fields.CallbackURL)
+	id := text("webhookId", fields.WebhookID)
 	d.Event = text("event", fields.Event)
 	d.Source = sources[d.Event]
+	d.InstanceID = id
+	if d.Event == OutcomeEvent { // nobody is asked, so nobody may call back
+		d.InstanceID = strings.TrimPrefix(id, outcomePrefix)
+	} else {
+		d.CallbackURL = text("callbackUrl", fields.CallbackURL)
+	}
 	if len(fields.Payload) == 0 || fields.Payload[0] != '{' {
 		missing = append(missing, "payload")
 	}
@@ -101,10 +106,13 @@ func (c *checks) body() Delivery {
 		c.note("body", false, "It lacks %s.", strings.Join(missing, ", "))
 		return d
 	}
-	c.note("body", true, "It has the five fields.")
+	c.note("body", true, "It has the fields of a delivery.")
+	if d.Event == OutcomeEvent && (id == d.InstanceID || fields.CallbackURL != nil) {
+		c.note("outcome", false, "A pushed outcome's webhookId begins with %s, and it has no callbackUrl.", outcomePrefix)
+	}
 	c.same("version", version, "v1", "the only version there is")
 	c.same("Webhook-Version", c.r.Header.Get("Webhook-Version"), version, "the body's version")
-	c.same("Webhook-Id", c.r.Header.Get("Webhook-Id"), d.InstanceID, "the body's webhookId")
+	c.same("Webhook-Id", c.r.Header.Get("Webhook-Id"), id, "the body's webhookId")
 	c.same("Webhook-Event", c.r.Header.Get("Webhook-Event"), d.Event, "the body's event")
 	c.same("Webhook-Callback-Url", c.r.Header.Get("Webhook-Callback-Url"), d.CallbackURL, "the body's callbackUrl")
 	return d

@@ -27,6 +27,7 @@
 //     a request can't send it again. See [AllowReplays].
 //   - An instance is asked at least once: the sender can't know whether an
 //     answer that got lost was acted on. Delivery.InstanceID tells a repetition.
+//   - A pushed outcome verifies as a delivery does, with OutcomeEvent as its event.
 //   - CallBack returns nil only when the document counted.
 //
 // The contract's rules that are quoted here are in PROTOCOL.md's sections 2 to 5.

@@ -181,12 +181,19 @@ var sources = map[string]SourceKind{
 	"c1.webhooks.v1.PayloadWorkflowStep":       SourceWorkflowStep,
 }
 
-// Delivery is an attempt to ask, as it came in.
+// OutcomeEvent is the event of a delivery that asks nothing: the server pushes
+// what an instance came to. Any 2xx takes it; client.ParseOutcome reads its payload.
+const OutcomeEvent = "riposte.v1.PayloadOutcome"
+
+// outcomePrefix is before the instance's id in the id of its outcome.
+const outcomePrefix = "outcome_"
+
+// Delivery is an attempt to ask, or to push an outcome, as it came in.
 type Delivery struct {
 	InstanceID  string     // the same on every attempt
 	Event       string     // such as c1.webhooks.v1.PayloadPolicyApprovalStep
-	Source      SourceKind // what Event means; "" for an event that is newer than this package
-	CallbackURL string     // where an answer may be posted, once
+	Source      SourceKind // what Event means; "" for OutcomeEvent, and for one that is newer than this package
+	CallbackURL string     // where an answer may be posted, once; "" for OutcomeEvent
 	Attempt     int        // from 1, by a header that isn't signed; 0 when it isn't there
 	Payload     json.RawMessage
 	Body        []byte
