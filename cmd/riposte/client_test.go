@@ -34,6 +34,7 @@ func TestEveryClientCommandExplainsItself(t *testing.T) {
 	}
 	walk(newWebhooksCommand())
 	walk(newInstancesCommand())
+	walk(newAskCommand())
 	walk(newWatchCommand())
 	walk(newConsumersCommand())
 }

@@ -186,6 +186,8 @@ var masks = []struct {
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?( [-+\w]+|Z)`), "TIME"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d(\.\d{3})?\b`), "CLOCK"},
+	// Whether a short state is seen is chance.
+	{regexp.MustCompile(`(?m)^CLOCK  (RUNNING|PROCESS_RESPONSE), [^:\n]*\n`), ""},
 	{regexp.MustCompile(`"Date":"[^"]*"`), `"Date":"TIME"`},
 	{regexp.MustCompile(`\b(\d+(\.\d+)?(µs|ms)|\d+\.\d+s)`), "PHASE"},
 	{regexp.MustCompile(`\b\d{1,2}s\b`), "AGE"},

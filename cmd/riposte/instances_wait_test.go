@@ -21,12 +21,13 @@ import (
 // gate is a reverse proxy that tells of each call that waits and whose server
 // can be changed.
 type gate struct {
-	target atomic.Pointer[url.URL]
-	waits  chan struct{} // one for each Wait that comes in
+	target  atomic.Pointer[url.URL]
+	waits   chan struct{} // one for each Wait that comes in
+	creates chan struct{}
 }
 
 func newGate(base string) *gate {
-	g := &gate{waits: make(chan struct{}, 16)}
+	g := &gate{waits: make(chan struct{}, 16), creates: make(chan struct{}, 16)}
 	g.to(base)
 	return g
 }
@@ -40,11 +41,10 @@ func (g *gate) to(base string) {
 }
 
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == ripostev1connect.InstancesServiceWaitProcedure {
-		select {
-		case g.waits <- struct{}{}:
-		default:
-		}
+	calls := map[string]chan struct{}{ripostev1connect.InstancesServiceWaitProcedure: g.waits, ripostev1connect.InstancesServiceCreateProcedure: g.creates}
+	select {
+	case calls[r.URL.Path] <- struct{}{}: // a nil one never takes any
+	default:
 	}
 	proxy := httputil.ReverseProxy{
 		Rewrite:      func(p *httputil.ProxyRequest) { p.SetURL(g.target.Load()) },
