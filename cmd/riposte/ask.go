@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"connectrpc.com/connect"
@@ -88,7 +86,7 @@ and 1 for any other error, 2 for a wrong command line.`,
 }
 
 func (f *clientFlags) ask(cmd *cobra.Command, c *clients, req *ripostev1.InstancesServiceCreateRequest, w waitFlags) error {
-	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilSignal(cmd.Context())
 	defer stop()
 	res, err := c.createOnce(ctx, req)
 	if err != nil {

@@ -35,6 +35,7 @@ func TestEveryClientCommandExplainsItself(t *testing.T) {
 	walk(newWebhooksCommand())
 	walk(newInstancesCommand())
 	walk(newAskCommand())
+	walk(newListenCommand())
 	walk(newWatchCommand())
 	walk(newConsumersCommand())
 }
