@@ -21,7 +21,8 @@ const (
 )
 
 // progress shows an instance on its way: on a terminal in one line that is
-// drawn anew, elsewhere with a line for each change. A nil one shows nothing.
+// drawn anew and begins with the time since it was asked, elsewhere with a line
+// for each change that begins with the time of day. A nil one shows nothing.
 type progress struct {
 	out   io.Writer
 	width func() int // of the terminal; nil elsewhere
@@ -78,6 +79,7 @@ func (p *progress) saw(i *ripostev1.Instance, err error) {
 	}
 	switch {
 	case p.width != nil:
+		text = roughly(now.Sub(w.GetCreatedAt().AsTime()).Abs()) + "  " + text
 		fmt.Fprintf(p.out, "\r\x1b[K%s", short(text, p.width()-1))
 	case about != p.last:
 		fmt.Fprintf(p.out, "%s  %s\n", now.Format(time.TimeOnly), text)

@@ -117,12 +117,13 @@ func TestProgressStaysInItsLine(t *testing.T) {
 	var out bytes.Buffer
 	p := &progress{out: &out, width: func() int { return 40 }, began: time.Now()}
 	i := &ripostev1.Instance{WebhookInstance: &webhooksv1.WebhookInstance{
-		State: webhooksv1.WebhookState_WEBHOOK_STATE_WAITING_CALLBACK, Attempts: 2, ExpiresAt: timestamppb.New(time.Now().Add(100 * time.Second)),
+		State: webhooksv1.WebhookState_WEBHOOK_STATE_WAITING_CALLBACK, Attempts: 2, CreatedAt: timestamppb.New(time.Now().Add(-10 * time.Minute)),
+		ExpiresAt: timestamppb.New(time.Now().Add(100 * time.Second)),
 	}}
 	p.saw(i, nil)
 	p.saw(i, errors.New("no\nserver \x1b[2J"))
 	p.end(nil)
-	want := "\r\x1b[KWAITING_CALLBACK, attempt 2, 1m 39s le…" + "\r\x1b[Kwaiting for the server, WAITING_CALLBA…" + "\r\x1b[K\n"
+	want := "\r\x1b[K10m  WAITING_CALLBACK, attempt 2, 1m 3…" + "\r\x1b[K10m  waiting for the server, WAITING_C…" + "\r\x1b[K\n"
 	if got := out.String(); got != want {
 		t.Errorf("it draws %q, want %q", got, want)
 	}
