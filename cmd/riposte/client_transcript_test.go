@@ -161,8 +161,10 @@ func (tr *transcript) run(command string) string {
 	if !strings.Contains(command, "--api-key") && args[0] != "listen" {
 		args = append(args, "--api-key", tr.server.APIKey)
 	}
+	ctx, cancel := context.WithTimeout(tr.t.Context(), 30*time.Second)
+	defer cancel()
 	var out bytes.Buffer
-	code := runCommand(tr.t.Context(), &out, stdin, args...)
+	code := runCommand(ctx, &out, stdin, args...)
 	text := tr.mask(out.String())
 	if code != 0 {
 		text += fmt.Sprintf("[exit %d]\n", code)

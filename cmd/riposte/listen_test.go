@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/riposte-dev/riposte/receiver"
 	"github.com/riposte-dev/riposte/ripostetest"
+	"github.com/riposte-dev/riposte/server"
 )
 
 // told is what a command prints, for those who wait for a part of it.
@@ -100,6 +103,21 @@ func asked(t *testing.T, s *ripostetest.Server, webhook string, more ...string) 
 	return out.String()
 }
 
+// typeIn types lines, each of which must be read.
+func typeIn(t *testing.T, terminal io.Writer, lines ...string) {
+	t.Helper()
+	for _, line := range lines {
+		written := make(chan error, 1)
+		go func() {
+			_, err := io.WriteString(terminal, line+"\n")
+			written <- err
+		}()
+		if err := next(t, written); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestPersonTypesTheAnswer(t *testing.T) {
 	s := ripostetest.Start(t)
 	in, typing := io.Pipe()
@@ -108,11 +126,7 @@ func TestPersonTypesTheAnswer(t *testing.T) {
 	result := make(chan string, 1)
 	go func() { result <- asked(t, s, webhook, "--approval-step", "T-1") }()
 	l.out.until(t, `Enter for the first\) $`)
-	for _, line := range []string{"complete", "maybe", "reassign u1,u2 you know better"} {
-		if _, err := io.WriteString(typing, line+"\n"); err != nil {
-			t.Fatal(err)
-		}
-	}
+	typeIn(t, typing, "complete", "maybe", "reassign u1,u2 you know better")
 	if got := next(t, result); !strings.Contains(got, "REASSIGNED (sync)") || !strings.Contains(got, `"u2"`) {
 		t.Errorf("it came to %s", got)
 	}
@@ -139,9 +153,7 @@ func TestPersonAnswersLater(t *testing.T) {
 	result := make(chan string, 1)
 	go func() { result <- asked(t, s, webhook, "--provision-step", "T-1") }()
 	l.out.until(t, `Enter for the first\) $`)
-	if _, err := io.WriteString(typing, "500\nerrored no room\n"); err != nil {
-		t.Fatal(err)
-	}
+	typeIn(t, typing, "500", "errored no room")
 	if got := next(t, result); !strings.Contains(got, "ERRORED (callback)") {
 		t.Errorf("it came to %s", got)
 	}
@@ -153,20 +165,23 @@ func TestPersonAnswersLater(t *testing.T) {
 // TestForwardsByteForByte has a receiver behind listen that verifies by itself.
 func TestForwardsByteForByte(t *testing.T) {
 	s := ripostetest.Start(t)
-	var v *receiver.Verifier
+	var (
+		l *listening
+		v *receiver.Verifier
+	)
 	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d, err := v.Verify(r)
 		if err != nil {
 			t.Errorf("behind listen: %v", err)
 		}
-		if r.URL.RequestURI() != "/hook/a%2Fb?x=y" || r.Header.Get("Accept-Encoding") != "" {
-			t.Errorf("it got %s with %v", r.URL.RequestURI(), r.Header)
+		if own, _ := url.Parse(l.url); r.Host != own.Host || r.URL.RequestURI() != "/hook/a%2Fb?x=y" || r.Header.Get("Accept-Encoding") != "" {
+			t.Errorf("it got %s at %s with %v", r.URL.RequestURI(), r.Host, r.Header)
 		}
 		w.Header().Set("X-Mine", "yes")
 		_ = receiver.Respond(w, receiver.Deny(d.InstanceID+" \x1b[2J"))
 	}))
 	t.Cleanup(behind.Close)
-	l := startListening(t, nil, "listen", "--listen", "127.0.0.1:0", "--server", s.BaseURL(), "--forward", behind.URL)
+	l = startListening(t, nil, "listen", "--listen", "127.0.0.1:0", "--server", s.BaseURL(), "--forward", behind.URL)
 	v, err := receiver.NewVerifier(s.BaseURL(), l.url)
 	if err != nil {
 		t.Fatal(err)
@@ -194,6 +209,71 @@ func TestDropsCallbacksAtItsEnd(t *testing.T) {
 	l.out.until(t, "called back in 1h\n")
 	if got := l.stop(t); !strings.Contains(got, "Deliveries that verified: 1;") || !strings.Contains(got, "still to be called back: 1.") {
 		t.Errorf("it ends with %s", got)
+	}
+}
+
+// TestCallbackUnderWayIsFinished stops listen when its callback is on the wire.
+func TestCallbackUnderWayIsFinished(t *testing.T) {
+	began, release := make(chan bool, 1), make(chan bool)
+	var target *httputil.ReverseProxy
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began <- true
+		<-release
+		target.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	s := ripostetest.Start(t, func(c *server.Config) { c.PublicURL = front.URL })
+	base, err := url.Parse(s.BaseURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	target = httputil.NewSingleHostReverseProxy(base)
+	l := startListening(t, nil, "listen", "--listen", "127.0.0.1:0", "--server", s.BaseURL(), "--later", "1ms")
+	var out bytes.Buffer
+	runCommand(t.Context(), &out, "", "ask", createWebhook(t, s, l.url), "--approval-step", "T-1", "--server", s.BaseURL(), "--api-key", s.APIKey)
+	next(t, began)
+	l.cancel()
+	close(release)
+	if got := l.stop(t); !strings.Contains(got, ": accepted\n") || strings.Contains(got, "still to be called back") {
+		t.Errorf("it ends with %s", got)
+	}
+}
+
+func TestRefusesWhatDoesNotVerify(t *testing.T) {
+	s, other := ripostetest.Start(t), ripostetest.Start(t)
+	for _, tt := range []struct {
+		name, server string
+		status       string
+		want         []string
+	}{
+		{"another server's keys", other.BaseURL(), "401", []string{"FAILED  kid: ", "is no key of " + other.BaseURL(), "The other 20 checks are OK.", "name the server that sends with --server"}},
+		{"no server there", "http://127.0.0.1:1", "503", []string{"FAILED  kid: The server's keys can't be had", "connection refused", "name the server that sends with --server"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := startListening(t, nil, "listen", "--listen", "127.0.0.1:0", "--server", tt.server)
+			var out bytes.Buffer
+			runCommand(t.Context(), &out, "", "ask", createWebhook(t, s, l.url), "--test", "--server", s.BaseURL(), "--api-key", s.APIKey)
+			l.out.until(t, "REFUSED with "+tt.status+"(.|\n)*Hint")
+			got := l.stop(t)
+			for _, want := range tt.want {
+				if !strings.Contains(got, want) {
+					t.Errorf("it did not say %q: %s", want, got)
+				}
+			}
+		})
+	}
+	l := startListening(t, nil, "listen", "--listen", "127.0.0.1:0", "--server", s.BaseURL())
+	resp, err := http.Post(l.url+"/%1b%5b2J", "application/json", strings.NewReader(`{"webhookId":"\u001b[2J\u202e"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	got := l.stop(t)
+	if resp.StatusCode != http.StatusUnauthorized || !strings.Contains(got, "is it a request by hand?") || !strings.Contains(got, "FAILED  Content-Digest: ") {
+		t.Errorf("by hand: %d, %s", resp.StatusCode, got)
+	}
+	if strings.ContainsAny(got, "\x1b\u202e") {
+		t.Errorf("it shows %q", got)
 	}
 }
 
