@@ -60,7 +60,8 @@ after a 202.
 
 --forward passes each delivery that verifies on, with its headers and its body
 byte for byte, and answers with what comes back: the receiver that you write
-stays where it is, and here you see what it is asked and says.`,
+stays where it is, and here you see what it is asked and says. Where it verifies,
+too, its own URL is the one that the webhook has, which is this command's.`,
 		Example: `  riposte listen
   riposte listen --answer approve --later 10s
   riposte listen --answer 'deny not without a ticket' --server https://riposte.example.com --url https://my-tunnel.example/hook
