@@ -50,10 +50,17 @@ var layers = map[string][]string{
 	"cmd/riposte":           {".", "gen/...", "apijson", "sqlite", "postgres", "outbound", "engine", "api", "server", "console", "client", "receiver", "ripostetest"},
 }
 
-// clientFiles are held to more than their package is.
-var clientFiles = struct{ names, imports []string }{
-	names:   []string{"cmd/riposte/client*.go", "cmd/riposte/webhooks*.go", "cmd/riposte/instances*.go", "cmd/riposte/watch*.go", "cmd/riposte/consumers*.go", "cmd/riposte/ask*.go"},
-	imports: []string{"gen/...", "apijson"},
+// narrowFiles are held to more than their package is: the client commands know
+// the API alone, and the receiver among the commands what any receiver knows.
+var narrowFiles = []struct{ names, imports []string }{
+	{
+		names:   []string{"cmd/riposte/client*.go", "cmd/riposte/webhooks*.go", "cmd/riposte/instances*.go", "cmd/riposte/watch*.go", "cmd/riposte/consumers*.go", "cmd/riposte/ask*.go"},
+		imports: []string{"gen/...", "apijson"},
+	},
+	{
+		names:   []string{"cmd/riposte/listen*.go"},
+		imports: []string{"receiver"},
+	},
 }
 
 // rootTestImports are what the root package's tests may import besides the
@@ -161,8 +168,8 @@ func allowedFor(name string) (func(imported string) bool, bool) {
 		if !matches(pkg, dir) {
 			continue
 		}
-		if isClientFile(name) {
-			imports = clientFiles.imports
+		if narrow, ok := narrowImports(name); ok {
+			imports = narrow
 		}
 		return func(imported string) bool {
 			inModule, ok := relative(imported)
@@ -172,11 +179,16 @@ func allowedFor(name string) (func(imported string) bool, bool) {
 	return nil, false
 }
 
-func isClientFile(name string) bool {
-	return slices.ContainsFunc(clientFiles.names, func(pattern string) bool {
-		ok, _ := path.Match(pattern, name)
-		return ok
-	})
+func narrowImports(name string) ([]string, bool) {
+	for _, files := range narrowFiles {
+		if slices.ContainsFunc(files.names, func(pattern string) bool {
+			ok, _ := path.Match(pattern, name)
+			return ok
+		}) {
+			return files.imports, true
+		}
+	}
+	return nil, false
 }
 
 // relative returns an import path as layers has it, false when it is not one
@@ -255,6 +267,8 @@ func TestLayerRulesAreEnforced(t *testing.T) {
 		{"a client command, root", "cmd/riposte/webhooks.go", "main", []string{module}, []string{"cmd/riposte/webhooks.go: must not import " + module}},
 		{"a client command, server", "cmd/riposte/instances_wait.go", "main", []string{module + "/server"}, []string{"cmd/riposte/instances_wait.go: must not import server"}},
 		{"asking, root", "cmd/riposte/ask.go", "main", []string{module}, []string{"cmd/riposte/ask.go: must not import " + module}},
+		{"listening, receiver", "cmd/riposte/listen_show.go", "main", []string{module + "/receiver"}, nil},
+		{"listening, ripostetest", "cmd/riposte/listen.go", "main", []string{module + "/ripostetest"}, []string{"cmd/riposte/listen.go: must not import ripostetest"}},
 		{"a consumer's commands, feed", "cmd/riposte/consumers_pull.go", "main", []string{module + "/feed"}, []string{"cmd/riposte/consumers_pull.go: must not import feed"}},
 		{"the client itself, a store", "cmd/riposte/client.go", "main", []string{module + "/sqlite"}, []string{"cmd/riposte/client.go: must not import sqlite"}},
 

@@ -297,7 +297,7 @@ The server stays up until Ctrl-C. Ask something yourself, in another terminal:
     -H 'Content-Type: application/json' -d '{"document":{"version":"v1","approve":{"comment":"fine"}}}'
   curl -s "$RIPOSTE_SERVER/api/v1/instances/INSTANCE?view=FULL" -H "Authorization: Bearer $RIPOSTE_API_KEY"
 
-  # or all of it with the same binary: riposte webhooks --help, riposte instances --help
+  # or all of it with the same binary: riposte ask --help, riposte listen --help, riposte --help
 
   # or an application that asks, in a clone of Riposte: go run ./examples/accessrequest
 `, s.server.URL(), s.apiKey, s.receiver.URL)
