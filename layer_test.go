@@ -45,7 +45,8 @@ var layers = map[string][]string{
 	"console":               {"gen/...", "apijson"},
 	"client":                {"gen/...", "apijson"},
 	"ripostetest":           {".", "server", "outbound", "gen/...", "apijson"},
-	"cmd/riposte":           {".", "gen/...", "apijson", "sqlite", "postgres", "outbound", "engine", "api", "server", "console", "client", "ripostetest"},
+	"check":                 {".", "server", "outbound", "ripostetest", "gen/..."},
+	"cmd/riposte":           {".", "gen/...", "apijson", "sqlite", "postgres", "outbound", "engine", "api", "server", "console", "client", "ripostetest", "check"},
 }
 
 // clientFiles are held to more than their package is.
@@ -239,6 +240,8 @@ func TestLayerRulesAreEnforced(t *testing.T) {
 		{"server, all that a node has", "server/server.go", "server", []string{module, module + "/api", module + "/engine", module + "/outbound", module + "/metrics", module + "/sqlite", module + "/postgres"}, nil},
 		{"server, ripostetest", "server/server.go", "server", []string{module + "/ripostetest"}, []string{"server/server.go: must not import ripostetest"}},
 		{"ripostetest, a store", "ripostetest/server.go", "ripostetest", []string{module + "/server", module + "/sqlite"}, []string{"ripostetest/server.go: must not import sqlite"}},
+		{"check, a server and its signer", "check/session.go", "check", []string{module, module + "/server", module + "/outbound", module + "/ripostetest"}, nil},
+		{"check, a store", "check/session.go", "check", []string{module + "/sqlite"}, []string{"check/session.go: must not import sqlite"}},
 		{"console, root", "console/console.go", "console", []string{module}, []string{"console/console.go: must not import " + module}},
 		{"console, api", "console/console.go", "console", []string{module + "/api"}, []string{"console/console.go: must not import api"}},
 
