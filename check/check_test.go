@@ -16,7 +16,7 @@ import (
 // run plays a receiver through the paces.
 func run(t *testing.T, r *receiver, changes ...func(*check.Options)) *check.Report {
 	t.Helper()
-	o := check.Options{URL: r.URL, Listen: "127.0.0.1:0"}
+	o := check.Options{URL: r.URL, Listen: "127.0.0.1:0", RetryPatience: 3 * time.Second}
 	for _, change := range changes {
 		change(&o)
 	}
@@ -127,14 +127,16 @@ func TestABrokenReceiverIsCaught(t *testing.T) {
 		{name: "answers at once and calls back", change: func(r *receiver) { r.broken.both = true }, fail: []string{"one-answer"}},
 		{name: "calls back twice", change: func(r *receiver) { r.later, r.broken.callbacks = true, 2 }, warn: []string{"one-answer"}},
 		{name: "insists on its callback", change: func(r *receiver) { r.later, r.broken.insists = true, true }, fail: []string{"late-callback"}},
-		{name: "breaks down", change: func(r *receiver) {
-			n := 0
-			r.broken.before = func(*http.Request) {
-				if n++; n > 19 {
+		{name: "breaks down after a large body", change: func(r *receiver) {
+			broke := false
+			r.broken.before = func(req *http.Request) {
+				if broke {
 					panic(http.ErrAbortHandler)
 				}
+				broke = req.ContentLength > 1<<20
 			}
-		}, fail: []string{"still-answers"}},
+		}, fail: []string{"one-answer", "still-answers"}},
+		{name: "gives up its callback", change: func(r *receiver) { r.later, r.broken.gives = true, true }, warn: []string{"callback-retried"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -160,7 +162,7 @@ func TestASlowReceiverIsAskedOnce(t *testing.T) {
 	t.Parallel()
 	asked := 0
 	r := newReceiver(t, func(r *receiver) {
-		r.broken.before = func(req *http.Request) { asked++; <-req.Context().Done() }
+		r.broken.before = func(*http.Request) { asked++; <-r.closing }
 	})
 	report := run(t, r, func(o *check.Options) { o.AttemptTimeout = 300 * time.Millisecond })
 	if diff := cmp.Diff([]string{"in-time"}, names(report, check.Fail)); diff != "" || report.Skipped != len(check.Names())-1 || asked != 1 {

@@ -292,7 +292,7 @@ func judgeRetried(e Evidence) Verdict {
 	case 0:
 		return skipped("no callback came")
 	case 1:
-		return warn("post the callback again when no reply or a 5xx comes: else the answer is lost while the server restarts", "no second callback within %s", retryPatience)
+		return warn("post the callback again when no reply or a 5xx comes: else the answer is lost while the server restarts", "no second callback")
 	}
 	return pass("again after %s", seconds(e.Callbacks[1].At.Sub(e.Callbacks[0].At)))
 }

@@ -187,7 +187,7 @@ func playBusy(ctx context.Context, s *Session, e *Evidence) (err error) {
 	if err := s.deliver(ctx, forgery{}, e); err != nil || !s.awaitCallbacks(ctx, e.question, 1) {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, retryPatience)
+	ctx, cancel := context.WithTimeout(ctx, s.options.RetryPatience)
 	defer cancel()
 	s.awaitCallbacks(ctx, e.question, 2)
 	return nil

@@ -44,6 +44,7 @@ type Options struct {
 	Skip      []string
 
 	AttemptTimeout time.Duration // for tests; riposte.AttemptTimeout when zero
+	RetryPatience  time.Duration // for tests; how long a callback that got 503 is waited for, 15 s when zero
 }
 
 // Session is a server that is ready to play a receiver through its paces.
@@ -74,6 +75,7 @@ var ErrOptions = errors.New("check: these options can't work")
 // Open listens and starts what the checks need. Close it.
 func Open(ctx context.Context, o Options) (*Session, error) {
 	o.Listen, o.Timeout = cmp.Or(o.Listen, DefaultListen), cmp.Or(o.Timeout, DefaultTimeout)
+	o.RetryPatience = cmp.Or(o.RetryPatience, retryPatience)
 	o.AttemptTimeout = cmp.Or(o.AttemptTimeout, riposte.AttemptTimeout)
 	if len(o.Sources) == 0 {
 		o.Sources = defaultSources()
