@@ -24,7 +24,7 @@ const module = "github.com/riposte-dev/riposte"
 //
 // What it keeps: the domain knows nobody, a store knows the domain alone, and
 // whoever is a client (console, client, the client commands) can do nothing
-// that the API does not offer.
+// that the API does not offer, and a receiver needs nothing of the sender's code.
 var layers = map[string][]string{
 	".":                     {},
 	"gen/...":               {"gen/..."},
@@ -44,9 +44,10 @@ var layers = map[string][]string{
 	"server":                {".", "api", "engine", "outbound", "metrics", "sqlite", "postgres"},
 	"console":               {"gen/...", "apijson"},
 	"client":                {"gen/...", "apijson"},
-	"ripostetest":           {".", "server", "outbound", "gen/...", "apijson"},
+	"receiver":              {},
+	"ripostetest":           {".", "server", "outbound", "gen/...", "apijson", "receiver"},
 	"check":                 {".", "server", "outbound", "ripostetest", "gen/..."},
-	"cmd/riposte":           {".", "gen/...", "apijson", "sqlite", "postgres", "outbound", "engine", "api", "server", "console", "client", "ripostetest", "check"},
+	"cmd/riposte":           {".", "gen/...", "apijson", "sqlite", "postgres", "outbound", "engine", "api", "server", "console", "client", "receiver", "ripostetest", "check"},
 }
 
 // clientFiles are held to more than their package is.
@@ -242,6 +243,9 @@ func TestLayerRulesAreEnforced(t *testing.T) {
 		{"ripostetest, a store", "ripostetest/server.go", "ripostetest", []string{module + "/server", module + "/sqlite"}, []string{"ripostetest/server.go: must not import sqlite"}},
 		{"check, a server and its signer", "check/session.go", "check", []string{module, module + "/server", module + "/outbound", module + "/ripostetest"}, nil},
 		{"check, a store", "check/session.go", "check", []string{module + "/sqlite"}, []string{"check/session.go: must not import sqlite"}},
+		{"receiver, third party", "receiver/check.go", "receiver", []string{"crypto/sha256", "github.com/go-jose/go-jose/v4"}, nil},
+		{"receiver, outbound", "receiver/check.go", "receiver", []string{module + "/outbound"}, []string{"receiver/check.go: must not import outbound"}},
+		{"receiver, root", "receiver/document.go", "receiver", []string{module}, []string{"receiver/document.go: must not import " + module}},
 		{"console, root", "console/console.go", "console", []string{module}, []string{"console/console.go: must not import " + module}},
 		{"console, api", "console/console.go", "console", []string{module + "/api"}, []string{"console/console.go: must not import api"}},
 
