@@ -220,6 +220,9 @@ func (s *Session) Close() {
 	}
 }
 
+// PublicURL is the base below which the receiver finds keys and callbacks.
+func (s *Session) PublicURL() string { return s.server.URL() }
+
 // Keys says what the receiver has to trust.
 func (s *Session) Keys() Keys {
 	return Keys{Issuer: s.server.Issuer(), JWKSURL: s.server.URL() + jwksPath, Fetched: s.front.keysFetched()}
