@@ -52,7 +52,7 @@ type Evidence struct {
 	Source    riposte.SourceKind
 	Instance  *Instance  // of a question that the server delivered
 	Attempts  []Attempt  // of one that the check delivered, in their order
-	Callbacks []Callback // of one that the check delivered, in their order
+	Callbacks []Callback // of one that the check delivered, in their order; refused ones of one that the server did
 	Mark      time.Time  // when its last attempt began
 	TimedOut  bool       // the check's own time was up
 	Keys      Keys
@@ -73,7 +73,8 @@ type Callback struct {
 	At       time.Time
 	Document []byte
 	Status   int
-	Message  string // the server's, when it refused
+	Reason   string // the server's, when it refused
+	Message  string // likewise
 }
 
 // Instance is what a question that the server delivered came to.

@@ -1,6 +1,8 @@
 package check_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/check"
 )
 
@@ -170,5 +173,162 @@ func TestASlowReceiverIsAskedOnce(t *testing.T) {
 	if diff := cmp.Diff([]string{"in-time"}, names(report, check.Fail)); diff != "" || report.Skipped != len(check.Names())-1 || asked != 1 {
 		t.Errorf("asked %d times, %d skipped, failed: -want +got\n%s", asked, report.Skipped, diff)
 		tell(t, report)
+	}
+}
+
+func came(t *testing.T, report *check.Report, name string) check.Row {
+	t.Helper()
+	for _, row := range report.Checks {
+		if row.Name == name {
+			return row
+		}
+	}
+	t.Fatalf("no check %s in the report", name)
+	return check.Row{}
+}
+
+// TestABadCallbackIsToldAtOnce: the callback URL is not used up by it, so the
+// question stays open, and the check must not wait for its end.
+func TestABadCallbackIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newCandidate(t, func(r *candidate) {
+		r.later = true
+		r.broken.document = func(event string, _ int) string {
+			if strings.HasSuffix(event, "WorkflowStep") {
+				return `{"version":"v1"}`
+			}
+			return documents[event]
+		}
+	})
+	report := run(t, r, func(o *check.Options) { o.Timeout = time.Hour })
+	if diff := cmp.Diff([]string{"answers-workflow-step"}, names(report, check.Fail, check.Warn)); diff != "" {
+		t.Errorf("failed: -want +got\n%s", diff)
+		tell(t, report)
+	}
+	const want = "a callback, refused with 400: bad response document: context must be set to an object"
+	if row := came(t, report, "answers-workflow-step"); row.Came != want {
+		t.Errorf("came %q", row.Came)
+	}
+}
+
+func TestAReceiverThatTrustsNobodyIsToldWhomToTrust(t *testing.T) {
+	t.Parallel()
+	r := newCandidate(t, func(*candidate) {})
+	r.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	report := run(t, r, func(o *check.Options) { o.Sources = []riposte.Source{{Kind: riposte.SourceTest}} })
+	if diff := cmp.Diff([]string{"answers-test"}, names(report, check.Fail, check.Warn)); diff != "" {
+		t.Errorf("failed: -want +got\n%s", diff)
+	}
+	row := came(t, report, "answers-test")
+	if want := "the issuer 127.0.0.1 with the keys at " + report.JWKSURL + ", which it never asked for"; !strings.Contains(row.Hint, want) {
+		t.Errorf("the hint is %q", row.Hint)
+	}
+	if report.Skipped != len(report.Checks)-2 {
+		t.Errorf("%d of %d skipped", report.Skipped, len(report.Checks))
+		tell(t, report)
+	}
+}
+
+// TestOneThatNeverCallsBackCostsNoMoreThanTheTimeout also asks a single source.
+func TestOneThatNeverCallsBackCostsNoMoreThanTheTimeout(t *testing.T) {
+	t.Parallel()
+	r := newCandidate(t, func(r *candidate) { r.later, r.broken.callbacks = true, 0 })
+	report := run(t, r, func(o *check.Options) {
+		o.Timeout, o.Sources = 500*time.Millisecond, []riposte.Source{{Kind: riposte.SourceApprovalStep, TicketID: "T-1"}}
+	})
+	if diff := cmp.Diff([]string{"answers-approval-step"}, names(report, check.Fail, check.Warn)); diff != "" {
+		t.Errorf("failed: -want +got\n%s", diff)
+		tell(t, report)
+	}
+	if row := came(t, report, "answers-approval-step"); row.Came != "202, and no callback within the time of a check" {
+		t.Errorf("came %q", row.Came)
+	}
+}
+
+func TestACallbackMayComeBeforeIts202(t *testing.T) {
+	t.Parallel()
+	report := run(t, newCandidate(t, func(r *candidate) { r.later, r.broken.early = true, true }))
+	if diff := cmp.Diff([]string(nil), names(report, check.Fail, check.Warn, check.Skip)); diff != "" {
+		t.Errorf("not passed: -want +got\n%s", diff)
+		tell(t, report)
+	}
+	if row := came(t, report, "early-callback"); !strings.HasSuffix(row.Came, " before the 202 was there") {
+		t.Errorf("came %q", row.Came)
+	}
+}
+
+func TestOnlyWhatIsAskedForIsPlayed(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		only, skip, played, shown []string
+	}{
+		{only: []string{"in-time"}, played: []string{"in-time"}, shown: []string{"in-time"}},
+		{only: []string{"expired", "answers-test"}, played: []string{"in-time", "answers-provision-step", "answers-test", "expired"}, shown: []string{"answers-test", "expired"}},
+		{only: []string{"expired", "replay"}, skip: []string{"replay"}, played: []string{"in-time", "answers-provision-step", "answers-test", "expired"}, shown: []string{"expired"}},
+	} {
+		t.Run(strings.Join(tt.only, "+"), func(t *testing.T) {
+			t.Parallel()
+			r := newCandidate(t, func(*candidate) {})
+			s, err := check.Open(t.Context(), check.Options{URL: r.URL, Listen: "127.0.0.1:0", Only: tt.only, Skip: tt.skip,
+				Sources: []riposte.Source{{Kind: riposte.SourceTest}, {Kind: riposte.SourceProvisionStep, TicketID: "T-1"}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			r.trusts = s.Keys
+			var played []string
+			report, err := s.Run(t.Context(), func(_, _ int, c check.Check) { played = append(played, c.Name) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.played, played); diff != "" {
+				t.Errorf("played: -want +got\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.shown, names(report, check.Pass)); diff != "" || len(report.Checks) != len(tt.shown) {
+				t.Errorf("shown: -want +got\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestKeysAreKeptFromRunToRun: a receiver need not be told about new ones.
+func TestKeysAreKeptFromRunToRun(t *testing.T) {
+	t.Parallel()
+	r, data := newCandidate(t, func(*candidate) {}), t.TempDir()
+	for range 2 { // the second one finds the receiver with the first one's keys
+		report := run(t, r, func(o *check.Options) { o.Data, o.Only = data, []string{"answers-test"} })
+		if report.Passed != 1 {
+			tell(t, report)
+			t.Fatal("refused")
+		}
+	}
+}
+
+func TestASessionThatDoesNotRunLetsGoOfEverything(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	for range 2 {
+		s, err := check.Open(t.Context(), check.Options{URL: "https://example.com/", Listen: "127.0.0.1:0", Data: data})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+	}
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	r := newCandidate(t, func(r *candidate) {
+		r.broken.before = func(*http.Request) { cancel(); <-r.closing }
+	})
+	s, err := check.Open(ctx, check.Options{URL: r.URL, Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	r.trusts = s.Keys
+	if report, err := s.Run(ctx, func(int, int, check.Check) {}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, %v", report, err)
 	}
 }

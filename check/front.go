@@ -2,6 +2,7 @@ package check
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"path"
 	"sync"
 	"time"
+
+	"github.com/riposte-dev/riposte"
 )
 
 const (
@@ -28,11 +31,12 @@ type front struct {
 	server *http.Server
 	client *http.Client
 
-	mu      sync.Mutex
-	fetched bool                  // the key set
-	calls   map[string][]Callback // by token
-	busy    map[string]int        // how many callbacks to refuse with 503, by token
-	changed chan struct{}         // closed and replaced at each change
+	mu        sync.Mutex
+	fetched   bool                  // the key set
+	calls     map[string][]Callback // by token, of the checks' own questions
+	strangers []Callback            // all others
+	busy      map[string]int        // how many callbacks to refuse with 503, by token
+	changed   chan struct{}         // closed and replaced at each change
 }
 
 func newFront(listener net.Listener, base string) *front {
@@ -74,7 +78,8 @@ func (f *front) callback(w http.ResponseWriter, r *http.Request) {
 	}
 	status, header, body, err := f.forward(r, document)
 	if r.Method == http.MethodPost {
-		f.log(token, Callback{At: at, Document: document, Status: status, Message: messageOf(status, body)})
+		reason, message := refusal(status, body)
+		f.log(token, Callback{At: at, Document: document, Status: status, Reason: reason, Message: message})
 	}
 	reply(w, status, header, body, err)
 }
@@ -131,7 +136,11 @@ func (f *front) beBusy(token string) {
 func (f *front) log(token string, c Callback) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.calls[token] = append(f.calls[token], c)
+	if calls, ok := f.calls[token]; ok {
+		f.calls[token] = append(calls, c)
+	} else {
+		f.strangers = append(f.strangers, c)
+	}
 	close(f.changed)
 	f.changed = make(chan struct{})
 }
@@ -153,12 +162,45 @@ func (f *front) keysFetched() bool {
 // tokenOf is the one-time part of a callback URL.
 func tokenOf(callbackURL string) string { return path.Base(callbackURL) }
 
-// messageOf reads a refusal of the server's.
-func messageOf(status int, body []byte) string {
+// refusal reads what the server has against a callback.
+func refusal(status int, body []byte) (reason, message string) {
 	if status < 400 {
-		return ""
+		return "", ""
 	}
-	var refusal struct{ Message string }
-	_ = json.Unmarshal(body, &refusal) // a server that says nothing still refuses
-	return refusal.Message
+	var said struct {
+		Message string
+		Details []struct{ Reason string }
+	}
+	_ = json.Unmarshal(body, &said) // a server that says nothing still refuses
+	for _, d := range said.Details {
+		reason = cmp.Or(reason, d.Reason)
+	}
+	return reason, said.Message
+}
+
+// isBad: the document is what the server refused, and not the moment.
+func (c Callback) isBad() bool {
+	return c.Reason == riposte.ErrBadDocument.Reason || c.Status == http.StatusRequestEntityTooLarge
+}
+
+// expect says that a callback with this token is of a question of a check's own.
+func (f *front) expect(token string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls[token] = []Callback{}
+}
+
+// bad returns the bad documents that came since, but for questions of a check's
+// own. They are of the one question that the server asks at a time: those
+// before it are closed, and refuse any document.
+func (f *front) bad(since time.Time) ([]Callback, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []Callback
+	for _, c := range f.strangers {
+		if c.isBad() && !c.At.Before(since) {
+			list = append(list, c)
+		}
+	}
+	return list, f.changed
 }

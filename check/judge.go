@@ -38,15 +38,15 @@ func judgeTime(e Evidence) Verdict {
 	}
 	a := e.Attempts[0]
 	if a.Took > longAnswer {
-		return warn("an attempt ends after 30 s: answer 202 at once, and call back when you know", "%d after %s", a.Status, seconds(a.Took))
+		return warn("an attempt ends after 30 s: answer 202 at once, and call back when you know", "%d after %s", a.Status, brief(a.Took))
 	}
-	return pass("%d after %s", a.Status, seconds(a.Took))
+	return pass("%d after %s", a.Status, brief(a.Took))
 }
 
 // unanswered finds an attempt to which nothing came.
 func unanswered(e Evidence) (Verdict, bool) {
 	if len(e.Attempts) == 0 {
-		return fail("", "no answer within the time of a check"), true
+		return fail("give the check a longer --timeout", "it was not played to its end in time"), true
 	}
 	for _, a := range e.Attempts {
 		if a.Err != nil {
@@ -84,21 +84,24 @@ func judgeAnswer(e Evidence) Verdict {
 	i := e.Instance
 	switch {
 	case i == nil:
-		return fail("", "no answer within the time of a check")
+		return fail("see in-time", "no answer within the time of a check")
+	case i.Kind == "" && len(e.Callbacks) > 0:
+		return fail("see section 4 of docs/receivers.md; the server says as much in its reply", "a callback, refused with %d: %s",
+			e.Callbacks[0].Status, e.Callbacks[0].Message)
 	case i.Kind == "" && i.Attempt.Status == http.StatusAccepted:
 		return fail("post the document to callbackUrl; if a person answers, answer yourself or give the check a longer --timeout", "202, and no callback within the time of a check")
 	case i.Kind == "" && i.Attempt.Err != nil:
 		return fail("see in-time; the receiver's log says more", "no answer: %s", i.Attempt.Err)
 	case i.Kind == "" && i.Attempt.Status == 0:
-		return fail("", "no answer within the time of a check")
+		return fail("see in-time", "no answer within the time of a check")
 	case i.Kind == "":
 		return fail(hintOfStatus(i.Attempt.Status, e.Keys), "%d", i.Attempt.Status)
 	case i.Failure != "" && i.Attempt.Status == http.StatusGone:
 		return fail("410 says that nobody is there any more; the question is given up", "410")
 	case i.Failure != "":
-		return fail("the answer breaks a rule of docs/receivers.md", "%d, %s", i.Attempt.Status, i.Failure)
+		return fail("see section 4 of docs/receivers.md", "%d, %s", i.Attempt.Status, i.Failure)
 	case i.Via == riposte.ViaCallback:
-		return pass("%s by callback after %s", i.Kind, seconds(i.Took))
+		return pass("%s by callback after %s", i.Kind, brief(i.Took))
 	}
 	return pass("%d, %s at once", i.Attempt.Status, i.Kind)
 }
@@ -164,7 +167,7 @@ func judgeReplay(e Evidence) Verdict {
 		return v
 	}
 	if len(e.Attempts) < 2 {
-		return fail("", "the second request was not sent in time")
+		return fail("give the check a longer --timeout", "the second request was not sent in time")
 	}
 	second := e.Attempts[1].Status
 	switch {
@@ -183,7 +186,7 @@ func judgeDuplicate(e Evidence) Verdict {
 		return v
 	}
 	if len(e.Attempts) < 2 {
-		return fail("", "the second request was not sent in time")
+		return fail("give the check a longer --timeout", "the second request was not sent in time")
 	}
 	first, second := e.Attempts[0].Status, e.Attempts[1].Status
 	switch {
@@ -288,9 +291,9 @@ func judgeEarly(e Evidence) Verdict {
 	case early && (e.Attempts[0].Err != nil || e.Attempts[0].Status != http.StatusAccepted):
 		return fail("answer the delivery whatever becomes of the callback", "a callback, and then no 202")
 	case early:
-		return pass("the callback %s before the 202 was there", seconds(ended.Sub(call.At)))
+		return pass("the callback %s before the 202 was there", brief(ended.Sub(call.At)))
 	}
-	return pass("the callback %s after the 202", seconds(call.At.Sub(ended)))
+	return pass("the callback %s after the 202", brief(call.At.Sub(ended)))
 }
 
 func skipped(why string) Verdict { return Verdict{Result: Skip, Came: why} }
@@ -305,7 +308,7 @@ func judgeRetried(e Evidence) Verdict {
 	case 1:
 		return warn("post the callback again when no reply or a 5xx comes: else the answer is lost while the server restarts", "no second callback")
 	}
-	return pass("again after %s", seconds(e.Callbacks[1].At.Sub(e.Callbacks[0].At)))
+	return pass("again after %s", brief(e.Callbacks[1].At.Sub(e.Callbacks[0].At)))
 }
 
 func judgeLate(e Evidence) Verdict {
@@ -329,4 +332,10 @@ func times(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }
+// brief is a duration as far as anybody cares.
+func brief(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%dms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1fs", d.Seconds())
+}

@@ -61,12 +61,19 @@ func playQuestion(payload func([]byte) []byte) func(context.Context, *Session, *
 			return err
 		}
 		began := time.Now()
-		i, err := s.server.WaitFor(ctx, id, func(i *ripostev1.Instance) bool {
+		waiting, stop := context.WithCancel(ctx)
+		defer stop()
+		go func() {
+			s.awaitBad(waiting, began)
+			stop()
+		}()
+		i, err := s.server.WaitFor(waiting, id, func(i *ripostev1.Instance) bool {
 			return i.GetOutcome() != nil || i.GetWebhookInstance().GetState() == webhooksv1.WebhookState_WEBHOOK_STATE_ERROR
 		})
-		if err != nil && ctx.Err() == nil {
+		if err != nil && waiting.Err() == nil {
 			return err
 		}
+		e.Callbacks, _ = s.front.bad(began)
 		if i.GetOutcome() == nil {
 			i = s.giveUp(context.WithoutCancel(ctx), id)
 		}
@@ -81,6 +88,21 @@ func (s *Session) giveUp(ctx context.Context, id string) *ripostev1.Instance {
 	res, _ := s.server.Instances.Get(ctx, &ripostev1.InstancesServiceGetRequest{Id: id, View: ripostev1.InstanceView_INSTANCE_VIEW_FULL})
 	_, _ = s.server.Instances.Cancel(ctx, &ripostev1.InstancesServiceCancelRequest{Id: id}) // it may have got its answer meanwhile
 	return res.GetInstance()
+}
+
+// awaitBad returns when a bad document has come, or ctx ended.
+func (s *Session) awaitBad(ctx context.Context, since time.Time) {
+	for {
+		bad, changed := s.front.bad(since)
+		if len(bad) > 0 {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // errNoPayload: a test has none.
@@ -139,7 +161,9 @@ func (s *Session) openQuestion(ctx context.Context, kind riposte.SourceKind) (*q
 		return nil, err
 	}
 	d.Header.Del("Content-Length") // of the catcher's request
-	return &question{id: id, token: tokenOf(d.Envelope.CallbackURL), header: d.Header, body: d.Body, claims: claims}, nil
+	token := tokenOf(d.Envelope.CallbackURL)
+	s.front.expect(token)
+	return &question{id: id, token: token, header: d.Header, body: d.Body, claims: claims}, nil
 }
 
 // playOnce delivers one question, forged or not.

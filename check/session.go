@@ -70,7 +70,13 @@ type Session struct {
 type target struct{ host, htu string }
 
 // ErrOptions is matched by what Open says of options that can't work.
-var ErrOptions = errors.New("check: these options can't work")
+var ErrOptions = errors.New("check: bad options")
+
+// optionError is an ErrOptions that says what is wrong, and no more.
+type optionError struct{ error }
+
+func (e optionError) Unwrap() error        { return e.error }
+func (e optionError) Is(target error) bool { return target == ErrOptions }
 
 // Open listens and starts what the checks need. Close it.
 func Open(ctx context.Context, o Options) (*Session, error) {
@@ -115,20 +121,20 @@ func (o *Options) check() (target, error) {
 	}
 	host, err := allowed.Check(o.URL)
 	if err != nil {
-		return target{}, fmt.Errorf("%w: the receiver's URL: %w", ErrOptions, err)
+		return target{}, optionError{err}
 	}
 	for _, name := range slices.Concat(o.Only, o.Skip) {
 		if !slices.Contains(Names(), name) {
-			return target{}, fmt.Errorf("%w: there is no check %q", ErrOptions, name)
+			return target{}, optionError{fmt.Errorf("there is no check %q: riposte check --help lists them", name)}
 		}
 	}
 	for _, source := range o.Sources {
 		if err := source.Validate(); err != nil {
-			return target{}, fmt.Errorf("%w: %w", ErrOptions, err)
+			return target{}, optionError{err}
 		}
 		if source.Kind != riposte.SourceTest {
 			if err := riposte.CheckPayload(source.Kind, o.Payload); err != nil {
-				return target{}, fmt.Errorf("%w: %w", ErrOptions, err)
+				return target{}, optionError{err}
 			}
 		}
 	}
@@ -173,7 +179,7 @@ func (s *Session) openServer(ctx context.Context, front net.Addr) (err error) {
 	c.Issuer, c.Data, c.Logger = s.options.Issuer, s.options.Data, slog.New(slog.DiscardHandler)
 	if c.PublicURL = s.options.PublicURL; c.PublicURL == "" {
 		if c.PublicURL, err = server.DefaultPublicURL(s.options.Listen, front); err != nil {
-			return fmt.Errorf("%w: %w", ErrOptions, err)
+			return optionError{err}
 		}
 	}
 	if c.Data == "" {

@@ -33,7 +33,7 @@ func All() []Check {
 	}}
 	for _, kind := range sourceOrder {
 		all = append(all, Check{
-			Name: "answers-" + sourceNames[kind], Section: "3, 4", Done: "a question of a server", Expected: expectedAnswers[kind],
+			Name: "answers-" + sourceNames[kind], Section: "3, 4", Done: "asked by a server", Expected: expectedAnswers[kind],
 			source: kind, needs: needTime, play: playQuestion(nil), judge: judgeAnswer,
 		})
 	}
@@ -44,9 +44,9 @@ func All() []Check {
 var expectedAnswers = map[riposte.SourceKind]string{
 	riposte.SourceTest:             "a 2xx",
 	riposte.SourcePolicyPostAction: "a 2xx",
-	riposte.SourceApprovalStep:     "200 with approve, deny, reassign or replacePolicy; or 202, then a callback",
-	riposte.SourceProvisionStep:    "200 with complete or errored; or 202, then a callback",
-	riposte.SourceWorkflowStep:     "200 with context; or 202, then a callback",
+	riposte.SourceApprovalStep:     "a decision, at once or by callback",
+	riposte.SourceProvisionStep:    "complete or errored, at once or by callback",
+	riposte.SourceWorkflowStep:     "context, at once or by callback",
 }
 
 // refusals are the checks whose delivery no receiver may take.
@@ -119,18 +119,24 @@ func Names() []string {
 	return names
 }
 
-// choose returns the checks to play, and whether each is to be reported: the
-// questions are asked in any case, because the others build on their answers.
+// choose returns the checks to play, and whether each is to be reported: that
+// the receiver answers in time is looked at in any case, and so are questions
+// where others build on their answers.
 func choose(sources []riposte.SourceKind, only, skip []string) (checks []Check, shown func(Check) bool) {
-	for _, c := range All() {
-		wanted := (len(only) == 0 || slices.Contains(only, c.Name)) && !slices.Contains(skip, c.Name)
-		switch {
-		case c.source != "" && !slices.Contains(sources, c.source):
-		case wanted || c.source != "" || c.needs == needNothing:
+	shown = func(c Check) bool {
+		return (len(only) == 0 || slices.Contains(only, c.Name)) && !slices.Contains(skip, c.Name)
+	}
+	all := slices.DeleteFunc(All(), func(c Check) bool { return c.source != "" && !slices.Contains(sources, c.source) })
+	needed := needNothing
+	for _, c := range all {
+		if shown(c) {
+			needed = max(needed, c.needs)
+		}
+	}
+	for _, c := range all {
+		if shown(c) || c.needs == needNothing || c.source != "" && needed > c.needs {
 			checks = append(checks, c)
 		}
 	}
-	return checks, func(c Check) bool {
-		return (len(only) == 0 || slices.Contains(only, c.Name)) && !slices.Contains(skip, c.Name)
-	}
+	return checks, shown
 }

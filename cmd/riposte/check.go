@@ -113,7 +113,10 @@ func (f *checkFlags) run(cmd *cobra.Command) (err error) {
 	fmt.Fprintf(progress, "The receiver at %s must trust\n  the issuer    %s\n  its keys at   %s\nCallbacks come in below %s.\n\n",
 		visible(f.options.URL), keys.Issuer, keys.JWKSURL, s.PublicURL())
 	report, err := s.Run(ctx, liveLine(progress))
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("interrupted")
+	case err != nil:
 		return err
 	}
 	return f.show(cmd, report)

@@ -36,6 +36,7 @@ func TestEveryClientCommandExplainsItself(t *testing.T) {
 	walk(newInstancesCommand())
 	walk(newWatchCommand())
 	walk(newConsumersCommand())
+	walk(newCheckCommand())
 }
 
 func TestEnvironmentNamesTheServerAndTheKey(t *testing.T) {
