@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -102,20 +103,20 @@ func changed(body []byte) []byte {
 	return append(inner[:len(inner):len(inner)], `,"riposteCheckChanged":true}}`...)
 }
 
-// enlarge adds a member that makes a payload as large as any may be.
+// enlarge adds a member that makes a payload as large as any may be. One that
+// has no room for it is large already.
 func enlarge(payload []byte) []byte {
-	const name = `"riposteCheckFiller":"`
 	inner := bytes.TrimSpace(payload)
 	inner = bytes.TrimSpace(inner[:len(inner)-1]) // the closing brace
-	out := append(make([]byte, 0, riposte.MaxPayloadSize), inner...)
+	begin, end := `"riposteCheckFiller":"`, `"}`
 	if len(inner) > 1 {
-		out = append(out, ',')
+		begin = "," + begin
 	}
-	out = append(out, name...)
-	if missing := riposte.MaxPayloadSize - len(out) - len(`"}`); missing > 0 {
-		out = append(out, bytes.Repeat([]byte("x"), missing)...)
+	room := riposte.MaxPayloadSize - len(inner) - len(begin) - len(end)
+	if room < 0 {
+		return payload
 	}
-	return append(out, `"}`...)
+	return slices.Concat(inner, []byte(begin), bytes.Repeat([]byte("x"), room), []byte(end))
 }
 
 func digest(body []byte) string {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -75,14 +76,13 @@ func checkNames() string {
 	return out.String()
 }
 
+// register gives no flag a twin in the environment: what is set there is meant
+// for a server, and this must not pass for it.
 func (f *checkFlags) register(cmd *cobra.Command) {
 	flags, o := cmd.Flags(), &f.options
 	flags.StringVar(&o.Listen, "listen", o.Listen, "host:port of the key set and of callbacks")
-	env(flags, "listen", "RIPOSTE_LISTEN")
 	flags.StringVar(&o.PublicURL, "public-url", "", "base `URL` of both, as the receiver reaches it (default http://LISTEN)")
-	env(flags, "public-url", "RIPOSTE_PUBLIC_URL")
 	flags.StringVar(&o.Issuer, "issuer", "", "`host` name that the JWT names as its issuer (default the public URL's)")
-	env(flags, "issuer", "RIPOSTE_ISSUER")
 	flags.StringVar(&o.Data, "data", "", "`directory` that keeps the keys for the next time (default throw-away)")
 	f.question.registerQuestion(cmd)
 	flags.Var(&f.timeout, "timeout", "how long a check may take, a callback included; 35s or more lets an attempt end (it takes up to 30s)")
@@ -102,17 +102,21 @@ func (f *checkFlags) run(cmd *cobra.Command) (err error) {
 	ctx, stop := untilSignal(cmd.Context())
 	defer stop()
 	s, err := check.Open(ctx, f.options)
-	if errors.Is(err, check.ErrOptions) {
+	switch {
+	case errors.Is(err, check.ErrOptions):
 		return usageError(err)
-	}
-	if err != nil {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w: is a server there? name another address with --listen", err)
+	case err != nil:
 		return err
 	}
 	defer s.Close()
 	keys, progress := s.Keys(), cmd.ErrOrStderr()
 	fmt.Fprintf(progress, "The receiver at %s must trust\n  the issuer    %s\n  its keys at   %s\nCallbacks come in below %s.\n\n",
 		visible(f.options.URL), keys.Issuer, keys.JWKSURL, s.PublicURL())
-	report, err := s.Run(ctx, liveLine(progress))
+	tell, clear := liveLine(progress)
+	report, err := s.Run(ctx, tell)
+	clear()
 	switch {
 	case ctx.Err() != nil:
 		return errors.New("interrupted")
@@ -155,21 +159,17 @@ func (f *checkFlags) readQuestion(cmd *cobra.Command) error {
 }
 
 // liveLine tells which check is being played: on a terminal in one line that
-// changes, else in a line each.
-func liveLine(w io.Writer) check.Progress {
-	file, ok := w.(*os.File)
-	live := ok && term.IsTerminal(int(file.Fd()))
-	return func(n, total int, c check.Check) {
-		switch {
-		case !live:
-			fmt.Fprintf(w, "%2d/%d %s\n", n, total, c.Name)
-		default:
-			fmt.Fprintf(w, "\r\x1b[2K%2d/%d %s: %s", n, total, c.Name, c.Done)
-			if n == total {
-				fmt.Fprint(w, "\r\x1b[2K")
-			}
+// changes and that clear removes, else in a line each.
+func liveLine(w io.Writer) (tell check.Progress, clear func()) {
+	const clearLine = "\r\x1b[2K"
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		tell = func(n, total int, c check.Check) {
+			fmt.Fprintf(w, "%s%2d/%d %s: %s", clearLine, n, total, c.Name, c.Done)
 		}
+		return tell, func() { fmt.Fprint(w, clearLine) }
 	}
+	tell = func(n, total int, c check.Check) { fmt.Fprintf(w, "%2d/%d %s\n", n, total, c.Name) }
+	return tell, func() { fmt.Fprintln(w) }
 }
 
 // errFailedChecks makes the exit code; the report has said it all.
