@@ -49,6 +49,9 @@ func TestAReceiverMadeOfThePackagePasses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if !s.Keys().Fetched {
+				t.Error("the verifier's request for the keys was not seen")
+			}
 			if diff := cmp.Diff(tt.skipped, names(report, check.Fail, check.Warn, check.Skip)); diff != "" {
 				t.Errorf("not passed: -want +got\n%s", diff)
 				tell(t, report)
