@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,12 +134,12 @@ func TestABrokenReceiverIsCaught(t *testing.T) {
 		{name: "calls back twice", change: func(r *candidate) { r.later, r.broken.callbacks = true, 2 }, warn: []string{"one-answer"}},
 		{name: "insists on its callback", change: func(r *candidate) { r.later, r.broken.insists = true, true }, fail: []string{"late-callback"}},
 		{name: "breaks down after a large body", change: func(r *candidate) {
-			broke := false
+			var broke atomic.Bool
 			r.broken.before = func(req *http.Request) {
-				if broke {
+				if broke.Load() {
 					panic(http.ErrAbortHandler)
 				}
-				broke = req.ContentLength > 1<<20
+				broke.Store(req.ContentLength > 1<<20)
 			}
 		}, fail: []string{"one-answer", "still-answers"}},
 		{name: "gives up its callback", change: func(r *candidate) { r.later, r.broken.gives = true, true }, warn: []string{"callback-retried"}},
@@ -165,13 +166,13 @@ func TestABrokenReceiverIsCaught(t *testing.T) {
 
 func TestASlowReceiverIsAskedOnce(t *testing.T) {
 	t.Parallel()
-	asked := 0
+	var asked atomic.Int32
 	r := newCandidate(t, func(r *candidate) {
-		r.broken.before = func(*http.Request) { asked++; <-r.closing }
+		r.broken.before = func(*http.Request) { asked.Add(1); <-r.closing }
 	})
 	report := run(t, r, func(o *check.Options) { o.AttemptTimeout = 300 * time.Millisecond })
-	if diff := cmp.Diff([]string{"in-time"}, names(report, check.Fail)); diff != "" || report.Skipped != len(check.Names())-1 || asked != 1 {
-		t.Errorf("asked %d times, %d skipped, failed: -want +got\n%s", asked, report.Skipped, diff)
+	if diff := cmp.Diff([]string{"in-time"}, names(report, check.Fail)); diff != "" || report.Skipped != len(check.Names())-1 || asked.Load() != 1 {
+		t.Errorf("asked %d times, %d skipped, failed: -want +got\n%s", asked.Load(), report.Skipped, diff)
 		tell(t, report)
 	}
 }
@@ -234,7 +235,7 @@ func TestOneThatNeverCallsBackCostsNoMoreThanTheTimeout(t *testing.T) {
 	t.Parallel()
 	r := newCandidate(t, func(r *candidate) { r.later, r.broken.callbacks = true, 0 })
 	report := run(t, r, func(o *check.Options) {
-		o.Timeout, o.Sources = 500*time.Millisecond, []riposte.Source{{Kind: riposte.SourceApprovalStep, TicketID: "T-1"}}
+		o.Timeout, o.Sources = 3*time.Second, []riposte.Source{{Kind: riposte.SourceApprovalStep, TicketID: "T-1"}}
 	})
 	if diff := cmp.Diff([]string{"answers-approval-step"}, names(report, check.Fail, check.Warn)); diff != "" {
 		t.Errorf("failed: -want +got\n%s", diff)
