@@ -56,11 +56,11 @@ func playQuestion(payload func([]byte) []byte) func(context.Context, *Session, *
 		if payload != nil && e.Source == riposte.SourceTest {
 			return errNoPayload
 		}
+		began := time.Now() // before the question, whose callback may overtake the reply to us
 		id, err := s.ask(ctx, s.webhooks.receiver, e.Source, payload)
 		if err != nil {
 			return err
 		}
-		began := time.Now()
 		waiting, stop := context.WithCancel(ctx)
 		defer stop()
 		go func() {
