@@ -120,6 +120,9 @@ func (tr *transcript) saw(i riposte.Instance) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	tr.states[i.ID] = i.State
+	if !i.Push.GivenUpAt.IsZero() && !i.State.Closed() {
+		tr.states[i.ID] = "given up"
+	}
 	close(tr.changed)
 	tr.changed = make(chan struct{})
 }
@@ -264,7 +267,7 @@ func (tr *transcript) name(id string) string {
 	return fmt.Sprintf("ID%d", len(tr.ids))
 }
 
-// until waits for "ID2 is ERROR".
+// until waits for "ID2 is ERROR", or for "ID2 is given up", its push.
 func (tr *transcript) until(condition string) {
 	id, state, ok := strings.Cut(tr.fill(condition), " is ")
 	if !ok {

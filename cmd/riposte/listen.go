@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,9 @@ An answer that the source doesn't take gives way to auto. Without --answer it is
 elsewhere. Who takes longer than 20 s to type has answered 202; what he types
 then is called back. With --later an answer is called back anyway, that long
 after a 202.
+
+An outcome that the server pushes here is shown and taken, unless the answer is a
+STATUS.
 
 ` + scriptHelp + `
 
@@ -270,6 +274,10 @@ func (l *listener) answer(w http.ResponseWriter, r *http.Request, d receiver.Del
 		l.screen.line("%s  instance %s: nobody waits for the answer any more", stamp(), visible(d.InstanceID))
 		return
 	}
+	if d.Event == receiver.OutcomeEvent {
+		l.take(w, r, d, p)
+		return
+	}
 	if l.prompt != nil {
 		l.ask(w, r, d, p)
 		return
@@ -295,6 +303,17 @@ func (l *listener) answer(w http.ResponseWriter, r *http.Request, d receiver.Del
 		l.callBack(d, say.document, p.later)
 		return
 	}
+	send(w, say)
+}
+
+// take shows an outcome that is pushed and takes it, unless a status was asked for:
+// nobody waits for a document.
+func (l *listener) take(w http.ResponseWriter, r *http.Request, d receiver.Delivery, p plan) {
+	say := reply{status: cmp.Or(p.status, p.answer.status, http.StatusOK)}
+	l.screen.block(func(b *bytes.Buffer) {
+		writeDelivery(b, d, r.URL.Path)
+		fmt.Fprintf(b, "  Answered: %s\n", say.text())
+	})
 	send(w, say)
 }
 

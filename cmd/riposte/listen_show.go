@@ -52,14 +52,30 @@ func writeDelivery(out *bytes.Buffer, d receiver.Delivery, path string) {
 
 // title says who asks, and for which time.
 func title(d receiver.Delivery) string {
-	source := string(d.Source)
-	if source == "" {
+	source, try := string(d.Source), "attempt"
+	switch {
+	case d.Event == receiver.OutcomeEvent:
+		source, try = "the outcome "+visible(outcomeKind(d.Payload)), "push"
+	case source == "":
 		source = "something newer than this command"
 	}
 	if d.Attempt == 0 {
 		return source
 	}
-	return fmt.Sprintf("%s, attempt %d", source, d.Attempt)
+	return fmt.Sprintf("%s, %s %d", source, try, d.Attempt)
+}
+
+// outcomeKind is what a pushed instance has come to.
+func outcomeKind(payload []byte) string {
+	var p struct {
+		Instance struct {
+			Outcome struct {
+				Kind string `json:"kind"`
+			} `json:"outcome"`
+		} `json:"instance"`
+	}
+	_ = json.Unmarshal(payload, &p) // as far as it goes
+	return strings.TrimPrefix(p.Instance.Outcome.Kind, "OUTCOME_KIND_")
 }
 
 // ticket is the ticket's id where the payload has it, which is the caller's to
