@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -26,7 +27,6 @@ const (
 	takerRole   = "RIPOSTE_E2E_TAKER"
 	takerServer = "RIPOSTE_E2E_TAKER_SERVER"
 	takerStore  = "RIPOSTE_E2E_TAKER_STORE"
-	takerListen = "RIPOSTE_E2E_TAKER_LISTEN"
 
 	consumerName = "handover"
 	// consumerLease is the shortest, so that what a dead worker had comes again soon.
@@ -35,7 +35,7 @@ const (
 
 // takerRoles are what a process may be. Each works until it is killed.
 var takerRoles = map[string]func(context.Context, effects) error{
-	"watcher": takeByWatch, "consumer": takeByConsumer,
+	"watcher": takeByWatch, "consumer": takeByConsumer, "receiver": takeByPush,
 }
 
 // take is the process's main.
@@ -124,7 +124,7 @@ type taker struct {
 	role    string
 	store   string
 	server  string
-	listen  string // of a receiver, the same in each life
+	listen  string // of a receiver; another in each life
 	cmd     *exec.Cmd
 	stdin   io.WriteCloser
 	ended   chan struct{} // when the process has
@@ -137,7 +137,7 @@ type taker struct {
 // newTaker starts a process that takes outcomes from a server.
 func newTaker(t *testing.T, role, server string) *taker {
 	t.Helper()
-	k := &taker{t: t, role: role, server: server, store: filepath.Join(t.TempDir(), "effects.db"), listen: "127.0.0.1:0"}
+	k := &taker{t: t, role: role, server: server, store: filepath.Join(t.TempDir(), "effects.db")}
 	t.Cleanup(k.end)
 	k.start()
 	return k
@@ -150,7 +150,7 @@ func (k *taker) start() {
 		k.t.Fatal(err)
 	}
 	k.cmd = exec.Command(path)
-	k.cmd.Env = append(os.Environ(), takerRole+"="+k.role, takerServer+"="+k.server, takerStore+"="+k.store, takerListen+"="+k.listen)
+	k.cmd.Env = append(os.Environ(), takerRole+"="+k.role, takerServer+"="+k.server, takerStore+"="+k.store)
 	k.cmd.Stderr = writerFunc(k.note)
 	k.stdin, err = k.cmd.StdinPipe()
 	var stdout io.ReadCloser
@@ -169,8 +169,7 @@ func (k *taker) start() {
 		defer close(k.ended)
 		defer close(began)
 		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			var listen string
-			if n, _ := fmt.Sscanf(lines.Text()+" -", "working %s", &listen); n == 1 {
+			if listen, ok := strings.CutPrefix(lines.Text(), "working "); ok {
 				began <- listen
 			}
 		}
@@ -180,9 +179,7 @@ func (k *taker) start() {
 		_ = k.wait()
 		k.t.Fatalf("the %s ended at its start: %s", k.role, k.log())
 	}
-	if k.role == "receiver" {
-		k.listen = listen
-	}
+	k.listen = listen
 }
 
 type writerFunc func([]byte)
