@@ -98,11 +98,6 @@ func (e effects) all(ctx context.Context) (all []effect, err error) {
 	return all, rows.Err()
 }
 
-// instances counts those that have an effect.
-func (e effects) instances(ctx context.Context) (n int, err error) {
-	return n, e.db.QueryRowContext(ctx, "SELECT count(DISTINCT instance) FROM effects").Scan(&n)
-}
-
 // wrongOnce says what is wrong with effects that each outcome must have once, in
 // the outcomes' order.
 func wrongOnce(made, want []effect) (wrong []string) {
