@@ -105,7 +105,7 @@ func TestTakerOfPushesHasWhatItAccepted(t *testing.T) {
 		want = append(want, effect{outcome: fmt.Sprintf("o%d", n), instance: fmt.Sprintf("i%d", n), said: said(client.Approved, "{}", "")})
 		next <- n
 		if n%(outcomes/kills) == 0 {
-			k.crash()
+			k.crash(n / (outcomes / kills))
 			b.remove(k.listen)
 			k.start()
 			b.add(k.listen)

@@ -28,6 +28,9 @@ const (
 	takerServer = "RIPOSTE_E2E_TAKER_SERVER"
 	takerStore  = "RIPOSTE_E2E_TAKER_STORE"
 
+	// takerSteps is how many steps an outcome takes, at most.
+	takerSteps = 5
+
 	consumerName = "handover"
 	// consumerLease is the shortest, so that what a dead worker had comes again soon.
 	consumerLease = time.Second
@@ -206,12 +209,12 @@ func (k *taker) wait() error {
 	return k.cmd.Wait()
 }
 
-// crash kills the process, as often as not between two steps of its work, if it
-// has some.
-func (k *taker) crash() {
+// crash kills the process at some step of what it does for an outcome, at each of
+// them in turn, or at any time if it has nothing to do.
+func (k *taker) crash(nth int) {
 	k.t.Helper()
-	if rand.N(2) == 0 {
-		fmt.Fprintf(k.stdin, "%d\n", 1+rand.N(50))
+	if rand.N(4) > 0 {
+		fmt.Fprintf(k.stdin, "%d\n", 1+nth%takerSteps+takerSteps*rand.N(10))
 		select {
 		case <-k.ended:
 		case <-time.After(500 * time.Millisecond):

@@ -115,23 +115,26 @@ func (h *handover) logf(format string, args ...any) {
 	h.t.Logf("after %s: "+format, append([]any{time.Since(h.started).Round(100 * time.Millisecond)}, args...)...)
 }
 
-// crashOne kills a server or a taker, as often, and starts it again.
+// crashOne kills a server, the watcher or a worker of the consumer, one as often as
+// the other, and starts it again.
 func (h *handover) crashOne() {
 	h.t.Helper()
-	if rand.N(2) == 0 {
+	var k *taker
+	switch rand.N(3) {
+	case 0:
 		n := h.nodes[rand.N(len(h.nodes))]
 		h.kills["server"]++
 		n.kill()
 		h.balancer.remove(n.listen)
 		h.start(n)
 		return
-	}
-	k := h.watcher
-	if rand.N(2) == 0 {
+	case 1:
+		k = h.watcher
+	default:
 		k = h.workers[rand.N(len(h.workers))]
 	}
+	k.crash(h.kills[k.role])
 	h.kills[k.role]++
-	k.crash()
 	k.start()
 }
 
