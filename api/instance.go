@@ -312,32 +312,31 @@ func (s *Server) waitInstance(ctx context.Context, id string, timeout time.Durat
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	for {
-		i, woken, err := s.waitOnce(ctx, id, timer.C)
-		if err != nil || i.Outcome != nil {
+		i, again, err := s.waitOnce(ctx, id, timer.C)
+		if err != nil || !again {
 			return i, err
-		}
-		if !woken {
-			return s.loadInstance(ctx, id)
 		}
 	}
 }
 
 // waitOnce registers before it reads, so that no outcome falls between. Being
-// woken means no more than that it is worth a look.
-func (s *Server) waitOnce(ctx context.Context, id string, timeout <-chan time.Time) (i riposte.Instance, woken bool, err error) {
-	changed, cancel := s.waiters.add(id)
-	defer cancel()
+// woken means no more than that it was worth a look.
+func (s *Server) waitOnce(ctx context.Context, id string, timeout <-chan time.Time) (i riposte.Instance, again bool, err error) {
+	all, leave := s.waiters.add(id)
+	defer leave()
 	i, err = s.loadInstance(ctx, id)
 	if err != nil || i.Outcome != nil {
 		return i, false, err
 	}
 	select {
-	case <-changed:
-		return i, true, nil
+	case <-all.woken:
+		i, err = all.look()
+		return i, i.Outcome == nil, err
 	case <-timeout:
 	case <-s.stopping.Done():
 	case <-ctx.Done():
 		return i, false, ctx.Err()
 	}
-	return i, false, nil
+	i, err = s.loadInstance(ctx, id)
+	return i, false, err
 }
