@@ -103,8 +103,16 @@ func newHandoverLoad(t *testing.T, server string, ahead int) *handoverLoad {
 func (l *handoverLoad) begin() {
 	for range handoverCallers {
 		l.callers.Go(func() {
-			for n := range l.next {
-				l.create(n)
+			for {
+				select {
+				case n, more := <-l.next:
+					if !more {
+						return
+					}
+					l.create(n)
+				case <-l.ctx.Done():
+					return
+				}
 			}
 		})
 	}
