@@ -68,7 +68,7 @@ func (i Instance) InFlight(next Instance) *Attempt {
 		return nil
 	}
 	e := AttemptError{Phase: PhaseUnknown, Reason: "INSTANCE_CLOSED", Message: "the instance was closed while this attempt was in flight"}
-	if !next.State.Closed() || next.Outcome.Failure != nil && next.Outcome.Failure.Reason == FailureAttemptsExhausted {
+	if next.Outcome == nil || next.Outcome.Failure != nil && next.Outcome.Failure.Reason == FailureAttemptsExhausted {
 		e.Reason, e.Message = "LEASE_RAN_OUT", "the server stopped before it could record what came of this attempt"
 	}
 	return &Attempt{Number: i.Attempts, StartedAt: i.LastAttemptedAt, Error: &e}

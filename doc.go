@@ -19,7 +19,9 @@
 //	any state before PROCESS_RESPONSE ──▶ FATAL_ERROR:
 //	expired, canceled, webhook deleted, 410, attempts exhausted
 //
-// Answered is an answer that came by callback or from an operator.
+// Answered is an answer that came by callback or from an operator. Where the
+// outcome is to be pushed, a failure goes to PROCESS_RESPONSE as well, and the
+// instance stays there until somebody has taken it.
 // docs/transitions.md has every state with every event; a test writes it.
 //
 // What always holds:

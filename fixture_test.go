@@ -33,6 +33,8 @@ var goodDocuments = map[riposte.SourceKind]string{
 	riposte.SourceWorkflowStep:     `{"version":"v1","context":{"n":1}}`,
 }
 
+const outcomeURL = "https://caller.example:8443/outcomes"
+
 // acceptAnyURL stands for the address rules, which package outbound tests.
 func acceptAnyURL(string) (string, error) { return "receiver.example", nil }
 

@@ -1,6 +1,7 @@
 package riposte
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"maps"
@@ -60,9 +61,11 @@ type Instance struct {
 	RequestID     string
 	Fingerprint   []byte    // of the request that RequestID names
 	RecreatedFrom string    // the id of the instance that this one repeats
-	DueAt         time.Time // when somebody must look next; zero when closed; never after ExpiresAt
-	LeasedUntil   time.Time // while RUNNING: until when the attempt belongs to its claimer
+	OutcomeURL    string    // where the outcome is to be pushed; "" where nobody has to take it
+	DueAt         time.Time // when somebody must look next; zero when closed or given up; never after ExpiresAt before the outcome
+	LeasedUntil   time.Time // while an attempt or a push is in flight: until when it belongs to its claimer
 	Outcome       *Outcome  // nil until it is decided
+	Push          Push      // of the outcome
 	Version       int64     // 0 before it is stored; the store raises it with every save
 
 	steps []State // the states passed since it was loaded, the first one included
@@ -76,10 +79,12 @@ type InstanceRequest struct {
 	CallbackTimeout time.Duration // zero: the webhook's
 	Labels          map[string]string
 	RecreatedFrom   string
+	OutcomeURL      string // "" for the webhook's, or else the server's
 }
 
 // NewInstance returns a PENDING instance that is due at once, and its body.
-// callbackURL makes the instance's one-time URL from its id.
+// callbackURL makes the instance's one-time URL from its id. r.OutcomeURL has
+// been checked as a webhook's is.
 func NewInstance(w Webhook, r InstanceRequest, callbackURL func(id string) string, now time.Time) (Instance, Envelope, error) {
 	if err := r.validate(); err != nil {
 		return Instance{}, Envelope{}, err
@@ -101,6 +106,7 @@ func NewInstance(w Webhook, r InstanceRequest, callbackURL func(id string) strin
 		Labels:        r.Labels,
 		RequestID:     r.RequestID,
 		RecreatedFrom: r.RecreatedFrom,
+		OutcomeURL:    cmp.Or(r.OutcomeURL, w.Settings.OutcomeURL),
 		DueAt:         now,
 		steps:         []State{StatePending},
 	}
@@ -153,6 +159,10 @@ func (r InstanceRequest) fingerprint() []byte {
 		part(key)
 		part(r.Labels[key])
 	}
+	// Only where there is one, so that requests of before it was known stay the same.
+	if r.OutcomeURL != "" {
+		part(r.OutcomeURL)
+	}
 	return h.Sum(nil)
 }
 
@@ -172,6 +182,13 @@ func (i Instance) Steps() []State {
 		return []State{i.State}
 	}
 	return i.steps
+}
+
+// JustDecided reports whether i got its outcome with what was done to it since it
+// was loaded: what only happens to its push is no news.
+func (i Instance) JustDecided() bool {
+	first := i.Steps()[0]
+	return i.Outcome != nil && first != StateProcessResponse && !first.Closed()
 }
 
 // Stored is for stores: i as it reads after a commit, at version, with nothing

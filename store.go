@@ -185,10 +185,11 @@ type Claim struct {
 	Oldest time.Time
 }
 
-// ClaimedInstance is an attempt to be made: the instance in RUNNING.
+// ClaimedInstance is an attempt to be made, the instance in RUNNING, or a push of
+// its outcome, the instance in PROCESS_RESPONSE.
 type ClaimedInstance struct {
 	Instance Instance
-	Webhook  Webhook
+	Webhook  Webhook // for a push that of its lane: see PushLane
 	Envelope Envelope
 }
 

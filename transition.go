@@ -48,11 +48,24 @@ type Canceled struct{ Message string }
 // was due.
 type WebhookDeleted struct{}
 
-// RetryRequested makes an instance in ERROR due at once.
-type RetryRequested struct{}
+// RetryRequested makes an instance in ERROR due at once, or an outcome that
+// nobody has taken yet, given up or not.
+type RetryRequested struct {
+	OutcomeURL string // where the outcome is pushed from now on; "" leaves that as it is
+}
 
-// HandedOver says that whatever had to take the outcome has taken it.
+// HandedOver says that nothing has to take the outcome.
 type HandedOver struct{}
+
+// PushClaimed begins a push of the outcome.
+type PushClaimed struct{}
+
+// Pushed is a push's result. Any 2xx takes the outcome.
+type Pushed struct {
+	Result Result
+	Fast   FastDelay
+	Jitter float64 // from [0, 1)
+}
 
 func (Claimed) event() string        { return "claimed" }
 func (Attempted) event() string      { return "attempted" }
@@ -63,15 +76,20 @@ func (Canceled) event() string       { return "canceled" }
 func (WebhookDeleted) event() string { return "webhook deleted" }
 func (RetryRequested) event() string { return "retry requested" }
 func (HandedOver) event() string     { return "handed over" }
+func (PushClaimed) event() string    { return "push claimed" }
+func (Pushed) event() string         { return "pushed" }
 
 // whenDue returns the event that a due instance takes at now; see Due.
 func (i Instance) whenDue(w Webhook, now time.Time) (Event, error) {
+	expired := i.Outcome == nil && !now.Before(i.ExpiresAt)
 	switch {
-	case i.State.Closed() || now.Before(i.DueAt) && now.Before(i.ExpiresAt):
+	case i.DueAt.IsZero() || now.Before(i.DueAt) && !expired:
 		return nil, fmt.Errorf("instance %s in %s is not due", i.ID, i.State)
+	case i.OwesPush():
+		return PushClaimed{}, nil
 	case i.State == StateProcessResponse:
 		return HandedOver{}, nil
-	case !now.Before(i.ExpiresAt):
+	case expired:
 		return Expired{}, nil
 	case i.State == StateRunning:
 		return LeaseRanOut{Policy: w.Settings.RetryPolicy}, nil
@@ -128,18 +146,22 @@ func (i Instance) Apply(e Event, now time.Time) (Instance, error) {
 	case WebhookDeleted:
 		i.fail(FailureWebhookDeleted, "the webhook was deleted before an answer came", now)
 	case RetryRequested:
-		i.moveTo(StateError, now)
+		i.retry(e, now)
 	case HandedOver:
 		i.close(now)
+	case PushClaimed:
+		i.beginPush(now)
+	case Pushed:
+		i.pushed(e, now)
 	}
 	return i, nil
 }
 
-// Advance applies e and, because nothing has to take an outcome but the store
+// Advance applies e and, where nothing has to take an outcome but the store
 // itself, hands a fresh outcome over in the same step.
 func (i Instance) Advance(e Event, now time.Time) (Instance, error) {
 	next, err := i.Apply(e, now)
-	if err == nil && next.State == StateProcessResponse {
+	if err == nil && next.State == StateProcessResponse && !next.OwesPush() {
 		return next.Apply(HandedOver{}, now)
 	}
 	return next, err
@@ -147,8 +169,7 @@ func (i Instance) Advance(e Event, now time.Time) (Instance, error) {
 
 // refuses holds the state machine's guards.
 func (i Instance) refuses(e Event, now time.Time) error {
-	_, handOver := e.(HandedOver)
-	if i.State.Closed() || i.State == StateProcessResponse && !handOver {
+	if i.State.Closed() || i.State == StateProcessResponse && !handsOver(e) {
 		if _, ok := e.(Answered); ok {
 			return i.closedError()
 		}
@@ -190,14 +211,31 @@ func (i Instance) refuses(e Event, now time.Time) error {
 			return i.refused(e)
 		}
 	case RetryRequested:
+		if i.OwesPush() {
+			if !i.LeasedUntil.IsZero() {
+				return ErrPushInFlight
+			}
+			return nil
+		}
 		if i.State != StateError {
 			return ErrNotRetryable
+		}
+		if e.OutcomeURL != "" {
+			return ErrNoPush
 		}
 		if expired {
 			return ErrAnswerExpired
 		}
 	case HandedOver:
-		if i.State != StateProcessResponse {
+		if i.State != StateProcessResponse || i.OwesPush() {
+			return i.refused(e)
+		}
+	case PushClaimed:
+		if !i.OwesPush() || i.DueAt.IsZero() || !due {
+			return i.refused(e)
+		}
+	case Pushed:
+		if !i.OwesPush() || i.LeasedUntil.IsZero() {
 			return i.refused(e)
 		}
 	default:
@@ -205,6 +243,15 @@ func (i Instance) refuses(e Event, now time.Time) error {
 		return i.refused(e)
 	}
 	return nil
+}
+
+// handsOver reports whether e is about an outcome that stands.
+func handsOver(e Event) bool {
+	switch e.(type) {
+	case HandedOver, PushClaimed, Pushed, RetryRequested:
+		return true
+	}
+	return false
 }
 
 func (i Instance) refused(e Event) error {
@@ -297,18 +344,40 @@ func (i *Instance) moveTo(s State, due time.Time) {
 	i.enter(s)
 }
 
+// retry has somebody look at once.
+func (i *Instance) retry(e RetryRequested, now time.Time) {
+	if i.Outcome == nil {
+		i.moveTo(StateError, now)
+		return
+	}
+	if e.OutcomeURL != "" {
+		i.Push.URL = e.OutcomeURL
+	}
+	i.Push.Since, i.Push.GivenUpAt = now, time.Time{}
+	i.keepPushing(now)
+}
+
 // decide sets the outcome; its hand-over is due at once.
 func (i *Instance) decide(o Outcome, now time.Time) {
 	o.DecidedAt = now
 	i.Outcome = &o
+	if i.OutcomeURL != "" {
+		i.Push = Push{URL: i.OutcomeURL, Since: now}
+	}
 	i.LeasedUntil = time.Time{}
 	i.DueAt = now
 	i.enter(StateProcessResponse)
 }
 
-// fail decides and closes: nobody has to process a response that never came.
+// fail decides and, unless somebody has to be told, closes: nobody has to
+// process a response that never came.
 func (i *Instance) fail(reason FailureReason, message string, now time.Time) {
-	i.Outcome = &Outcome{Kind: OutcomeFailed, Via: ViaNone, DecidedAt: now, Failure: &Failure{Reason: reason, Message: message}}
+	o := Outcome{Kind: OutcomeFailed, Via: ViaNone, DecidedAt: now, Failure: &Failure{Reason: reason, Message: message}}
+	if i.OutcomeURL != "" {
+		i.decide(o, now)
+		return
+	}
+	i.Outcome = &o
 	i.close(now)
 }
 

@@ -19,6 +19,7 @@ type situation struct {
 	// likeIts names a situation whose rows the
 	// table does not repeat for this one.
 	likeIts string
+	push    bool // the instance has an outcome URL
 	events  func(kind riposte.SourceKind) []timed
 }
 
@@ -40,7 +41,22 @@ var situations = []situation{
 	{state: riposte.StateError, events: after(claimed, timed{failed(riposte.RetryFastThenSlow), time.Second})},
 	{state: riposte.StateWaitingCallback, events: after(claimed, timed{attempted(202, ""), time.Second})},
 	{state: riposte.StateProcessResponse, events: answered()},
-	{state: riposte.StateProcessResponse, detail: "bad document", events: badlyAnswered()},
+	{state: riposte.StateProcessResponse, detail: "bad document", likeIts: "PROCESS_RESPONSE", events: badlyAnswered()},
+	{state: riposte.StatePending, detail: "outcome URL", likeIts: "PENDING", push: true, events: after()},
+	{state: riposte.StateRunning, detail: "outcome URL", likeIts: "RUNNING", push: true, events: after(claimed)},
+	{state: riposte.StateRunning, detail: "outcome URL, 50th attempt", likeIts: "RUNNING (50th attempt)", push: true, events: func(riposte.SourceKind) []timed {
+		return attempts(riposte.FastAttempts)
+	}},
+	{state: riposte.StateError, detail: "outcome URL", likeIts: "ERROR", push: true,
+		events: after(claimed, timed{failed(riposte.RetryFastThenSlow), time.Second})},
+	{state: riposte.StateWaitingCallback, detail: "outcome URL", likeIts: "WAITING_CALLBACK", push: true,
+		events: after(claimed, timed{attempted(202, ""), time.Second})},
+	{state: riposte.StateProcessResponse, detail: "to be pushed", likeIts: "PROCESS_RESPONSE", push: true, events: answered()},
+	{state: riposte.StateProcessResponse, detail: "a failure to be pushed", likeIts: "PROCESS_RESPONSE", push: true, events: after(timed{riposte.Canceled{}, time.Second})},
+	{state: riposte.StateProcessResponse, detail: "push in flight", likeIts: "PROCESS_RESPONSE", push: true, events: answered(pushClaimed)},
+	{state: riposte.StateProcessResponse, detail: "a failure's push in flight", likeIts: "PROCESS_RESPONSE", push: true,
+		events: after(timed{riposte.Canceled{}, time.Second}, pushClaimed)},
+	{state: riposte.StateProcessResponse, detail: "push given up", likeIts: "PROCESS_RESPONSE", push: true, events: answered(pushClaimed, timed{pushed(410), 3 * time.Second})},
 	{state: riposte.StateSuccess, events: answered(handedOver)},
 	{state: riposte.StateFatalError, detail: "GONE", events: after(claimed, timed{attempted(410, ""), time.Second})},
 	{state: riposte.StateFatalError, detail: "ATTEMPTS_EXHAUSTED", events: func(riposte.SourceKind) []timed {
@@ -56,6 +72,8 @@ var situations = []situation{
 var (
 	claimed    = timed{riposte.Claimed{}, 0}
 	handedOver = timed{riposte.HandedOver{}, 2 * time.Second}
+
+	pushClaimed = timed{riposte.PushClaimed{}, 2 * time.Second}
 )
 
 func after(events ...timed) func(riposte.SourceKind) []timed {
@@ -94,7 +112,11 @@ func attempts(n int) []timed {
 func (s situation) in(t *testing.T, kind riposte.SourceKind) (riposte.Instance, bool) {
 	t.Helper()
 	events := s.events(kind)
-	i := newInstance(t, riposte.InstanceRequest{Source: sources[kind], CallbackTimeout: untilExpiry})
+	r := riposte.InstanceRequest{Source: sources[kind], CallbackTimeout: untilExpiry}
+	if s.push {
+		r.OutcomeURL = outcomeURL
+	}
+	i := newInstance(t, r)
 	for _, e := range events {
 		var err error
 		if i, err = i.Apply(e.event, start.Add(e.at)); err != nil {
@@ -123,7 +145,7 @@ func (s situation) name() string {
 func moments(i riposte.Instance) [4]time.Time {
 	m := [4]time.Time{2: i.ExpiresAt, 3: i.ExpiresAt.Add(time.Hour)}
 	switch {
-	case i.State.Closed():
+	case i.DueAt.IsZero():
 		m[0] = i.ExpiresAt.Add(-time.Microsecond)
 	case i.DueAt.Equal(i.ExpiresAt):
 		m[0] = i.DueAt.Add(-time.Microsecond)
@@ -143,6 +165,7 @@ const (
 	gone      class = "410"
 	failure   class = "failed"
 	lastTry   class = "failed, and the policy has no further attempt after the 50th"
+	taken     class = "taken"
 	notByHTTP class = ""
 )
 
@@ -195,6 +218,17 @@ var variants = []variant{
 	plain("webhook deleted", "", riposte.WebhookDeleted{}),
 	plain("retry requested", "", riposte.RetryRequested{}),
 	plain("handed over", "", riposte.HandedOver{}),
+
+	plain("push claimed", "", riposte.PushClaimed{}),
+	push("200", taken, pushed(200)),
+	push("202", taken, pushed(202)),
+	push("299 with a body that broke off", taken, riposte.Pushed(withoutPolicy(brokenOff(299)))),
+	push("410", gone, pushed(410)),
+	push("301", failure, pushed(301)),
+	push("404", failure, pushed(404)),
+	push("500", failure, pushed(500)),
+	push("connection refused", failure, riposte.Pushed(withoutPolicy(unreachable(riposte.PhaseConnect, "REFUSED")))),
+	push("429 with Retry-After: 10", failure, riposte.Pushed(withoutPolicy(retryAfter(429, 10*time.Second)))),
 }
 
 // GoString is what rapid shows of a variant that it drew.
@@ -206,6 +240,10 @@ func plain(event, detail string, e riposte.Event) variant {
 
 func response(detail string, c func(riposte.SourceKind) class, e riposte.Event) variant {
 	return variant{"attempted", detail, c, constant(e)}
+}
+
+func push(detail string, c class, e riposte.Event) variant {
+	return variant{"pushed", detail, always(c), constant(e)}
 }
 
 func constant(e riposte.Event) func(riposte.SourceKind) riposte.Event {
@@ -248,6 +286,19 @@ func attempted(status int, body string) riposte.Attempted {
 		Policy: riposte.RetryFastThenSlow,
 		Fast:   riposte.DefaultFastDelay,
 	}
+}
+
+// pushed is what came of a push.
+func pushed(status int) riposte.Pushed { return riposte.Pushed(withoutPolicy(attempted(status, ""))) }
+
+// withoutPolicy leaves what a push has of an attempt: there is one policy.
+func withoutPolicy(a riposte.Attempted) (p struct {
+	Result riposte.Result
+	Fast   riposte.FastDelay
+	Jitter float64
+}) {
+	p.Result, p.Fast, p.Jitter = a.Result, a.Fast, a.Jitter
+	return p
 }
 
 func failed(p riposte.RetryPolicy) riposte.Attempted {

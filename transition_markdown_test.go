@@ -22,6 +22,9 @@ all of them against the rows of the design.
 ` + "```mermaid\n%s```" + `
 
 - A source is named only where sources differ, a moment only where moments do.
+- With an outcome URL the outcome is pushed, and the instance stays in
+  PROCESS_RESPONSE until it was taken. A push is given up %d days after the
+  outcome, which here is expiresAt.
 - "Due" is dueAt: of a new instance its creation, of an attempt the end of its
   lease, of a failed one the end of its delay, which is the shortest here.
 - An answer by callback or operator that is no good document is refused before
@@ -33,7 +36,7 @@ all of them against the rows of the design.
 
 func transitionsMarkdown(cells []cell) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, transitionsHead, len(cells), mermaid(cells))
+	fmt.Fprintf(&b, transitionsHead, len(cells), mermaid(cells), int(riposte.PushPeriod.Hours()/24))
 	for _, s := range sections(cells) {
 		for _, r := range s.rows {
 			fmt.Fprintf(&b, "| %s | %s | %s |\n", s.name, r.event(), r.result)
@@ -72,7 +75,7 @@ func mermaid(cells []cell) string {
 // arrowLabel is a failure's reason, what an attempt gave, or the event.
 func arrowLabel(c cell, next riposte.Instance) string {
 	switch is := c.variant.class(c.kind); {
-	case next.State == riposte.StateFatalError:
+	case c.before.Outcome == nil && next.Outcome != nil && next.Outcome.Failure != nil && next.Outcome.Failure.Reason != riposte.FailureBadResponse:
 		return string(next.Outcome.Failure.Reason)
 	case c.variant.event != "attempted":
 		return c.variant.event
@@ -229,21 +232,25 @@ func result(c cell) string {
 	for _, s := range passed(c) {
 		states = append(states, string(s))
 	}
-	return strings.Join(states, ", then ") + consequence(c.after, c.now)
+	return strings.Join(states, ", then ") + consequence(c.before, c.after, c.now)
 }
 
-func consequence(i riposte.Instance, now time.Time) string {
+func consequence(before, i riposte.Instance, now time.Time) string {
 	switch {
-	case i.Outcome != nil && i.Outcome.Failure != nil:
+	case i.State == riposte.StateProcessResponse && i.DueAt.IsZero():
+		return " (given up)"
+	case i.State == riposte.StateProcessResponse && !i.LeasedUntil.IsZero():
+		return fmt.Sprintf(" (pushes + 1, leased for %g s)", i.LeasedUntil.Sub(now).Seconds())
+	case i.Outcome != nil && i.Outcome.Failure != nil && (i.State.Closed() || before.Outcome == nil):
 		return " (" + string(i.Outcome.Failure.Reason) + ")"
 	case i.State.Closed():
 		return ""
 	case i.State == riposte.StateRunning:
 		return fmt.Sprintf(" (attempts + 1, leased for %g s)", i.LeasedUntil.Sub(now).Seconds())
-	case i.DueAt.Equal(i.ExpiresAt):
-		return " (due at expiresAt)"
 	case i.DueAt.Equal(now):
 		return " (due at once)"
+	case i.DueAt.Equal(i.ExpiresAt):
+		return " (due at expiresAt)"
 	}
 	return fmt.Sprintf(" (due after %g s)", i.DueAt.Sub(now).Seconds())
 }

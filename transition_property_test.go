@@ -27,16 +27,18 @@ func legalSteps() map[[2]riposte.State]bool {
 }
 
 func TestAnyHistoryKeepsTheInvariants(t *testing.T) {
-	pending := map[riposte.SourceKind]riposte.Instance{}
+	pending := map[string]riposte.Instance{}
 	for _, kind := range riposte.SourceKinds {
-		pending[kind] = newInstance(t, riposte.InstanceRequest{Source: sources[kind], CallbackTimeout: riposte.MinCallbackTimeout})
+		for _, url := range []string{"", outcomeURL} {
+			pending[string(kind)+url] = newInstance(t, riposte.InstanceRequest{Source: sources[kind], CallbackTimeout: riposte.MinCallbackTimeout, OutcomeURL: url})
+		}
 	}
 	live, deleted := newWebhook(t), newWebhook(t)
 	deleted.Delete(start)
 	legal := legalSteps()
 
 	rapid.Check(t, func(rt *rapid.T) {
-		i := pending[rapid.SampledFrom(riposte.SourceKinds).Draw(rt, "source")]
+		i := pending[string(rapid.SampledFrom(riposte.SourceKinds).Draw(rt, "source"))+rapid.SampledFrom([]string{"", outcomeURL}).Draw(rt, "outcome URL")]
 		webhook := live
 		if rapid.Bool().Draw(rt, "webhook deleted") {
 			webhook = deleted
@@ -110,7 +112,7 @@ func step(rt *rapid.T, i riposte.Instance, w riposte.Webhook, now time.Time) (ri
 // that is due, else the instance would be claimed for ever.
 func stepDue(rt *rapid.T, i riposte.Instance, w riposte.Webhook, now time.Time) (riposte.Instance, bool) {
 	next, lost, err := i.Due(w, now)
-	isDue := !i.State.Closed() && !now.Before(i.DueAt)
+	isDue := !i.DueAt.IsZero() && !now.Before(i.DueAt)
 	if isDue != (err == nil) {
 		rt.Fatalf("%s due at %s, at %s: Due says %v", i.State, i.DueAt, now, err)
 	}
@@ -128,6 +130,9 @@ func drawEvent(rt *rapid.T, i riposte.Instance) riposte.Event {
 		if rapid.Bool().Draw(rt, "Retry-After sent") {
 			e.Result.RetryAfter = time.Duration(rapid.Int64Range(0, int64(3*time.Hour)).Draw(rt, "Retry-After"))
 		}
+		return e
+	case riposte.Pushed:
+		e.Jitter = rapid.Float64Range(0, 0.9999999).Draw(rt, "jitter")
 		return e
 	case riposte.LeaseRanOut:
 		return riposte.LeaseRanOut{Policy: drawPolicy(rt)}
@@ -148,9 +153,15 @@ func checkShape(rt *rapid.T, i riposte.Instance) {
 			rt.Fatalf("%s: %+v", rule, i)
 		}
 	}
-	must(i.DueAt.IsZero() == closed, "DueAt is zero in a closed state only")
-	must(!i.DueAt.After(i.ExpiresAt), "DueAt is never after ExpiresAt")
-	must(i.LeasedUntil.IsZero() == (i.State != riposte.StateRunning), "LeasedUntil is set in RUNNING only")
+	pushing := i.State == riposte.StateProcessResponse && i.OutcomeURL != ""
+	must(i.DueAt.IsZero() == (closed || !i.Push.GivenUpAt.IsZero()), "DueAt is zero when closed or given up only")
+	must(pushing || !i.DueAt.After(i.ExpiresAt), "DueAt is never after ExpiresAt")
+	must(!pushing || i.DueAt.IsZero() || !i.DueAt.After(i.Push.Since.Add(riposte.PushPeriod+riposte.LeaseDuration)) || !i.LeasedUntil.IsZero(), "nothing is pushed for longer than PushPeriod")
+	must(pushing || i.LeasedUntil.IsZero() == (i.State != riposte.StateRunning), "LeasedUntil is set in RUNNING and for a push only")
+	must(i.OutcomeURL != "" || i.Push == riposte.Push{}, "nothing is pushed without a URL")
+	must(closed || i.Push.GivenUpAt.IsZero() || pushing, "only a push is given up")
+	must((i.Push.Attempts == 0) == i.Push.LastAttemptedAt.IsZero(), "Push.LastAttemptedAt is set once pushed")
+	must(pushing || i.OutcomeURL == "" || (i.Push.Attempts > 0) == closed, "with a URL nothing closes without a push")
 	must(i.CompletedAt.IsZero() != closed, "CompletedAt is set in a closed state only")
 	must(i.LastAttemptedAt.Before(i.ExpiresAt), "nothing is attempted at or after ExpiresAt")
 	must((i.Attempts == 0) == i.LastAttemptedAt.IsZero(), "LastAttemptedAt is set once attempted")
@@ -189,6 +200,9 @@ func checkStep(rt *rapid.T, before, after riposte.Instance, legal map[[2]riposte
 	}
 	before.State, before.Attempts, before.UpdatedAt, before.LastAttemptedAt = after.State, after.Attempts, after.UpdatedAt, after.LastAttemptedAt
 	before.CompletedAt, before.DueAt, before.LeasedUntil, before.Outcome = after.CompletedAt, after.DueAt, after.LeasedUntil, after.Outcome
+	if before.Outcome != nil {
+		before.Push = after.Push
+	}
 	if b, a := before.Stored(0), after.Stored(0); !reflect.DeepEqual(b, a) {
 		rt.Fatalf("a field changed that no event changes: %s", cmp.Diff(b, a, cmp.AllowUnexported(riposte.Instance{})))
 	}
@@ -231,16 +245,19 @@ func checkGap(rt *rapid.T, i riposte.Instance, e riposte.Attempted, gap time.Dur
 }
 
 // checkEnds: whatever has happened, looking when due closes the instance at
-// expiresAt at the latest.
+// expiresAt at the latest, or has its outcome pushed.
 func checkEnds(rt *rapid.T, i riposte.Instance, w riposte.Webhook, now time.Time) {
 	if now.Before(i.ExpiresAt) {
 		now = i.ExpiresAt
 	}
-	if i.State.Closed() {
+	if i.DueAt.IsZero() {
 		return
 	}
+	if now.Before(i.DueAt) {
+		now = i.DueAt
+	}
 	next, _, err := i.Due(w, now)
-	if err != nil || !next.State.Closed() {
+	if err != nil || !next.State.Closed() && (next.OutcomeURL == "" || next.State != riposte.StateProcessResponse) {
 		rt.Fatalf("%s is in %s after expiresAt: %v", i.State, next.State, err)
 	}
 	checkShape(rt, next)

@@ -45,6 +45,10 @@ type WebhookSettings struct {
 	// MaxInFlightTotal bounds the attempts in flight at all nodes together, 0 to
 	// MaxMaxInFlightTotal; with 0 nothing does.
 	MaxInFlightTotal int
+	// OutcomeURL is where the outcomes of the webhook's instances are pushed that
+	// have no URL of their own; "" for the server's, if it has one. It applies to
+	// instances that are created afterwards.
+	OutcomeURL string
 }
 
 // DestinationCheck parses a webhook's URL, applies the rules of PROTOCOL.md
@@ -97,8 +101,8 @@ func (w *Webhook) Validate(check DestinationCheck) error {
 	return v.err()
 }
 
-// Validate checks the settings' bounds.
-func (s WebhookSettings) Validate() error {
+// Validate checks the settings' bounds, and the outcome URL as a webhook's.
+func (s WebhookSettings) Validate(check DestinationCheck) error {
 	var v violations
 	if !s.RetryPolicy.known() {
 		v.addf("retryPolicy", "must be RETRY_POLICY_FAST or RETRY_POLICY_FAST_THEN_SLOW")
@@ -109,6 +113,7 @@ func (s WebhookSettings) Validate() error {
 	if s.MaxInFlightTotal < 0 || s.MaxInFlightTotal > MaxMaxInFlightTotal {
 		v.addf("maxInFlightTotal", "must be from 0 (no bound) to %d, is %d", MaxMaxInFlightTotal, s.MaxInFlightTotal)
 	}
+	v.within("outcomeUrl", CheckOutcomeURL(s.OutcomeURL, check))
 	return v.err()
 }
 

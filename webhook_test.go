@@ -119,7 +119,7 @@ func TestWebhookSettingsBounds(t *testing.T) {
 		{riposte.WebhookSettings{RetryPolicy: riposte.RetryFast, MaxInFlight: 1, MaxInFlightTotal: 16384}, nil},
 		{riposte.WebhookSettings{}, []string{"retryPolicy", "maxInFlight"}},
 	} {
-		if got := violatedFields(t, tt.settings.Validate()); !slices.Equal(got, tt.fields) {
+		if got := violatedFields(t, tt.settings.Validate(acceptAnyURL)); !slices.Equal(got, tt.fields) {
 			t.Errorf("%+v: errors about %q, want %q", tt.settings, got, tt.fields)
 		}
 	}

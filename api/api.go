@@ -25,14 +25,15 @@ import (
 
 // Options is what the API needs; all but Keys and Metrics is required.
 type Options struct {
-	Store     riposte.Store
-	PublicURL string                   // base of callback URLs, without a slash at the end
-	Check     riposte.DestinationCheck // the rules for a webhook's URL
-	JWKS      []byte                   // the document at /auth/v1/jwks
-	Keys      []riposte.Key            // API keys that the configuration gives, beside the store's
-	Tokens    *CallbackTokens
-	Metrics   http.Handler // what GET /metrics answers to a viewer; nil: there is nothing at that path
-	Logger    *slog.Logger
+	Store      riposte.Store
+	PublicURL  string                   // base of callback URLs, without a slash at the end
+	Check      riposte.DestinationCheck // the rules for a webhook's URL
+	OutcomeURL string                   // where outcomes are pushed whose webhook has no URL for them; "" for nowhere
+	JWKS       []byte                   // the document at /auth/v1/jwks
+	Keys       []riposte.Key            // API keys that the configuration gives, beside the store's
+	Tokens     *CallbackTokens
+	Metrics    http.Handler // what GET /metrics answers to a viewer; nil: there is nothing at that path
+	Logger     *slog.Logger
 }
 
 // Server is the API over one store.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -80,7 +81,26 @@ func decidedInstanceMessage(i riposte.Instance) *ripostev1.Instance {
 		NextAttemptAt:   timestamp(i.NextAttemptAt()),
 		RecreatedFrom:   i.RecreatedFrom,
 		Outcome:         outcomeMessage(i.Outcome),
+		Push:            pushMessage(i),
 	}
+}
+
+func pushMessage(i riposte.Instance) *ripostev1.Push {
+	if i.OutcomeURL == "" {
+		return nil
+	}
+	m := &ripostev1.Push{
+		Url:             cmp.Or(i.Push.URL, i.OutcomeURL),
+		Attempts:        int32(i.Push.Attempts),
+		LastAttemptedAt: timestamp(i.Push.LastAttemptedAt),
+		StatusCode:      int32(i.Push.StatusCode),
+		Error:           errorMessage(i.Push.Error),
+		GivenUpAt:       timestamp(i.Push.GivenUpAt),
+	}
+	if i.OwesPush() && i.LeasedUntil.IsZero() {
+		m.NextAttemptAt = timestamp(i.DueAt)
+	}
+	return m
 }
 
 func fullInstanceMessage(i riposte.Instance, e riposte.Envelope, attempts []riposte.Attempt) *ripostev1.Instance {
@@ -131,10 +151,15 @@ func attemptMessage(a riposte.Attempt) *ripostev1.Attempt {
 	for name, values := range a.ResponseHeaders {
 		m.ResponseHeaders[name] = strings.ToValidUTF8(strings.Join(values, ", "), "\uFFFD")
 	}
-	if a.Error != nil {
-		m.Error = &ripostev1.AttemptError{Phase: string(a.Error.Phase), Reason: a.Error.Reason, Message: a.Error.Message}
-	}
+	m.Error = errorMessage(a.Error)
 	return m
+}
+
+func errorMessage(e *riposte.AttemptError) *ripostev1.AttemptError {
+	if e == nil {
+		return nil
+	}
+	return &ripostev1.AttemptError{Phase: string(e.Phase), Reason: e.Reason, Message: e.Message}
 }
 
 func duration(d time.Duration) *durationpb.Duration {

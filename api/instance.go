@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,6 +69,7 @@ func readNewInstance(r *ripostev1.InstancesServiceCreateRequest) newInstance {
 			RequestID:       r.GetRequestId(),
 			CallbackTimeout: timeout,
 			Labels:          r.GetLabels(),
+			OutcomeURL:      r.GetOutcomeUrl(),
 		},
 	}
 }
@@ -154,12 +156,16 @@ func (s *Server) newRecord(ctx context.Context, n newInstance, webhooks map[stri
 		if w, err = s.webhook(ctx, n.webhookID); err != nil {
 			return err
 		}
+		w.Settings.OutcomeURL = cmp.Or(w.Settings.OutcomeURL, s.OutcomeURL)
 		webhooks[n.webhookID] = w
 	}
 	// A request that is repeated finds its instance also when the webhook was
 	// deleted since: the store knows.
 	if w.Deleted() && n.request.RequestID == "" {
 		return riposte.ErrWebhookNotFound
+	}
+	if err := riposte.CheckOutcomeURL(n.request.OutcomeURL, s.Check); err != nil {
+		return err
 	}
 	i, envelope, err := riposte.NewInstance(w, n.request, s.callbackURL, s.Store.Now())
 	*out = riposte.NewInstanceRecord{Instance: i, Envelope: envelope}
@@ -220,7 +226,10 @@ func (h instancesService) cancel(ctx context.Context, caller riposte.Caller, r *
 }
 
 func (h instancesService) retryNow(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceRetryNowRequest) (*ripostev1.InstancesServiceRetryNowResponse, error) {
-	i, err := h.s.changeInstance(ctx, r.GetId(), riposte.RetryRequested{})
+	if err := riposte.CheckOutcomeURL(r.GetOutcomeUrl(), h.s.Check); err != nil {
+		return nil, err
+	}
+	i, err := h.s.changeInstance(ctx, r.GetId(), riposte.RetryRequested{OutcomeURL: r.GetOutcomeUrl()})
 	if err != nil {
 		return nil, err
 	}
@@ -241,6 +250,7 @@ func (h instancesService) recreate(ctx context.Context, _ riposte.Caller, r *rip
 		Payload:       envelope.Payload(),
 		Labels:        old.Labels,
 		RecreatedFrom: old.ID,
+		OutcomeURL:    old.OutcomeURL,
 	}})
 	if err != nil {
 		return nil, err

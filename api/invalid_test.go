@@ -106,6 +106,7 @@ var webhookRefusals = []refusal{
 
 	{name: "settings out of range", rest: updateSettings, body: `{"settings":{"maxInFlight":0}}`, fields: field("settings.maxInFlight", "from 1 to 1024, is 0")},
 	{name: "settings too large", rest: updateSettings, body: `{"settings":{"maxInFlight":1025}}`, fields: field("settings.maxInFlight", "is 1025")},
+	{name: "settings with an outcome URL that is none", rest: updateSettings, body: `{"settings":{"outcomeUrl":"ftp://x"}}`, fields: field("settings.outcomeUrl", "https")},
 	{name: "settings with a total out of range", rest: updateSettings, body: `{"settings":{"maxInFlightTotal":-1}}`, fields: field("settings.maxInFlightTotal", "from 0 (no bound) to 16384, is -1")},
 	{name: "settings unspecified", rest: updateSettings, body: `{"settings":{"retryPolicy":"RETRY_POLICY_UNSPECIFIED"}}`, fields: field("settings.retryPolicy", "RETRY_POLICY_FAST")},
 	{name: "settings of an unknown enum value", rest: updateSettings, body: `{"settings":{"retryPolicy":"SLOW"}}`, fields: field("settings.retryPolicy", "SLOW")},
@@ -131,6 +132,8 @@ var instanceRefusals = []refusal{
 		fields: map[string]string{"source.workflowStep.workflowExecutionId": "not 0", "source.workflowStep.workflowStepId": "must be set"}},
 	{name: "a workflow of a wrong type", rest: createInstance, body: `{"source":{"workflowStep":{"workflowExecutionId":"9223372036854775808"}}}`,
 		fields: field("source.workflowStep.workflowExecutionId", "9223372036854775808")},
+	{name: "an outcome URL with a private address", rest: createInstance, body: asking(`"outcomeUrl":"https://10.0.0.1/"`), fields: field("outcomeUrl", "private, local or reserved")},
+	{name: "a retry with an outcome URL that is none", rest: "POST /api/v1/instances/{unknown}:retry", body: `{"outcomeUrl":"x"}`, fields: field("outcomeUrl", "absolute URL")},
 	{name: "payload an array", rest: createInstance, body: asking(`"payload":[]`), fields: field("payload", "must be a JSON object")},
 	{name: "payload a string", rest: createInstance, body: asking(`"payload":"{}"`), fields: field("payload", "must be a JSON object")},
 	{name: "payload a number", rest: createInstance, body: asking(`"payload":1`), fields: field("payload", "must be a JSON object")},

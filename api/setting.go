@@ -29,7 +29,7 @@ func (h settingsService) get(ctx context.Context, _ riposte.Caller, r *ripostev1
 // update lets an absent field under a mask fall back to its default.
 func (h settingsService) update(ctx context.Context, _ riposte.Caller, r *ripostev1.WebhookSettingsServiceUpdateRequest) (*ripostev1.WebhookSettingsServiceUpdateResponse, error) {
 	change := r.GetSettings()
-	paths, err := maskPaths(r.GetUpdateMask(), "retry_policy", "max_in_flight", "max_in_flight_total")
+	paths, err := maskPaths(r.GetUpdateMask(), "retry_policy", "max_in_flight", "max_in_flight_total", "outcome_url")
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,11 @@ func (h settingsService) update(ctx context.Context, _ riposte.Caller, r *ripost
 		if paths.includes("max_in_flight_total", total) {
 			w.Settings.MaxInFlightTotal = int(change.GetMaxInFlightTotal())
 		}
-		return below("settings", w.Settings.Validate())
+		outcomeURL := change != nil && change.OutcomeUrl != nil
+		if paths.includes("outcome_url", outcomeURL) {
+			w.Settings.OutcomeURL = change.GetOutcomeUrl()
+		}
+		return below("settings", w.Settings.Validate(h.s.Check))
 	})
 	if err != nil {
 		return nil, err
@@ -68,6 +72,6 @@ func settingsMessage(s riposte.WebhookSettings) *ripostev1.WebhookSettings {
 	bound, total := int32(s.MaxInFlight), int32(s.MaxInFlightTotal)
 	return &ripostev1.WebhookSettings{
 		RetryPolicy: ripostev1.RetryPolicy(ripostev1.RetryPolicy_value["RETRY_POLICY_"+string(s.RetryPolicy)]).Enum(),
-		MaxInFlight: &bound, MaxInFlightTotal: &total,
+		MaxInFlight: &bound, MaxInFlightTotal: &total, OutcomeUrl: &s.OutcomeURL,
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/riposte-dev/riposte"
 )
 
-// attempt delivers an instance that was claimed as of asOf and saves what came
-// of it. A stop does not cut it short; the sender's own timeout and the lease
+// attempt delivers an instance that was claimed as of asOf, or pushes its
+// outcome, and saves what came of it. A stop does not cut it short; the sender's own timeout and the lease
 // bound it.
 func (e *Engine) attempt(c riposte.ClaimedInstance, asOf time.Time) {
 	ctx := context.Background()
@@ -35,8 +35,12 @@ func (e *Engine) log(level slog.Level, message string, c riposte.ClaimedInstance
 	if !e.Logger.Enabled(ctx, level) {
 		return
 	}
+	number := slog.Int("attempt", c.Instance.Attempts)
+	if c.Instance.OwesPush() {
+		number = slog.Int("push", c.Instance.Push.Attempts)
+	}
 	e.Logger.LogAttrs(ctx, level, message, append(more,
-		slog.String("instance", c.Instance.ID), slog.String("webhook", c.Webhook.ID), slog.Int("attempt", c.Instance.Attempts))...)
+		slog.String("instance", c.Instance.ID), slog.String("webhook", c.Instance.WebhookID), number)...)
 }
 
 // tellBreaker comes before the save: what the receiver did is true whatever the
@@ -78,6 +82,9 @@ func mayWork(err error) bool {
 // else was faster (a callback, a cancellation, the expiry, another node), the
 // result changes nothing any more, but the attempt was made and is recorded.
 func (e *Engine) save(ctx context.Context, c riposte.ClaimedInstance, r riposte.Result) error {
+	if c.Instance.OwesPush() {
+		return e.savePush(ctx, c, r)
+	}
 	next, err := c.Instance.Advance(riposte.Attempted{
 		Result: r,
 		Policy: c.Webhook.Settings.RetryPolicy,
@@ -90,6 +97,23 @@ func (e *Engine) save(ctx context.Context, c riposte.ClaimedInstance, r riposte.
 	_, err = e.Store.SaveInstance(ctx, next, &r.Attempt)
 	if errors.Is(err, riposte.ErrConflict) || errors.Is(err, riposte.ErrInstanceNotFound) {
 		return e.Store.RecordAttempt(ctx, c.Instance.ID, r.Attempt)
+	}
+	return err
+}
+
+// savePush is save for a push. One that comes too late changes nothing: somebody
+// else has pushed the outcome since, and will say what came of it.
+func (e *Engine) savePush(ctx context.Context, c riposte.ClaimedInstance, r riposte.Result) error {
+	next, err := c.Instance.Apply(riposte.Pushed{Result: r, Fast: e.Fast, Jitter: rand.Float64()}, e.Store.Now())
+	if err != nil {
+		return err
+	}
+	_, err = e.Store.SaveInstance(ctx, next, nil)
+	switch {
+	case errors.Is(err, riposte.ErrConflict), errors.Is(err, riposte.ErrInstanceNotFound):
+		return nil
+	case err == nil && !next.Push.GivenUpAt.IsZero():
+		e.log(slog.LevelWarn, "outcome given up: it is pushed no more until somebody asks for it", c, slog.Int("status", r.Attempt.StatusCode))
 	}
 	return err
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/riposte-dev/riposte"
 )
 
-// Sender makes one attempt; outbound.Client is one.
+// Sender makes one attempt or one push; outbound.Client is one.
 type Sender interface {
-	// Send returns within riposte.AttemptTimeout, whatever the receiver does.
+	// Send returns within riposte.AttemptTimeout, whatever the other side does.
 	Send(ctx context.Context, c riposte.ClaimedInstance) riposte.Result
 }
 

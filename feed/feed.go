@@ -79,7 +79,7 @@ func (f *Feed) Close() {
 // changed is subscribed to the store's changes. Another node's outcomes, and
 // what may have been missed, have the Version 0.
 func (f *Feed) changed(i riposte.Instance) {
-	if i.Outcome != nil || i.Version == 0 {
+	if i.JustDecided() || i.Version == 0 {
 		f.wakeUp()
 	}
 }

@@ -162,8 +162,8 @@ func (c *claim) round(due []*Lane) ([]*Lane, error) {
 		last[t.Lane.Webhook.ID] = Unknown
 	}
 	for _, i := range picked {
-		of[i.WebhookID]++
-		last[i.WebhookID] = i.DueAt.UnixMicro()
+		of[i.Lane()]++
+		last[i.Lane()] = i.DueAt.UnixMicro()
 	}
 	left := due[:0:0]
 	for _, t := range takes {
@@ -220,7 +220,7 @@ func (c *claim) advance(instances []riposte.Instance) error {
 	slices.SortStableFunc(instances, func(a, b riposte.Instance) int { return a.DueAt.Compare(b.DueAt) })
 	changes := make([]Change, len(instances))
 	for n, i := range instances {
-		next, lost, err := i.Due(c.ByID[i.WebhookID].Webhook, c.at)
+		next, lost, err := i.Due(c.ByID[i.Lane()].Webhook, c.at)
 		if err != nil {
 			return fmt.Errorf("instance %s: %w", i.ID, err)
 		}
@@ -231,13 +231,13 @@ func (c *claim) advance(instances []riposte.Instance) error {
 		return err
 	}
 	for _, i := range saved {
-		if i.State != riposte.StateRunning {
+		if i.LeasedUntil.IsZero() {
 			c.settling--
 			continue
 		}
 		c.limit--
-		c.begun[i.WebhookID]++
-		c.taken.Attempts = append(c.taken.Attempts, riposte.ClaimedInstance{Instance: i, Webhook: c.ByID[i.WebhookID].Webhook})
+		c.begun[i.Lane()]++
+		c.taken.Attempts = append(c.taken.Attempts, riposte.ClaimedInstance{Instance: i, Webhook: c.ByID[i.Lane()].Webhook})
 	}
 	return nil
 }

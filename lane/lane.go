@@ -38,7 +38,8 @@ func (b *Bound) lower(at int64) {
 	}
 }
 
-// Lane is a webhook with the due time of its open instances.
+// Lane is a webhook, or what stands in its place for pushes, with the due time of
+// the open instances in it.
 type Lane struct {
 	Webhook riposte.Webhook
 	Number  int64 // the store's, of the webhook's row
@@ -49,10 +50,11 @@ type Lane struct {
 	index         int // in Lanes.queue
 }
 
-// Lanes holds every webhook, deleted ones with instances included.
+// Lanes holds every webhook, deleted ones with instances included, and every
+// place that outcomes are pushed to.
 type Lanes struct {
 	ByID   map[string]*Lane
-	Expiry Bound     // of all open instances
+	Expiry Bound     // of all instances without an outcome
 	queue  laneQueue // all of ByID, the lane that is due first in front
 }
 
@@ -123,10 +125,12 @@ func (ls *Lanes) Written(l *Lane, i riposte.Instance, isNew bool) {
 		l.Due.Exact = false
 		ls.Expiry.Exact = false
 	}
-	if i.State.Closed() {
+	if i.Outcome == nil {
+		ls.Expiry.lower(i.ExpiresAt.UnixMicro())
+	}
+	if i.DueAt.IsZero() {
 		return
 	}
-	ls.Expiry.lower(i.ExpiresAt.UnixMicro())
 	due := i.DueAt.UnixMicro()
 	if i.DueAt.After(i.UpdatedAt) {
 		ls.Lower(l, due)

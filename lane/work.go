@@ -38,9 +38,12 @@ func (w *Work) Undo(f func()) { w.undo = append(w.undo, f) }
 // was written to its lane before stays written if this is taken back, so undoing
 // it only admits that the truth is in the rows.
 func (w *Work) Written(i riposte.Instance, isNew bool) {
-	l := w.Lanes.ByID[i.WebhookID]
+	l := w.Lanes.ByID[i.Lane()]
 	w.Undo(func() { w.Lanes.Forget(l) })
 	w.Lanes.Written(l, i, isNew)
+	if from, ok := w.Lanes.ByID[i.WebhookID]; ok && from != l {
+		from.Due.Exact = false // it may have been the earliest there
+	}
 }
 
 // Take has a new instance taken before it is stored, as a claim would right

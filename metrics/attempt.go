@@ -14,7 +14,7 @@ type Sender interface {
 	Send(ctx context.Context, c riposte.ClaimedInstance) riposte.Result
 }
 
-// Sender returns next, watched: each attempt is counted when it has ended,
+// Sender returns next, watched: each attempt, and each push, is counted when it has ended,
 // whether its result can be saved or not.
 func (m *Metrics) Sender(next Sender) Sender { return sender{next, m} }
 
@@ -25,6 +25,10 @@ type sender struct {
 
 func (s sender) Send(ctx context.Context, c riposte.ClaimedInstance) riposte.Result {
 	r := s.next.Send(ctx, c)
+	if c.Instance.OwesPush() {
+		s.metrics.pushes.of(&r.Attempt).Inc()
+		return r
+	}
 	s.metrics.attempts.of(&r.Attempt).Inc()
 	s.metrics.attemptDuration.Observe(r.Attempt.Duration.Seconds())
 	return r

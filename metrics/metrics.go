@@ -34,6 +34,8 @@ type Metrics struct {
 	outcomeDuration  prometheus.Histogram
 	attempts         results
 	attemptDuration  prometheus.Histogram
+	pushes           results
+	pushesGivenUp    prometheus.Counter
 	commitOperations prometheus.Histogram
 	commitDuration   prometheus.Histogram
 	scraped          *scraped
@@ -55,6 +57,9 @@ func New() *Metrics {
 	}
 	byResult, bySource, byOutcome := attempts.counters(), created.counters(), closed.counters()
 	m.attempts = newResults(byResult)
+	byPush := pushes.counters()
+	m.pushes = newResults(byPush)
+	m.pushesGivenUp = prometheus.NewCounter(prometheus.CounterOpts{Name: pushesGivenUp.name, Help: pushesGivenUp.help})
 	for _, kind := range riposte.SourceKinds {
 		m.created[kind] = bySource.WithLabelValues(string(kind))
 	}
@@ -66,7 +71,7 @@ func New() *Metrics {
 	for _, reason := range riposte.FailureReasons {
 		m.failed[reason] = byOutcome.WithLabelValues(string(riposte.OutcomeFailed), string(reason))
 	}
-	m.registry.MustRegister(bySource, byOutcome, m.outcomeDuration, byResult, m.attemptDuration, m.commitOperations,
+	m.registry.MustRegister(bySource, byOutcome, m.outcomeDuration, byResult, m.attemptDuration, byPush, m.pushesGivenUp, m.commitOperations,
 		m.commitDuration, m.scraped, version(), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -110,6 +115,9 @@ func (m *Metrics) Committed(ops int, took time.Duration) {
 func (m *Metrics) changed(i riposte.Instance) {
 	if i.Version == 1 {
 		m.created[i.Source.Kind].Inc()
+	}
+	if i.OwesPush() && i.DueAt.IsZero() {
+		m.pushesGivenUp.Inc()
 	}
 	if !i.State.Closed() {
 		return

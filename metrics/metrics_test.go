@@ -119,7 +119,9 @@ func TestEverySeriesIsThereFromTheStart(t *testing.T) {
 	}
 	for _, r := range []string{"1xx", "2xx", "3xx", "4xx", "5xx", "dns", "connect", "tls", "request", "response", "timeout", "other"} {
 		want[fmt.Sprintf("riposte_attempts_total{result=%q}", r)] = 0
+		want[fmt.Sprintf("riposte_pushes_total{result=%q}", r)] = 0
 	}
+	want["riposte_pushes_given_up_total"] = 0
 	wantSeries(t, scrape(t, New()), `^riposte_\w+_total`, want)
 }
 
@@ -287,6 +289,31 @@ func TestAttemptsAreCountedByTheirResult(t *testing.T) {
 			t.Errorf("%s: the duration is not counted: %v", tt.want, got["riposte_attempt_duration_seconds_sum"])
 		}
 	}
+}
+
+// TestPushesAreCountedApart: they are no attempts, and what is given up shows once.
+func TestPushesAreCountedApart(t *testing.T) {
+	m, s := watching(t, nil)
+	i, _, err := riposte.NewInstance(newWebhook(t, s), riposte.InstanceRequest{Source: riposte.Source{Kind: riposte.SourceTest},
+		OutcomeURL: "https://caller.example/"}, func(string) string { return "https://riposte.example/" }, s.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	created, err := s.CreateInstances(t.Context(), []riposte.NewInstanceRecord{{Instance: i, Envelope: riposte.NewEnvelope(i.ID, "", i.Source, nil)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := created[0].Advance(riposte.Canceled{}, s.Now())
+	save(t, s, next, err)
+	c, err := s.Claim(t.Context(), riposte.ClaimRequest{Limit: 1})
+	if err != nil || len(c.Attempts) != 1 {
+		t.Fatalf("claimed %v, %v", c, err)
+	}
+	r := m.Sender(answer{StatusCode: 410}).Send(t.Context(), c.Attempts[0])
+	next, err = c.Attempts[0].Instance.Advance(riposte.Pushed{Result: r}, s.Now())
+	save(t, s, next, err)
+	got := nonzero(scrape(t, m))
+	wantSeries(t, got, `^riposte_(attempts|pushes)_`, map[string]float64{`riposte_pushes_total{result="4xx"}`: 1, "riposte_pushes_given_up_total": 1})
 }
 
 func TestCommitsAreCounted(t *testing.T) {

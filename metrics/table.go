@@ -20,6 +20,9 @@ var (
 	attemptDuration = definition{"riposte_attempt_duration_seconds", "Duration of an attempt, dial to last byte.", nil, attemptBuckets}
 	outcomeDuration = definition{"riposte_outcome_duration_seconds", "Time from an instance's creation to its outcome.", nil, outcomeBuckets}
 
+	pushes        = definition{"riposte_pushes_total", "Pushes of outcomes ended: the class of the status, or what broke the push off before its response was read whole.", []string{"result"}, nil}
+	pushesGivenUp = definition{"riposte_pushes_given_up_total", "Outcomes that are pushed no more until somebody asks for them.", nil, nil}
+
 	dueLag = definition{"riposte_due_lag_seconds", "How long the oldest due instance that neither its webhook's bound nor its breaker holds back has been waiting for its claim.", nil, nil}
 
 	commitOperations = definition{"riposte_store_commit_operations", "Operations that shared one commit of the store.", nil, commitOperationBuckets}

@@ -47,10 +47,10 @@ func BenchmarkRequest(b *testing.B) {
 	for name, size := range map[string]int{"small": 10, "1MiB": 1 << 20} {
 		b.Run(name, func(b *testing.B) {
 			c, attempt := newClient(b, nil), sized("https://receiver.example/hook", size)
-			t := must(c.destinations.target(attempt.Instance.Destination))
+			t, m := must(c.destinations.target(attempt.Instance.Destination)), must(c.message(attempt))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := c.request(b.Context(), t, attempt, sentAt); err != nil {
+				if _, err := c.request(b.Context(), t, m, sentAt); err != nil {
 					b.Fatal(err)
 				}
 			}

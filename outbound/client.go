@@ -20,11 +20,13 @@ const (
 	defaultUserAgent = "Riposte"
 )
 
-// Options says how a Client works. Signer and Issuer must be set.
+// Options says how a Client works. Signer and Issuer must be set, and OutcomeBody
+// where outcomes are pushed.
 type Options struct {
 	Destinations Destinations
 	Signer       *Signer
-	Issuer       string           // the JWT's iss: a bare host name
+	Issuer       string // the JWT's iss: a bare host name
+	OutcomeBody  func(riposte.Instance) ([]byte, error)
 	UserAgent    string           // "Riposte" when empty
 	Timeout      time.Duration    // for a whole attempt; riposte.AttemptTimeout when zero
 	Now          func() time.Time // time.Now when nil
@@ -37,6 +39,7 @@ type Client struct {
 	signer       *Signer
 	issuer       string
 	userAgent    string
+	outcomeBody  func(riposte.Instance) ([]byte, error)
 	timeout      time.Duration
 	now          func() time.Time
 	transport    *http.Transport
@@ -56,6 +59,7 @@ func New(o Options) (*Client, error) {
 		signer:       o.Signer,
 		issuer:       o.Issuer,
 		userAgent:    cmp.Or(o.UserAgent, defaultUserAgent),
+		outcomeBody:  o.OutcomeBody,
 		timeout:      cmp.Or(o.Timeout, riposte.AttemptTimeout),
 		now:          o.Now,
 	}

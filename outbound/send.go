@@ -30,10 +30,14 @@ func (c *Client) Send(ctx context.Context, claimed riposte.ClaimedInstance) ripo
 	defer cancel()
 
 	var p progress
-	result, err := c.exchange(httptrace.WithClientTrace(limited, p.trace()), claimed, startedAt)
+	m, err := c.message(claimed)
+	var result riposte.Result
+	if err == nil {
+		result, err = c.exchange(httptrace.WithClientTrace(limited, p.trace()), m, startedAt)
+	}
 
 	a := &result.Attempt
-	a.Number = claimed.Instance.Attempts
+	a.Number = m.number
 	a.StartedAt = riposte.Time(startedAt)
 	a.Duration = time.Since(began)
 	var phase riposte.Phase
@@ -46,13 +50,13 @@ func (c *Client) Send(ctx context.Context, claimed riposte.ClaimedInstance) ripo
 
 // exchange sends the request and reads the response. Its result counts even
 // with an error: the status line may have come before it.
-func (c *Client) exchange(ctx context.Context, claimed riposte.ClaimedInstance, now time.Time) (riposte.Result, error) {
-	// The rules may be stricter than they were when the webhook was saved.
-	t, err := c.target(claimed.Instance.Destination)
+func (c *Client) exchange(ctx context.Context, m message, now time.Time) (riposte.Result, error) {
+	// The rules may be stricter than they were when the URL was saved.
+	t, err := c.target(m.url)
 	if err != nil {
 		return riposte.Result{}, err
 	}
-	req, err := c.request(ctx, t, claimed, now)
+	req, err := c.request(ctx, t, m, now)
 	if err != nil {
 		return riposte.Result{}, err
 	}
@@ -64,15 +68,35 @@ func (c *Client) exchange(ctx context.Context, claimed riposte.ClaimedInstance, 
 	return read(resp, now)
 }
 
-// request builds the request of PROTOCOL.md section 2.
-func (c *Client) request(ctx context.Context, t target, claimed riposte.ClaimedInstance, now time.Time) (*http.Request, error) {
-	i, body := claimed.Instance, claimed.Envelope.Body
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(body))
+// message is what is sent: a delivery, or an outcome to whoever takes it.
+type message struct {
+	url, id, event, callbackURL string
+	number                      int // of this attempt
+	body                        []byte
+}
+
+func (c *Client) message(claimed riposte.ClaimedInstance) (message, error) {
+	i := claimed.Instance
+	if !i.OwesPush() {
+		return message{i.Destination, i.ID, i.Source.Kind.EventType(), claimed.Envelope.CallbackURL(), i.Attempts, claimed.Envelope.Body}, nil
+	}
+	m := message{url: i.Push.URL, id: i.OutcomeID(), event: riposte.PushEvent, number: i.Push.Attempts}
+	var err error
+	if m.body, err = c.outcomeBody(i); err != nil {
+		err = fmt.Errorf("building outcome: %w", err)
+	}
+	return m, err
+}
+
+// request builds the request of PROTOCOL.md section 2. A push has no callback URL,
+// and is like a delivery in all else.
+func (c *Client) request(ctx context.Context, t target, m message, now time.Time) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(m.body))
 	if err != nil {
 		return nil, fmt.Errorf("building request: %w", err)
 	}
 	req.URL, req.Host = t.url, t.url.Host // parsed once, not for each attempt
-	sum := sha256.Sum256(body)
+	sum := sha256.Sum256(m.body)
 	digest := base64.StdEncoding.EncodeToString(sum[:])
 	token, err := c.signer.Sign(c.claims(t, digest, now))
 	if err != nil {
@@ -84,11 +108,13 @@ func (c *Client) request(ctx context.Context, t target, claimed riposte.ClaimedI
 	h.Set("Content-Digest", "sha-256="+digest)
 	h.Set("User-Agent", c.userAgent)
 	h.Set("Webhook-Version", "v1")
-	h.Set("Webhook-Id", i.ID)
-	h.Set("Webhook-Event", i.Source.Kind.EventType())
-	h.Set("Webhook-Callback-Url", claimed.Envelope.CallbackURL())
+	h.Set("Webhook-Id", m.id)
+	h.Set("Webhook-Event", m.event)
+	if m.callbackURL != "" {
+		h.Set("Webhook-Callback-Url", m.callbackURL)
+	}
 	h.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
-	h.Set("Webhook-Attempt", strconv.Itoa(i.Attempts))
+	h.Set("Webhook-Attempt", strconv.Itoa(m.number))
 	return req, nil
 }
 

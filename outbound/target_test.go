@@ -37,7 +37,7 @@ func TestRequestIsThatOfItsURL(t *testing.T) {
 		"https://a.example/?", "HTTPS://A.Example.:443/ü?ü=ü", "https://[2606:4700:4700::1111]:443/x", "https://a.example/*", "https://a.example/a;b,c:d@e"} {
 		c := newClient(t, nil)
 		to := must(c.target(raw))
-		got := must(c.request(t.Context(), to, claimed(raw), sentAt))
+		got := must(c.request(t.Context(), to, must(c.message(claimed(raw))), sentAt))
 		want := must(http.NewRequest(http.MethodPost, to.url.String(), nil))
 		if got.URL.String() != want.URL.String() || got.URL.RequestURI() != want.URL.RequestURI() || got.Host != want.Host {
 			t.Errorf("%s: %s of %s at %s, want %s at %s", raw, got.URL.RequestURI(), got.URL, got.Host, want.URL, want.Host)

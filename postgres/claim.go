@@ -20,10 +20,10 @@ const lockedPause = 50 * time.Millisecond
 // What another node writes below that, a poll finds (watcher.go).
 const (
 	expiredSQL = `WITH o AS (SELECT id, webhook FROM open WHERE expires_at >= $1 AND expires_at <= $2 ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-		SELECT o.id, w.id, w.version FROM o JOIN webhooks w ON w.id = o.webhook`
+		SELECT o.id, o.webhook, coalesce(w.version, 0) FROM o LEFT JOIN webhooks w ON w.id = o.webhook`
 	dueSQL = `WITH o AS (SELECT due.* FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS l (webhook, since, take) CROSS JOIN LATERAL
 		(SELECT id, webhook FROM open WHERE webhook = l.webhook AND due_at >= l.since AND due_at <= $4 ORDER BY due_at LIMIT l.take FOR UPDATE SKIP LOCKED) due)
-		SELECT o.id, w.id, w.version FROM o JOIN webhooks w ON w.id = o.webhook`
+		SELECT o.id, o.webhook, coalesce(w.version, 0) FROM o LEFT JOIN webhooks w ON w.id = o.webhook`
 	// inFlightSQL comes after a lock that lasts until the transaction ends.
 	lockWebhookSQL = `SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ' ' || $1, 0))`
 	inFlightSQL    = `SELECT count(*) FROM open WHERE webhook = $1 AND due_at > $2 AND due_at <= $3 AND state = 'RUNNING'`
@@ -76,7 +76,7 @@ func (r *openRows) Due(now int64, takes []lane.Take) ([]riposte.Instance, error)
 	found, err := r.find(dueSQL, webhooks, since, limits, now)
 	of := map[string]int{}
 	for _, i := range found {
-		of[i.WebhookID]++
+		of[i.Lane()]++
 	}
 	for _, t := range takes {
 		r.short[t.Lane] = of[t.Lane.Webhook.ID] < t.Limit
@@ -161,7 +161,7 @@ func (r *openRows) Save(changes []lane.Change) ([]riposte.Instance, error) {
 	saved := make([]riposte.Instance, len(changes))
 	for n, v := range saves.savings {
 		saved[n] = v.saved
-		r.short[r.Lanes.ByID[v.saved.WebhookID]] = false // what is due there may be this one
+		r.short[r.Lanes.ByID[v.saved.Lane()]] = false // what is due there may be this one
 	}
 	return saved, nil
 }

@@ -3,6 +3,9 @@ package postgres
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/lane"
 )
 
 // micros is how a time is stored; NULL stands for the zero time.
@@ -20,6 +23,33 @@ func moment(us *int64) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMicro(*us).UTC()
+}
+
+// orNever is how a due time is stored that may be none.
+func orNever(t time.Time) int64 {
+	if t.IsZero() {
+		return lane.Never
+	}
+	return t.UnixMicro()
+}
+
+// pushColumn is how a push is stored: JSON, and NULL where there is none. Nothing
+// in it can fail to be marshalled.
+func pushColumn(p riposte.Push) *string {
+	if p == (riposte.Push{}) {
+		return nil
+	}
+	b, _ := json.Marshal(p)
+	s := string(b)
+	return &s
+}
+
+// scanPush reads what pushColumn stored.
+func scanPush(stored *string, p *riposte.Push) error {
+	if stored == nil {
+		return nil
+	}
+	return json.Unmarshal([]byte(*stored), p)
 }
 
 // object is how a map is stored: JSON, and NULL for one without entries.

@@ -18,13 +18,13 @@ import (
 const instanceColumns = `i.id, i.webhook, i.source_kind, i.ticket_id, i.workflow_execution_id, i.workflow_step_id, i.destination,
 	coalesce(o.state, r.state), coalesce(o.attempts, r.attempts), i.created_at, coalesce(o.updated_at, r.updated_at),
 	coalesce(o.last_attempted_at, r.last_attempted_at), r.completed_at, i.expires_at, i.labels, i.request_id, i.fingerprint,
-	i.recreated_from, o.due_at, o.leased_until, coalesce(o.version, r.version)`
+	i.recreated_from, i.outcome_url, coalesce(o.push, r.push), nullif(o.due_at, 9223372036854775807), o.leased_until, coalesce(o.version, r.version)`
 
 const (
 	insertInstancesSQL = `INSERT INTO instances (id, webhook, source_kind, ticket_id, workflow_execution_id, workflow_step_id, destination,
-		created_at, expires_at, labels, request_id, fingerprint, recreated_from, payload_at, body)
+		created_at, expires_at, labels, request_id, fingerprint, recreated_from, outcome_url, payload_at, body)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::bigint[], $9::bigint[],
-		$10::text[], $11::text[], $12::bytea[], $13::text[], $14::integer[], $15::bytea[])`
+		$10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[], $15::integer[], $16::bytea[])`
 	insertOpenSQL = `INSERT INTO open (id, webhook, state, attempts, version, due_at, leased_until, updated_at, last_attempted_at, expires_at)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
 		$9::bigint[], $10::bigint[])`
@@ -49,13 +49,15 @@ const (
 
 	// The fence: both write only over the version that an instance was made from.
 	keepOpenSQL = `WITH s AS (SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-		$8::bigint[]) AS s (id, version, state, attempts, updated_at, last_attempted_at, due_at, leased_until))
+		$8::bigint[], $9::text[], $10::text[], $11::bigint[]) AS s (id, version, state, attempts, updated_at, last_attempted_at, due_at,
+		leased_until, lane, push, expires_at))
 		UPDATE open o SET state = s.state, attempts = s.attempts, updated_at = s.updated_at, last_attempted_at = s.last_attempted_at,
-		due_at = s.due_at, leased_until = s.leased_until, version = o.version + 1
+		due_at = s.due_at, leased_until = s.leased_until, webhook = s.lane, push = s.push, expires_at = s.expires_at, version = o.version + 1
 		FROM s WHERE o.id = s.id AND o.version = s.version AND o.id = ANY($1) RETURNING o.id`
 	closeSQL = `DELETE FROM open o USING unnest($1::text[], $2::bigint[]) AS s (id, version)
 		WHERE o.id = s.id AND o.version = s.version AND o.id = ANY($1) RETURNING o.id`
-	existSQL = `SELECT id FROM instances WHERE id = ANY($1) AND id BETWEEN $2 AND $3`
+	insertPushLaneSQL = `INSERT INTO push_lanes (id) VALUES ($1) ON CONFLICT DO NOTHING`
+	existSQL          = `SELECT id FROM instances WHERE id = ANY($1) AND id BETWEEN $2 AND $3`
 )
 
 // creation is what CreateInstances asks for.
@@ -293,15 +295,15 @@ func (c *creating) queueInstances(b *pgx.Batch) {
 	ids, webhooks, kinds, tickets := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	executions, steps, destinations := make([]int64, n), make([]string, n), make([]string, n)
 	created, expires, requests, fingerprints := make([]int64, n), make([]int64, n), make([]string, n), make([][]byte, n)
-	recreated, payloads, bodies := make([]string, n), make([]int32, n), make([][]byte, n)
+	recreated, pushes, payloads, bodies := make([]string, n), make([]string, n), make([]int32, n), make([][]byte, n)
 	for k, i := range c.rows {
 		ids[k], webhooks[k], kinds[k], tickets[k] = i.ID, i.WebhookID, string(i.Source.Kind), i.Source.TicketID
 		executions[k], steps[k], destinations[k] = int64(i.Source.WorkflowExecutionID), i.Source.WorkflowStepID, i.Destination
 		created[k], expires[k], requests[k], fingerprints[k] = i.CreatedAt.UnixMicro(), i.ExpiresAt.UnixMicro(), i.RequestID, i.Fingerprint
-		recreated[k], payloads[k], bodies[k] = i.RecreatedFrom, int32(c.records[k].Envelope.PayloadAt()), c.records[k].Envelope.Body
+		recreated[k], pushes[k], payloads[k], bodies[k] = i.RecreatedFrom, i.OutcomeURL, int32(c.records[k].Envelope.PayloadAt()), c.records[k].Envelope.Body
 	}
 	b.Queue(insertInstancesSQL, ids, webhooks, kinds, tickets, executions, steps, destinations, created, expires, c.labels, requests,
-		fingerprints, recreated, payloads, bodies)
+		fingerprints, recreated, pushes, payloads, bodies)
 }
 
 func (c *creating) queueOpen(b *pgx.Batch) {
@@ -398,11 +400,16 @@ func (r *round) swap(t *tx) {
 	if n := len(open); n > 0 {
 		ids, versions, states, attempts := make([]string, n), make([]int64, n), make([]string, n), make([]int64, n)
 		updated, attempted, due, leased := make([]int64, n), make([]*int64, n), make([]int64, n), make([]*int64, n)
+		lanes, pushes, expires := make([]string, n), make([]*string, n), make([]int64, n)
 		for k, i := range open {
 			ids[k], versions[k], states[k], attempts[k] = i.ID, i.Version, string(i.State), int64(i.Attempts)
-			updated[k], attempted[k], due[k], leased[k] = i.UpdatedAt.UnixMicro(), micros(i.LastAttemptedAt), i.DueAt.UnixMicro(), micros(i.LeasedUntil)
+			updated[k], attempted[k], due[k], leased[k] = i.UpdatedAt.UnixMicro(), micros(i.LastAttemptedAt), orNever(i.DueAt), micros(i.LeasedUntil)
+			lanes[k], pushes[k], expires[k] = i.Lane(), pushColumn(i.Push), i.ExpiresAt.UnixMicro()
+			if i.Push.URL != "" {
+				expires[k] = lane.Never
+			}
 		}
-		t.write().Queue(keepOpenSQL, ids, versions, states, attempts, updated, attempted, due, leased).Query(note)
+		t.write().Queue(keepOpenSQL, ids, versions, states, attempts, updated, attempted, due, leased, lanes, pushes, expires).Query(note)
 	}
 	if n := len(closed); n > 0 {
 		ids, versions := make([]string, n), make([]int64, n)
@@ -438,7 +445,7 @@ func (r *round) settle(t *tx) error {
 	for _, v := range won {
 		i := v.saved
 		i.Version++
-		if _, err := t.lane(i.WebhookID, 0); err != nil {
+		if _, err := t.lane(i.Lane(), 0); err != nil {
 			return err
 		}
 		t.Written(i, false)
@@ -487,11 +494,14 @@ func (t *tx) saveParts(won []*saving) error {
 }
 
 // lane returns a webhook's, with the webhook at a version or a later one: another
-// node may have made it, or changed it.
+// node may have made it, or changed it. Or it returns a lane of pushes.
 func (t *tx) lane(webhookID string, version int64) (*lane.Lane, error) {
 	l, ok := t.Lanes.ByID[webhookID]
 	if ok && l.Webhook.Version >= version {
 		return l, nil
+	}
+	if w, isPush := riposte.PushLane(webhookID); isPush {
+		return t.pushLane(w), nil
 	}
 	var w riposte.Webhook
 	t.queue().Queue(loadWebhookSQL, webhookID).QueryRow(func(r pgx.Row) (err error) {
@@ -508,6 +518,15 @@ func (t *tx) lane(webhookID string, version int64) (*lane.Lane, error) {
 	l = t.Lanes.Add(0, w)
 	t.Lanes.Forget(l)
 	return l, nil
+}
+
+// pushLane makes a lane of pushes known here, and to the others.
+func (t *tx) pushLane(w riposte.Webhook) *lane.Lane {
+	t.write().Queue(insertPushLaneSQL, w.ID)
+	l := t.Lanes.Add(0, w)
+	t.Lanes.Forget(l)
+	t.Undo(func() { t.Lanes.Remove(l) })
+	return l
 }
 
 // LoadInstance implements riposte.InstanceStore.
@@ -551,17 +570,17 @@ func scanInstanceAnd(r row, more ...any) (riposte.Instance, error) {
 	var o outcomeRow
 	var created, updated, expires int64
 	var attempted, completed, due, leased *int64
-	var labels *string
+	var labels, push *string
 	err := r.Scan(append(append([]any{&i.ID, &i.WebhookID, &i.Source.Kind, &i.Source.TicketID, &i.Source.WorkflowExecutionID,
 		&i.Source.WorkflowStepID, &i.Destination, &i.State, &i.Attempts, &created, &updated, &attempted, &completed, &expires, &labels,
-		&i.RequestID, &i.Fingerprint, &i.RecreatedFrom, &due, &leased, &i.Version}, o.columns()...), more...)...)
+		&i.RequestID, &i.Fingerprint, &i.RecreatedFrom, &i.OutcomeURL, &push, &due, &leased, &i.Version}, o.columns()...), more...)...)
 	if err != nil {
 		return i, err
 	}
 	i.CreatedAt, i.UpdatedAt, i.ExpiresAt = moment(&created), moment(&updated), moment(&expires)
 	i.LastAttemptedAt, i.CompletedAt, i.DueAt, i.LeasedUntil = moment(attempted), moment(completed), moment(due), moment(leased)
 	i.Outcome = o.outcome()
-	return i, members(labels, &i.Labels)
+	return i, errors.Join(members(labels, &i.Labels), scanPush(push, &i.Push))
 }
 
 // Subscribe implements riposte.InstanceStore.

@@ -21,9 +21,10 @@ const (
 		last_attempted_at, completed_at, expires_at)
 		RETURNING id, sequence`
 	closeOutcomesSQL = `UPDATE outcomes r SET state = s.state, attempts = s.attempts, version = s.version, updated_at = s.updated_at,
-		last_attempted_at = s.last_attempted_at, completed_at = s.completed_at, expires_at = s.expires_at
-		FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
-		AS s (id, state, attempts, version, updated_at, last_attempted_at, completed_at, expires_at) WHERE r.id = s.id AND r.id = ANY($1) AND r.id BETWEEN $9 AND $10`
+		last_attempted_at = s.last_attempted_at, completed_at = s.completed_at, expires_at = s.expires_at, push = s.push
+		FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[])
+		AS s (id, state, attempts, version, updated_at, last_attempted_at, completed_at, expires_at, push)
+		WHERE r.id = s.id AND r.id = ANY($1) AND r.id BETWEEN $10 AND $11`
 )
 
 // ends are the columns of what an instance is at its end, NULL while it is open.
@@ -49,15 +50,16 @@ func (e *ends) add(i riposte.Instance) {
 func queueOutcomes(b *pgx.Batch, won []*saving) {
 	queueNewOutcomes(b, won)
 	var ids []string
+	var pushes []*string // only what stood before it was closed was pushed
 	var e ends
 	for _, v := range won {
 		if i := v.instance; i.State.Closed() && i.Outcome.Sequence > 0 {
-			ids = append(ids, i.ID)
+			ids, pushes = append(ids, i.ID), append(pushes, pushColumn(i.Push))
 			e.add(i)
 		}
 	}
 	if len(ids) > 0 {
-		b.Queue(closeOutcomesSQL, ids, e.states, e.attempts, e.versions, e.updated, e.attempted, e.completed, e.expiries, slices.Min(ids), slices.Max(ids))
+		b.Queue(closeOutcomesSQL, ids, e.states, e.attempts, e.versions, e.updated, e.attempted, e.completed, e.expiries, pushes, slices.Min(ids), slices.Max(ids))
 	}
 }
 

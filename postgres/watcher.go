@@ -222,8 +222,8 @@ func (w *watcher) missed() { w.store.writer.publisher.Publish(make([]riposte.Ins
 
 const (
 	othersSQL = `SELECT id FROM nodes WHERE id <> $1 AND seen_at > ` + databaseTime + ` - $2`
-	// overdueSQL has of each webhook what is due first, and what expires first.
-	overdueSQL = `SELECT o.id, o.webhook, o.state, o.due_at, NULL FROM webhooks w CROSS JOIN LATERAL
+	// overdueSQL has of each lane what is due first, and what expires first.
+	overdueSQL = `SELECT o.id, o.webhook, o.state, o.due_at, NULL FROM (SELECT id FROM webhooks UNION ALL SELECT id FROM push_lanes) w CROSS JOIN LATERAL
 		(SELECT id, webhook, state, due_at FROM open WHERE webhook = w.id AND due_at >= $1 AND due_at <= $2 ORDER BY due_at LIMIT 1) o
 		UNION ALL (SELECT id, webhook, state, due_at, expires_at FROM open WHERE expires_at >= $1 AND expires_at <= $2 ORDER BY expires_at LIMIT 1)`
 )
@@ -331,7 +331,7 @@ func (w *watcher) announce(changed []riposte.Instance) {
 	}
 	w.mu.Lock()
 	for _, i := range changed {
-		if i.Outcome == nil {
+		if !i.JustDecided() {
 			continue
 		}
 		if len(w.outcomes) >= maxAnnounced {

@@ -12,16 +12,16 @@ import (
 	"github.com/riposte-dev/riposte"
 )
 
-const webhookColumns = `w.id, w.display_name, w.description, w.url, w.host, w.callback_timeout, w.retry_policy, w.max_in_flight, w.max_in_flight_total,
+const webhookColumns = `w.id, w.display_name, w.description, w.url, w.host, w.callback_timeout, w.retry_policy, w.max_in_flight, w.max_in_flight_total, w.outcome_url,
 	w.created_at, w.updated_at, w.deleted_at, w.version`
 
 const (
 	insertWebhookSQL = `INSERT INTO webhooks (id, display_name, description, display_name_folded, description_folded, url, host,
-		callback_timeout, retry_policy, max_in_flight, max_in_flight_total, created_at, updated_at, deleted_at, version)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1)`
+		callback_timeout, retry_policy, max_in_flight, max_in_flight_total, outcome_url, created_at, updated_at, deleted_at, version)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1)`
 	updateWebhookSQL = `UPDATE webhooks SET display_name = $2, description = $3, display_name_folded = $4, description_folded = $5, url = $6,
-		host = $7, callback_timeout = $8, retry_policy = $9, max_in_flight = $10, max_in_flight_total = $11, created_at = $12, updated_at = $13,
-		deleted_at = $14, version = version + 1 WHERE id = $1 AND version = $15`
+		host = $7, callback_timeout = $8, retry_policy = $9, max_in_flight = $10, max_in_flight_total = $11, outcome_url = $12, created_at = $13,
+		updated_at = $14, deleted_at = $15, version = version + 1 WHERE id = $1 AND version = $16`
 	loadWebhookSQL   = `SELECT ` + webhookColumns + ` FROM webhooks w WHERE id = $1`
 	webhookExistsSQL = `SELECT EXISTS (SELECT 1 FROM webhooks WHERE id = $1)`
 )
@@ -83,7 +83,7 @@ func (t *tx) updateWebhook(w riposte.Webhook) error {
 // webhookValues are the columns that insert and update share, in their order.
 func webhookValues(w riposte.Webhook) []any {
 	return []any{w.ID, w.DisplayName, w.Description, fold(w.DisplayName), fold(w.Description), w.URL, w.Host,
-		int64(w.CallbackTimeout), string(w.Settings.RetryPolicy), w.Settings.MaxInFlight, w.Settings.MaxInFlightTotal,
+		int64(w.CallbackTimeout), string(w.Settings.RetryPolicy), w.Settings.MaxInFlight, w.Settings.MaxInFlightTotal, w.Settings.OutcomeURL,
 		micros(w.CreatedAt), micros(w.UpdatedAt), micros(w.DeletedAt)}
 }
 
@@ -133,7 +133,7 @@ func scanWebhook(r row, before ...any) (riposte.Webhook, error) {
 	var timeout, created, updated int64
 	var deleted *int64
 	err := r.Scan(append(before, &w.ID, &w.DisplayName, &w.Description, &w.URL, &w.Host, &timeout, &w.Settings.RetryPolicy,
-		&w.Settings.MaxInFlight, &w.Settings.MaxInFlightTotal, &created, &updated, &deleted, &w.Version)...)
+		&w.Settings.MaxInFlight, &w.Settings.MaxInFlightTotal, &w.Settings.OutcomeURL, &created, &updated, &deleted, &w.Version)...)
 	w.CallbackTimeout, w.CreatedAt, w.UpdatedAt, w.DeletedAt = time.Duration(timeout), moment(&created), moment(&updated), moment(deleted)
 	return w, err
 }

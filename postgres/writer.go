@@ -177,24 +177,41 @@ func (w *writer) close() {
 	w.disconnect()
 }
 
-const loadLanesSQL = `SELECT (SELECT min(due_at) FROM open WHERE webhook = w.id), ` + webhookColumns + ` FROM webhooks w`
+const (
+	loadLanesSQL     = `SELECT (SELECT min(due_at) FROM open WHERE webhook = w.id), ` + webhookColumns + ` FROM webhooks w`
+	loadPushLanesSQL = `SELECT (SELECT min(due_at) FROM open WHERE webhook = l.id), id FROM push_lanes l`
+)
 
 func (w *writer) loadLanes(ctx context.Context) error {
 	rows, err := w.store.pool.Query(ctx, loadLanesSQL)
 	if err != nil {
 		return err
 	}
-	_, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (struct{}, error) {
-		var due *int64
-		webhook, err := scanWebhook(r, &due)
-		if err != nil {
-			return struct{}{}, err
-		}
+	add := func(webhook riposte.Webhook, due *int64) {
 		l := w.lanes.Add(0, webhook)
 		if due != nil {
 			w.lanes.Lower(l, *due)
 		}
-		return struct{}{}, nil
+	}
+	var due *int64
+	_, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (struct{}, error) {
+		webhook, err := scanWebhook(r, &due)
+		if err == nil {
+			add(webhook, due)
+		}
+		return struct{}{}, err
+	})
+	if err != nil {
+		return err
+	}
+	if rows, err = w.store.pool.Query(ctx, loadPushLanesSQL); err != nil {
+		return err
+	}
+	var id string
+	_, err = pgx.ForEachRow(rows, []any{&due, &id}, func() error {
+		webhook, _ := riposte.PushLane(id)
+		add(webhook, due)
+		return nil
 	})
 	return err
 }

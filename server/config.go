@@ -22,6 +22,7 @@ type Config struct {
 	PublicURL         string // base of callback URLs; http://Listen when empty
 	Issuer            string // the JWT's iss; PublicURL's host when empty
 	AllowDestinations string // CIDRs and "loopback", comma-separated
+	OutcomeURL        string // where outcomes are pushed whose webhook has no URL for them; nowhere when empty
 	RetryMinDelay     time.Duration
 	RetryMaxDelay     time.Duration
 	Keep              time.Duration // how long closed instances stay after they expired
@@ -63,6 +64,9 @@ func (c *Config) check(actual net.Addr) (outbound.Destinations, error) {
 	}
 	if c.Issuer == "" {
 		c.Issuer = u.Hostname()
+	}
+	if err := riposte.CheckOutcomeURL(c.OutcomeURL, destinations.Check); err != nil {
+		return destinations, fmt.Errorf("--outcome-url: %w", err)
 	}
 	return destinations, c.checkRest()
 }

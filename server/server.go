@@ -98,7 +98,7 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 		return err
 	}
 	s.outbound, err = outbound.New(outbound.Options{Destinations: destinations, Signer: signer, Issuer: s.config.Issuer,
-		Timeout: s.config.AttemptTimeout, Now: s.store.Now})
+		OutcomeBody: api.OutcomeBody, Timeout: s.config.AttemptTimeout, Now: s.store.Now})
 	if err != nil {
 		return err
 	}
@@ -111,14 +111,15 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 	})
 	s.unwatch = s.metrics.Watch(s.store, s.engine)
 	s.api = api.New(api.Options{
-		Store:     s.store,
-		PublicURL: s.config.PublicURL,
-		Check:     destinations.Check,
-		JWKS:      signer.JWKS(),
-		Keys:      keys,
-		Tokens:    tokens,
-		Metrics:   s.metrics.Handler(s.config.Logger),
-		Logger:    s.config.Logger,
+		Store:      s.store,
+		PublicURL:  s.config.PublicURL,
+		Check:      destinations.Check,
+		OutcomeURL: s.config.OutcomeURL,
+		JWKS:       signer.JWKS(),
+		Keys:       keys,
+		Tokens:     tokens,
+		Metrics:    s.metrics.Handler(s.config.Logger),
+		Logger:     s.config.Logger,
 	})
 	s.http = s.newHTTPServer()
 	return nil

@@ -10,11 +10,13 @@ import (
 )
 
 const (
-	expiredSQL     = `SELECT number FROM instances WHERE completed_at IS NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?`
-	dueInLaneSQL   = `SELECT number FROM instances WHERE webhook = ? AND due_at <= ? ORDER BY due_at LIMIT ?`
-	laneDueSQL     = `SELECT min(due_at) FROM instances WHERE webhook = ? AND due_at IS NOT NULL`
-	inFlightSQL    = `SELECT count(*) FROM instances WHERE webhook = ? AND due_at > ? AND due_at <= ? AND state = 'RUNNING'`
-	firstExpirySQL = `SELECT min(expires_at) FROM instances WHERE completed_at IS NULL`
+	expiredSQL     = `SELECT number FROM instances WHERE outcome IS NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?`
+	dueInLaneSQL   = `SELECT number FROM instances WHERE webhook = ? AND push_lane IS NULL AND due_at <= ? ORDER BY due_at LIMIT ?`
+	laneDueSQL     = `SELECT min(due_at) FROM instances WHERE webhook = ? AND push_lane IS NULL AND due_at IS NOT NULL`
+	pushesDueSQL   = `SELECT number FROM instances WHERE push_lane = ? AND push_due_at <= ? ORDER BY push_due_at LIMIT ?`
+	pushLaneDueSQL = `SELECT min(push_due_at) FROM instances WHERE push_lane = ? AND push_due_at IS NOT NULL`
+	inFlightSQL    = `SELECT count(*) FROM instances WHERE webhook = ? AND push_lane IS NULL AND due_at > ? AND due_at <= ? AND state = 'RUNNING'`
+	firstExpirySQL = `SELECT min(expires_at) FROM instances WHERE outcome IS NULL`
 
 	loadNumberedSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM json_each(?) n
 		CROSS JOIN instances i ON i.number = n.value` + instanceJoins
@@ -51,7 +53,11 @@ func (r openRows) Due(now int64, takes []lane.Take) ([]riposte.Instance, error) 
 		if t.Limit == 0 {
 			continue
 		}
-		numbers, err := r.numbers(r.dueInLane, t.Lane.Number, now, t.Limit)
+		query, lane := r.dueInLane, t.Lane.Number
+		if lane < 0 {
+			query, lane = r.pushesDue, -lane
+		}
+		numbers, err := r.numbers(query, lane, now, t.Limit)
 		if err != nil {
 			return nil, err
 		}
@@ -77,7 +83,12 @@ func (r openRows) InFlight(l *lane.Lane, now int64) (n int, err error) {
 	return n, err
 }
 
-func (r openRows) FirstDue(l *lane.Lane) (int64, error) { return r.first(r.laneDue, l.Number) }
+func (r openRows) FirstDue(l *lane.Lane) (int64, error) {
+	if l.Number < 0 {
+		return r.first(r.pushLaneDue, -l.Number)
+	}
+	return r.first(r.laneDue, l.Number)
+}
 
 func (r openRows) FirstExpiry() (int64, error) { return r.first(r.firstExpiry) }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/riposte-dev/riposte"
 )
 
 // micros is how a time is stored; NULL stands for the zero time.
@@ -51,6 +53,29 @@ func (o members[M, V]) Scan(src any) error {
 		return json.Unmarshal([]byte(v), o.m)
 	}
 	return fmt.Errorf("a JSON object is stored as %T", src)
+}
+
+// pushColumn is how a push is stored: JSON, and NULL where there is none.
+func pushColumn(p riposte.Push) (any, error) {
+	if p == (riposte.Push{}) {
+		return nil, nil
+	}
+	b, err := json.Marshal(p)
+	return string(b), err
+}
+
+// pushScan scans what pushColumn stored.
+type pushScan struct{ p *riposte.Push }
+
+func (s pushScan) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		*s.p = riposte.Push{}
+		return nil
+	case string:
+		return json.Unmarshal([]byte(v), s.p)
+	}
+	return fmt.Errorf("a push is stored as %T", src)
 }
 
 // numbersJSON writes row numbers for json_each, which stands in for the list

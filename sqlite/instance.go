@@ -13,7 +13,8 @@ import (
 
 const instanceColumns = `i.id, w.id, i.source_kind, i.ticket_id, i.workflow_execution_id, i.workflow_step_id, i.destination, i.state,
 	i.attempts, i.created_at, i.updated_at, i.last_attempted_at, i.completed_at, i.expires_at, i.labels, i.request_id, i.fingerprint,
-	i.recreated_from, i.due_at, i.leased_until, i.version`
+	i.recreated_from, i.outcome_url, i.push, iif(i.push_lane IS NULL, i.due_at, i.push_due_at),
+	iif(i.push_lane IS NULL, i.leased_until, i.push_leased_until), i.version`
 
 // instanceJoins is what instanceColumns and outcomeColumns need beside i, which
 // leads: CROSS JOIN keeps SQLite from going by the webhooks.
@@ -22,8 +23,8 @@ const instanceJoins = ` CROSS JOIN webhooks w ON w.number = i.webhook LEFT JOIN 
 const (
 	insertInstanceSQL = `INSERT INTO instances (number, id, webhook, source_kind, ticket_id, workflow_execution_id, workflow_step_id,
 		destination, state, attempts, created_at, updated_at, last_attempted_at, completed_at, expires_at, labels, request_id,
-		fingerprint, recreated_from, due_at, leased_until, version)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		fingerprint, recreated_from, outcome_url, due_at, leased_until, version)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (webhook, request_id) WHERE request_id <> '' DO NOTHING`
 	insertEnvelopeSQL = `INSERT INTO envelopes (instance, payload_at, body) VALUES (?, ?, ?)`
 	insertLabelSQL    = `INSERT INTO labels (key, value, instance) VALUES (?, ?, ?)`
@@ -31,14 +32,17 @@ const (
 	requestedBeforeSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM instances i` + instanceJoins + `
 		WHERE i.webhook = ? AND i.request_id = ? AND i.request_id <> ''`
 
-	// Two ways to write a change, because one that leaves the instance open
-	// must stay out of the indexes by expiry. Neither finds a closed one, or one
-	// with another outcome.
-	keepOpenSQL = `UPDATE instances SET state = ?4, attempts = ?5, updated_at = ?6, last_attempted_at = ?7, outcome = ?3, due_at = ?8,
-		leased_until = ?9, version = version + 1
+	// Three ways to write a change, because one that leaves the instance without
+	// an outcome must stay out of the indexes by expiry. None finds a closed one,
+	// or one with another outcome.
+	keepOpenSQL = `UPDATE instances SET state = ?3, attempts = ?4, updated_at = ?5, last_attempted_at = ?6, due_at = ?7,
+		leased_until = ?8, version = version + 1
+		WHERE number = ?1 AND version = ?2 AND outcome IS NULL`
+	handOverSQL = `UPDATE instances SET state = ?4, attempts = ?5, updated_at = ?6, last_attempted_at = ?7, outcome = ?3, due_at = ?8,
+		leased_until = NULL, push = ?9, push_lane = ?10, push_due_at = ?11, push_leased_until = ?12, version = version + 1
 		WHERE number = ?1 AND version = ?2 AND completed_at IS NULL AND (outcome IS NULL OR outcome = ?3)`
 	closeInstanceSQL = `UPDATE instances SET state = ?4, attempts = ?5, updated_at = ?6, last_attempted_at = ?7, outcome = ?3, due_at = NULL,
-		leased_until = NULL, completed_at = ?8, version = version + 1
+		leased_until = NULL, push = ?8, push_due_at = NULL, push_leased_until = NULL, completed_at = ?9, version = version + 1
 		WHERE number = ?1 AND version = ?2 AND completed_at IS NULL AND (outcome IS NULL OR outcome = ?3)`
 	instanceExistsSQL = `SELECT number FROM instances WHERE number = ?`
 
@@ -102,7 +106,7 @@ func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, 
 	number := riposte.IDNumber(row.ID)
 	inserted, err := t.affects(t.insertInstance, number, row.ID, l.Number, string(row.Source.Kind), row.Source.TicketID, row.Source.WorkflowExecutionID,
 		row.Source.WorkflowStepID, row.Destination, string(row.State), row.Attempts, micros(row.CreatedAt), micros(row.UpdatedAt),
-		micros(row.LastAttemptedAt), micros(row.CompletedAt), micros(row.ExpiresAt), labels, row.RequestID, row.Fingerprint, row.RecreatedFrom,
+		micros(row.LastAttemptedAt), micros(row.CompletedAt), micros(row.ExpiresAt), labels, row.RequestID, row.Fingerprint, row.RecreatedFrom, row.OutcomeURL,
 		micros(row.DueAt), micros(row.LeasedUntil), row.Version)
 	if violatesUnique(err) {
 		return riposte.Instance{}, riposte.ErrConflict // the id is taken
@@ -192,18 +196,19 @@ func (t *tx) save(i riposte.Instance, attempt []any) (riposte.Instance, error) {
 
 // swap is the fence: it writes only over the version that i was made from.
 func (t *tx) swap(number int64, i riposte.Instance) error {
-	var outcome any
-	if i.Outcome != nil {
-		outcome = i.Outcome.Sequence
-	}
 	var found bool
-	var err error
-	if i.State.Closed() {
-		found, err = t.affects(t.closeInstance, number, i.Version, outcome, string(i.State), i.Attempts, micros(i.UpdatedAt),
-			micros(i.LastAttemptedAt), micros(i.CompletedAt))
-	} else {
-		found, err = t.affects(t.keepOpen, number, i.Version, outcome, string(i.State), i.Attempts, micros(i.UpdatedAt),
+	push, err := pushColumn(i.Push)
+	switch {
+	case err != nil:
+		return err
+	case i.Outcome == nil:
+		found, err = t.affects(t.keepOpen, number, i.Version, string(i.State), i.Attempts, micros(i.UpdatedAt),
 			micros(i.LastAttemptedAt), micros(i.DueAt), micros(i.LeasedUntil))
+	case i.State.Closed():
+		found, err = t.affects(t.closeInstance, number, i.Version, i.Outcome.Sequence, string(i.State), i.Attempts, micros(i.UpdatedAt),
+			micros(i.LastAttemptedAt), push, micros(i.CompletedAt))
+	default:
+		found, err = t.saveHandOver(number, i, push)
 	}
 	if err != nil || found {
 		return err
@@ -216,6 +221,20 @@ func (t *tx) swap(number int64, i riposte.Instance) error {
 		return riposte.ErrInstanceNotFound
 	}
 	return riposte.ErrConflict
+}
+
+// saveHandOver writes an instance that has its outcome and is still open.
+func (t *tx) saveHandOver(number int64, i riposte.Instance, push any) (bool, error) {
+	l, err := t.lane(i)
+	if err != nil {
+		return false, err
+	}
+	due, pushing := micros(i.DueAt), []any{nil, nil, nil}
+	if l.Number < 0 {
+		due, pushing = micros(i.ExpiresAt), []any{-l.Number, micros(i.DueAt), micros(i.LeasedUntil)}
+	}
+	return t.affects(t.handOver, append([]any{number, i.Version, i.Outcome.Sequence, string(i.State), i.Attempts, micros(i.UpdatedAt),
+		micros(i.LastAttemptedAt), due, push}, pushing...)...)
 }
 
 // Subscribe implements riposte.InstanceStore.
@@ -256,7 +275,7 @@ func scanInstance(r row) (riposte.Instance, error) {
 	err := r.Scan(append([]any{&i.ID, &i.WebhookID, &i.Source.Kind, &i.Source.TicketID, &i.Source.WorkflowExecutionID,
 		&i.Source.WorkflowStepID, &i.Destination, &i.State, &i.Attempts, moment{&i.CreatedAt}, moment{&i.UpdatedAt},
 		moment{&i.LastAttemptedAt}, moment{&i.CompletedAt}, moment{&i.ExpiresAt}, members[map[string]string, string]{&i.Labels},
-		&i.RequestID, &i.Fingerprint, &i.RecreatedFrom, moment{&i.DueAt}, moment{&i.LeasedUntil}, &i.Version}, o.columns()...)...)
+		&i.RequestID, &i.Fingerprint, &i.RecreatedFrom, &i.OutcomeURL, pushScan{&i.Push}, moment{&i.DueAt}, moment{&i.LeasedUntil}, &i.Version}, o.columns()...)...)
 	i.Outcome = o.outcome()
 	return i, err
 }

@@ -31,6 +31,11 @@ func TestEveryQueryHasItsIndex(t *testing.T) {
 		{loadLanesSQL, "instances_due"},
 		{keepOpenSQL, "INTEGER PRIMARY KEY"},
 		{closeInstanceSQL, "INTEGER PRIMARY KEY"},
+		{handOverSQL, "INTEGER PRIMARY KEY"},
+		{pushesDueSQL, "instances_push_due"},
+		{pushLaneDueSQL, "instances_push_due"},
+		{loadPushLanesSQL, "instances_push_due"},
+		{releasePushLeasesSQL, "instances_by_state"},
 		{insertAttemptSQL, "INTEGER PRIMARY KEY"},
 		{countSQL, "instances_by_state"},
 		{releaseLeasesSQL, "instances_by_state"},
@@ -100,7 +105,7 @@ func scansTable(plan string) bool {
 	for line := range strings.Lines(plan) {
 		line = strings.TrimSpace(line)
 		if table, ok := strings.CutPrefix(line, "SCAN "); ok && !strings.Contains(table, "INDEX") &&
-			!strings.Contains(table, "VIRTUAL TABLE") && table != "w" && table != "CONSTANT ROW" {
+			!strings.Contains(table, "VIRTUAL TABLE") && table != "w" && table != "l" && table != "CONSTANT ROW" {
 			return true
 		}
 	}

@@ -120,9 +120,10 @@ type statements struct {
 	insertWebhook, updateWebhook                 *sql.Stmt
 	insertInstance, insertEnvelope, insertLabel  *sql.Stmt
 	requestedBefore, keepOpen, closeInstance     *sql.Stmt
+	handOver, insertPushLane                     *sql.Stmt
 	instanceExists, insertAttempt, insertOutcome *sql.Stmt
 	dueInLane, laneDue, expired, firstExpiry     *sql.Stmt
-	inFlight                                     *sql.Stmt
+	inFlight, pushesDue, pushLaneDue             *sql.Stmt
 	loadNumbered, loadEnvelopes                  *sql.Stmt
 	purgeable, purgeLabels, purge, purgeWebhooks *sql.Stmt
 	notePurged, purgeOutcomes                    *sql.Stmt
@@ -163,11 +164,15 @@ func prepareStatements(ctx context.Context, conn *sql.Conn) (statements, error) 
 		{&s.requestedBefore, requestedBeforeSQL},
 		{&s.keepOpen, keepOpenSQL},
 		{&s.closeInstance, closeInstanceSQL},
+		{&s.handOver, handOverSQL},
+		{&s.insertPushLane, insertPushLaneSQL},
 		{&s.instanceExists, instanceExistsSQL},
 		{&s.insertAttempt, insertAttemptSQL},
 		{&s.insertOutcome, insertOutcomeSQL},
 		{&s.dueInLane, dueInLaneSQL},
 		{&s.laneDue, laneDueSQL},
+		{&s.pushesDue, pushesDueSQL},
+		{&s.pushLaneDue, pushLaneDueSQL},
 		{&s.expired, expiredSQL},
 		{&s.firstExpiry, firstExpirySQL},
 		{&s.inFlight, inFlightSQL},

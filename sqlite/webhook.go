@@ -11,15 +11,15 @@ import (
 	"github.com/riposte-dev/riposte"
 )
 
-const webhookColumns = `w.id, w.display_name, w.description, w.url, w.host, w.callback_timeout, w.retry_policy, w.max_in_flight, w.max_in_flight_total,
+const webhookColumns = `w.id, w.display_name, w.description, w.url, w.host, w.callback_timeout, w.retry_policy, w.max_in_flight, w.max_in_flight_total, w.outcome_url,
 	w.created_at, w.updated_at, w.deleted_at, w.version`
 
 const (
 	insertWebhookSQL = `INSERT INTO webhooks (id, display_name, description, display_name_folded, description_folded, url, host,
-		callback_timeout, retry_policy, max_in_flight, max_in_flight_total, created_at, updated_at, deleted_at, version)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`
+		callback_timeout, retry_policy, max_in_flight, max_in_flight_total, outcome_url, created_at, updated_at, deleted_at, version)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`
 	updateWebhookSQL = `UPDATE webhooks SET display_name = ?, description = ?, display_name_folded = ?, description_folded = ?, url = ?,
-		host = ?, callback_timeout = ?, retry_policy = ?, max_in_flight = ?, max_in_flight_total = ?, created_at = ?, updated_at = ?, deleted_at = ?,
+		host = ?, callback_timeout = ?, retry_policy = ?, max_in_flight = ?, max_in_flight_total = ?, outcome_url = ?, created_at = ?, updated_at = ?, deleted_at = ?,
 		version = version + 1 WHERE id = ? AND version = ?`
 )
 
@@ -79,7 +79,7 @@ func (t *tx) updateWebhookRow(w riposte.Webhook) error {
 // webhookValues are the columns that insert and update share, in their order.
 func webhookValues(w riposte.Webhook) []any {
 	return []any{w.DisplayName, w.Description, fold(w.DisplayName), fold(w.Description), w.URL, w.Host,
-		int64(w.CallbackTimeout), string(w.Settings.RetryPolicy), w.Settings.MaxInFlight, w.Settings.MaxInFlightTotal,
+		int64(w.CallbackTimeout), string(w.Settings.RetryPolicy), w.Settings.MaxInFlight, w.Settings.MaxInFlightTotal, w.Settings.OutcomeURL,
 		micros(w.CreatedAt), micros(w.UpdatedAt), micros(w.DeletedAt)}
 }
 
@@ -165,7 +165,7 @@ func scanWebhook(r row, before ...any) (riposte.Webhook, error) {
 	var w riposte.Webhook
 	var timeout int64
 	err := r.Scan(append(before, &w.ID, &w.DisplayName, &w.Description, &w.URL, &w.Host, &timeout, &w.Settings.RetryPolicy,
-		&w.Settings.MaxInFlight, &w.Settings.MaxInFlightTotal, moment{&w.CreatedAt}, moment{&w.UpdatedAt}, moment{&w.DeletedAt}, &w.Version)...)
+		&w.Settings.MaxInFlight, &w.Settings.MaxInFlightTotal, &w.Settings.OutcomeURL, moment{&w.CreatedAt}, moment{&w.UpdatedAt}, moment{&w.DeletedAt}, &w.Version)...)
 	w.CallbackTimeout = time.Duration(timeout)
 	return w, err
 }

@@ -85,14 +85,18 @@ func (w *writer) connect(ctx context.Context, path string, now time.Time) error 
 	return err
 }
 
-const releaseLeasesSQL = `UPDATE instances SET due_at = ?1 WHERE state = 'RUNNING' AND due_at > ?1`
+const (
+	releaseLeasesSQL     = `UPDATE instances SET due_at = ?1 WHERE state = 'RUNNING' AND due_at > ?1`
+	releasePushLeasesSQL = `UPDATE instances SET push_due_at = ?1 WHERE state = 'PROCESS_RESPONSE' AND push_leased_until > ?1`
+)
 
-// releaseLeases makes due what was RUNNING in a process that is gone. The
-// state machine then sees that the lease ran out.
+// releaseLeases makes due what was attempted or pushed by a process that is gone.
+// The state machine then sees that the lease ran out.
 func releaseLeases(ctx context.Context, conn *sql.Conn, now time.Time) error {
-	_, err := conn.ExecContext(ctx, releaseLeasesSQL, now.UnixMicro())
-	if err != nil {
-		return fmt.Errorf("releasing the leases of the last process: %w", err)
+	for _, query := range []string{releaseLeasesSQL, releasePushLeasesSQL} {
+		if _, err := conn.ExecContext(ctx, query, now.UnixMicro()); err != nil {
+			return fmt.Errorf("releasing the leases of the last process: %w", err)
+		}
 	}
 	return nil
 }

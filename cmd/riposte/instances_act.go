@@ -30,21 +30,33 @@ with it. An attempt that is under way is not called back.`,
 }
 
 func newInstancesRetryCommand(f *clientFlags) *cobra.Command {
-	return &cobra.Command{
+	var outcomeURL string
+	cmd := &cobra.Command{
 		Use:   "retry ID",
-		Short: "Attempt an instance in ERROR at once",
+		Short: "Attempt an instance in ERROR at once, or push its outcome again",
 		Long: `Attempt an instance at once that is in ERROR and waits for its next attempt. For a
-closed one, riposte instances recreate asks the same question again.`,
-		Example: "  riposte instances retry INSTANCE_ID\n  riposte instances list --state ERROR",
-		Args:    exactly("ID"),
+closed one, riposte instances recreate asks the same question again.
+
+An outcome that nobody has taken yet (PROCESS_RESPONSE) is pushed at once, also
+if that was given up, and from now on to --outcome-url if one is given.`,
+		Example: `  riposte instances retry INSTANCE_ID
+  riposte instances list --state ERROR
+  riposte instances list --state PROCESS_RESPONSE
+  riposte instances retry INSTANCE_ID --outcome-url https://app.example.com/outcomes`,
+		Args: exactly("ID"),
 		RunE: f.connected(func(cmd *cobra.Command, c *clients, args []string) error {
-			res, err := c.instances.RetryNow(cmd.Context(), &ripostev1.InstancesServiceRetryNowRequest{Id: args[0]})
+			res, err := c.instances.RetryNow(cmd.Context(), &ripostev1.InstancesServiceRetryNowRequest{Id: args[0], OutcomeUrl: outcomeURL})
 			if err != nil {
 				return err
+			}
+			if res.GetInstance().GetOutcome() != nil {
+				return f.print(cmd, res, func(out *bytes.Buffer) { writeInstance(out, res.GetInstance(), time.Now()) })
 			}
 			return f.showCreated(cmd, c, res, waitFlags{})
 		}),
 	}
+	cmd.Flags().StringVar(&outcomeURL, "outcome-url", "", "`URL` that the outcome is pushed to from now on")
+	return cmd
 }
 
 func newInstancesRecreateCommand(f *clientFlags) *cobra.Command {

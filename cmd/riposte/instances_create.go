@@ -19,9 +19,9 @@ type instanceFlags struct {
 	test                                                        bool
 	approvalStep, provisionStep, policyPostAction, workflowStep string
 
-	payload, requestID string
-	labels             []string
-	callbackTimeout    span
+	payload, requestID, outcomeURL string
+	labels                         []string
+	callbackTimeout                span
 }
 
 func (i *instanceFlags) register(cmd *cobra.Command) {
@@ -33,6 +33,7 @@ func (i *instanceFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&i.workflowStep, "workflow-step", "", "ask for a workflow's step, `EXECUTION_ID/STEP_ID`")
 	flags.StringVar(&i.payload, "payload", "", "the question, a `JSON` object; @file reads a file, - standard input")
 	flags.StringVar(&i.requestID, "request-id", "", "makes the call safe to repeat: the same `ID` gives the same instance")
+	flags.StringVar(&i.outcomeURL, "outcome-url", "", "`URL` that the outcome is pushed to (default the webhook's, or the server's)")
 	flags.StringArrayVar(&i.labels, "label", nil, "`KEY=VALUE` to find it by; may be repeated")
 	flags.Var(&i.callbackTimeout, "callback-timeout", "how long the answer may take, such as 192h or 8d; 1d to 30d (default the webhook's)")
 }
@@ -88,7 +89,7 @@ func (i *instanceFlags) request(cmd *cobra.Command) (*ripostev1.InstancesService
 		return nil, err
 	}
 	req := &ripostev1.InstancesServiceCreateRequest{
-		Source: source, RequestId: i.requestID, Labels: labels, CallbackTimeout: i.callbackTimeout.given(cmd, "callback-timeout"),
+		Source: source, RequestId: i.requestID, Labels: labels, OutcomeUrl: i.outcomeURL, CallbackTimeout: i.callbackTimeout.given(cmd, "callback-timeout"),
 	}
 	if cmd.Flags().Changed("payload") {
 		req.Payload, err = readJSON(cmd, "payload", i.payload)

@@ -36,10 +36,29 @@ func writeInstance(out *bytes.Buffer, i *ripostev1.Instance, now time.Time) {
 	t.add("Decided", moment(outcome.GetDecidedAt(), now))
 	t.add("Comment", outcome.GetComment())
 	t.add("Because", outcome.GetFailure().GetMessage())
+	addPush(t, i, now)
 	t.flush()
 	if document := outcome.GetDocumentJson(); document != "" {
 		writeBlock(out, "Answer", pretty(document))
 	}
+}
+
+// addPush tells how the outcome gets to whoever takes it, where somebody does.
+func addPush(t facts, i *ripostev1.Instance, now time.Time) {
+	p := i.GetPush()
+	t.add("Outcome to", p.GetUrl())
+	if p.GetAttempts() > 0 {
+		t.add("Pushes", fmt.Sprintf("%d, the last %s ago", p.GetAttempts(), age(p.GetLastAttemptedAt(), now)))
+	}
+	if i.GetWebhookInstance().GetCompletedAt() == nil {
+		answer := attemptErrorText(p.GetError())
+		if code := p.GetStatusCode(); code > 0 {
+			answer = strings.TrimSpace(count(code) + " " + answer)
+		}
+		t.add("Not taken", answer)
+	}
+	t.add("Next push", moment(p.GetNextAttemptAt(), now))
+	t.add("Given up", moment(p.GetGivenUpAt(), now))
 }
 
 // writeExchange writes what the view FULL has beyond that: what was asked, and

@@ -70,6 +70,8 @@ func serverFlags(cmd *cobra.Command, c *server.Config) {
 	env(f, "retry-min-delay", "RIPOSTE_RETRY_MIN_DELAY")
 	f.DurationVar(&c.RetryMaxDelay, "retry-max-delay", c.RetryMaxDelay, "longest delay of the fast retry phase")
 	env(f, "retry-max-delay", "RIPOSTE_RETRY_MAX_DELAY")
+	f.StringVar(&c.OutcomeURL, "outcome-url", c.OutcomeURL, "`URL` that outcomes are pushed to where neither the instance nor its webhook has one (default nowhere)")
+	env(f, "outcome-url", "RIPOSTE_OUTCOME_URL")
 	f.DurationVar(&c.Keep, "keep", c.Keep, "how long closed instances stay after they expired, beyond an hour")
 	env(f, "keep", "RIPOSTE_KEEP")
 }

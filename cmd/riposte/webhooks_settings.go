@@ -14,8 +14,8 @@ import (
 
 func newWebhooksSettingsCommand(f *clientFlags) *cobra.Command {
 	var (
-		retryPolicy        string
-		maxInFlight, total int32
+		retryPolicy, outcomeURL string
+		maxInFlight, total      int32
 	)
 	cmd := &cobra.Command{
 		Use:   "settings ID",
@@ -27,9 +27,12 @@ func newWebhooksSettingsCommand(f *clientFlags) *cobra.Command {
                                  expires (the default)
   --max-in-flight N              attempts at once at each node, 1 to 1024 (default 64)
   --max-in-flight-total N        attempts at once at all nodes together, up to
-                                 16384; 0 for no such bound (the default)`,
+                                 16384; 0 for no such bound (the default)
+  --outcome-url URL              where outcomes of instances created from now on
+                                 are pushed to; '' for the server's, if it has one`,
 		Example: `  riposte webhooks settings WEBHOOK_ID
-  riposte webhooks settings WEBHOOK_ID --retry-policy fast --max-in-flight 8`,
+  riposte webhooks settings WEBHOOK_ID --retry-policy fast --max-in-flight 8
+  riposte webhooks settings WEBHOOK_ID --outcome-url https://app.example.com/outcomes`,
 		Args: exactly("ID"),
 		RunE: f.connected(func(cmd *cobra.Command, c *clients, args []string) error {
 			req := &ripostev1.WebhookSettingsServiceUpdateRequest{
@@ -51,12 +54,17 @@ func newWebhooksSettingsCommand(f *clientFlags) *cobra.Command {
 				req.Settings.MaxInFlightTotal = &total
 				req.UpdateMask.Paths = append(req.UpdateMask.Paths, "max_in_flight_total")
 			}
+			if cmd.Flags().Changed("outcome-url") {
+				req.Settings.OutcomeUrl = &outcomeURL
+				req.UpdateMask.Paths = append(req.UpdateMask.Paths, "outcome_url")
+			}
 			return f.showOrChangeSettings(cmd, c, req)
 		}),
 	}
 	cmd.Flags().StringVar(&retryPolicy, "retry-policy", "", "the `POLICY` fast or fast-then-slow")
 	cmd.Flags().Int32Var(&maxInFlight, "max-in-flight", 0, "`N` attempts at once at each node, 1 to 1024")
 	cmd.Flags().Int32Var(&total, "max-in-flight-total", 0, "`N` attempts at once at all nodes, up to 16384; 0 for no such bound")
+	cmd.Flags().StringVar(&outcomeURL, "outcome-url", "", "`URL` that outcomes are pushed to")
 	return cmd
 }
 
@@ -98,5 +106,6 @@ func writeSettings(out io.Writer, s *ripostev1.WebhookSettings) {
 	if total := s.GetMaxInFlightTotal(); total > 0 {
 		t.add("At all nodes", fmt.Sprint(total))
 	}
+	t.add("Outcomes to", s.GetOutcomeUrl())
 	t.flush()
 }

@@ -281,7 +281,9 @@ type Instance struct {
 	// In the view FULL.
 	Attempts []*Attempt `protobuf:"bytes,7,rep,name=attempts,proto3" json:"attempts,omitempty"`
 	// In the view FULL: the caller's object, byte for byte.
-	Payload       []byte `protobuf:"bytes,8,opt,name=payload,proto3" json:"payload,omitempty"`
+	Payload []byte `protobuf:"bytes,8,opt,name=payload,proto3" json:"payload,omitempty"`
+	// Unset where the outcome is not to be pushed.
+	Push          *Push `protobuf:"bytes,9,opt,name=push,proto3" json:"push,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -372,6 +374,161 @@ func (x *Instance) GetPayload() []byte {
 	return nil
 }
 
+func (x *Instance) GetPush() *Push {
+	if x != nil {
+		return x.Push
+	}
+	return nil
+}
+
+// Push is how an outcome is on its way to whoever must take it. Until somebody
+// has, the instance is in PROCESS_RESPONSE; its outcome stands all the same.
+type Push struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it is pushed to.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// Begun so far.
+	Attempts        int32                  `protobuf:"varint,2,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	LastAttemptedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last_attempted_at,json=lastAttemptedAt,proto3" json:"last_attempted_at,omitempty"`
+	// When the next one is due; unset when none is: before the outcome, after it
+	// was taken, and when it was given up.
+	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
+	// What came of the last one that ended: 0 when no status line came.
+	StatusCode int32         `protobuf:"varint,5,opt,name=status_code,json=statusCode,proto3" json:"status_code,omitempty"`
+	Error      *AttemptError `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
+	// Set when it is pushed no more, after 8 days or a 410, until somebody asks for
+	// it by RetryNow.
+	GivenUpAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=given_up_at,json=givenUpAt,proto3" json:"given_up_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Push) Reset() {
+	*x = Push{}
+	mi := &file_riposte_v1_instances_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Push) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Push) ProtoMessage() {}
+
+func (x *Push) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_instances_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Push.ProtoReflect.Descriptor instead.
+func (*Push) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Push) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Push) GetAttempts() int32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Push) GetLastAttemptedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastAttemptedAt
+	}
+	return nil
+}
+
+func (x *Push) GetNextAttemptAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAttemptAt
+	}
+	return nil
+}
+
+func (x *Push) GetStatusCode() int32 {
+	if x != nil {
+		return x.StatusCode
+	}
+	return 0
+}
+
+func (x *Push) GetError() *AttemptError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *Push) GetGivenUpAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.GivenUpAt
+	}
+	return nil
+}
+
+// PayloadOutcome is the payload of a pushed outcome, as the payloads of
+// c1.webhooks.v1 are those of deliveries.
+type PayloadOutcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// With its outcome, whole, as it was when that was decided.
+	Instance      *Instance `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PayloadOutcome) Reset() {
+	*x = PayloadOutcome{}
+	mi := &file_riposte_v1_instances_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PayloadOutcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PayloadOutcome) ProtoMessage() {}
+
+func (x *PayloadOutcome) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_instances_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PayloadOutcome.ProtoReflect.Descriptor instead.
+func (*PayloadOutcome) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PayloadOutcome) GetInstance() *Instance {
+	if x != nil {
+		return x.Instance
+	}
+	return nil
+}
+
 // Outcome is what an instance came to. There is exactly one; it never changes.
 type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -392,7 +549,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[1]
+	mi := &file_riposte_v1_instances_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -404,7 +561,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[1]
+	mi := &file_riposte_v1_instances_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -417,7 +574,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{1}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Outcome) GetKind() OutcomeKind {
@@ -480,7 +637,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[2]
+	mi := &file_riposte_v1_instances_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -492,7 +649,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[2]
+	mi := &file_riposte_v1_instances_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -505,7 +662,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{2}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Failure) GetReason() FailureReason {
@@ -547,7 +704,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[3]
+	mi := &file_riposte_v1_instances_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +716,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[3]
+	mi := &file_riposte_v1_instances_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +729,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{3}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -658,7 +815,7 @@ type AttemptPhases struct {
 
 func (x *AttemptPhases) Reset() {
 	*x = AttemptPhases{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[4]
+	mi := &file_riposte_v1_instances_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -670,7 +827,7 @@ func (x *AttemptPhases) String() string {
 func (*AttemptPhases) ProtoMessage() {}
 
 func (x *AttemptPhases) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[4]
+	mi := &file_riposte_v1_instances_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -683,7 +840,7 @@ func (x *AttemptPhases) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptPhases.ProtoReflect.Descriptor instead.
 func (*AttemptPhases) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{4}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AttemptPhases) GetDns() *durationpb.Duration {
@@ -728,7 +885,7 @@ type AttemptError struct {
 
 func (x *AttemptError) Reset() {
 	*x = AttemptError{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[5]
+	mi := &file_riposte_v1_instances_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -740,7 +897,7 @@ func (x *AttemptError) String() string {
 func (*AttemptError) ProtoMessage() {}
 
 func (x *AttemptError) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[5]
+	mi := &file_riposte_v1_instances_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -753,7 +910,7 @@ func (x *AttemptError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptError.ProtoReflect.Descriptor instead.
 func (*AttemptError) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{5}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AttemptError) GetPhase() string {
@@ -790,14 +947,17 @@ type InstancesServiceCreateRequest struct {
 	// Instead of the webhook's; 86400s to 2592000s.
 	CallbackTimeout *durationpb.Duration `protobuf:"bytes,5,opt,name=callback_timeout,json=callbackTimeout,proto3" json:"callback_timeout,omitempty"`
 	// At most 32; keys to 63, values to 255 characters.
-	Labels        map[string]string `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Labels map[string]string `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Where the outcome is pushed to, by the rules of a webhook's url, instead of
+	// the webhook's or the server's outcome URL.
+	OutcomeUrl    string `protobuf:"bytes,7,opt,name=outcome_url,json=outcomeUrl,proto3" json:"outcome_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InstancesServiceCreateRequest) Reset() {
 	*x = InstancesServiceCreateRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[6]
+	mi := &file_riposte_v1_instances_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -809,7 +969,7 @@ func (x *InstancesServiceCreateRequest) String() string {
 func (*InstancesServiceCreateRequest) ProtoMessage() {}
 
 func (x *InstancesServiceCreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[6]
+	mi := &file_riposte_v1_instances_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -822,7 +982,7 @@ func (x *InstancesServiceCreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceCreateRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceCreateRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{6}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *InstancesServiceCreateRequest) GetWebhookId() string {
@@ -867,6 +1027,13 @@ func (x *InstancesServiceCreateRequest) GetLabels() map[string]string {
 	return nil
 }
 
+func (x *InstancesServiceCreateRequest) GetOutcomeUrl() string {
+	if x != nil {
+		return x.OutcomeUrl
+	}
+	return ""
+}
+
 type InstancesServiceCreateResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Instance      *Instance              `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
@@ -876,7 +1043,7 @@ type InstancesServiceCreateResponse struct {
 
 func (x *InstancesServiceCreateResponse) Reset() {
 	*x = InstancesServiceCreateResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[7]
+	mi := &file_riposte_v1_instances_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -888,7 +1055,7 @@ func (x *InstancesServiceCreateResponse) String() string {
 func (*InstancesServiceCreateResponse) ProtoMessage() {}
 
 func (x *InstancesServiceCreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[7]
+	mi := &file_riposte_v1_instances_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -901,7 +1068,7 @@ func (x *InstancesServiceCreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceCreateResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceCreateResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{7}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *InstancesServiceCreateResponse) GetInstance() *Instance {
@@ -921,7 +1088,7 @@ type InstancesServiceBatchCreateRequest struct {
 
 func (x *InstancesServiceBatchCreateRequest) Reset() {
 	*x = InstancesServiceBatchCreateRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[8]
+	mi := &file_riposte_v1_instances_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -933,7 +1100,7 @@ func (x *InstancesServiceBatchCreateRequest) String() string {
 func (*InstancesServiceBatchCreateRequest) ProtoMessage() {}
 
 func (x *InstancesServiceBatchCreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[8]
+	mi := &file_riposte_v1_instances_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -946,7 +1113,7 @@ func (x *InstancesServiceBatchCreateRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use InstancesServiceBatchCreateRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceBatchCreateRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{8}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *InstancesServiceBatchCreateRequest) GetRequests() []*InstancesServiceCreateRequest {
@@ -966,7 +1133,7 @@ type InstancesServiceBatchCreateResponse struct {
 
 func (x *InstancesServiceBatchCreateResponse) Reset() {
 	*x = InstancesServiceBatchCreateResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[9]
+	mi := &file_riposte_v1_instances_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -978,7 +1145,7 @@ func (x *InstancesServiceBatchCreateResponse) String() string {
 func (*InstancesServiceBatchCreateResponse) ProtoMessage() {}
 
 func (x *InstancesServiceBatchCreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[9]
+	mi := &file_riposte_v1_instances_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,7 +1158,7 @@ func (x *InstancesServiceBatchCreateResponse) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use InstancesServiceBatchCreateResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceBatchCreateResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{9}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *InstancesServiceBatchCreateResponse) GetInstances() []*Instance {
@@ -1011,7 +1178,7 @@ type InstancesServiceGetRequest struct {
 
 func (x *InstancesServiceGetRequest) Reset() {
 	*x = InstancesServiceGetRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[10]
+	mi := &file_riposte_v1_instances_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1190,7 @@ func (x *InstancesServiceGetRequest) String() string {
 func (*InstancesServiceGetRequest) ProtoMessage() {}
 
 func (x *InstancesServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[10]
+	mi := &file_riposte_v1_instances_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1203,7 @@ func (x *InstancesServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{10}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *InstancesServiceGetRequest) GetId() string {
@@ -1062,7 +1229,7 @@ type InstancesServiceGetResponse struct {
 
 func (x *InstancesServiceGetResponse) Reset() {
 	*x = InstancesServiceGetResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[11]
+	mi := &file_riposte_v1_instances_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1241,7 @@ func (x *InstancesServiceGetResponse) String() string {
 func (*InstancesServiceGetResponse) ProtoMessage() {}
 
 func (x *InstancesServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[11]
+	mi := &file_riposte_v1_instances_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1254,7 @@ func (x *InstancesServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{11}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *InstancesServiceGetResponse) GetInstance() *Instance {
@@ -1111,7 +1278,7 @@ type InstancesServiceListRequest struct {
 
 func (x *InstancesServiceListRequest) Reset() {
 	*x = InstancesServiceListRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[12]
+	mi := &file_riposte_v1_instances_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1123,7 +1290,7 @@ func (x *InstancesServiceListRequest) String() string {
 func (*InstancesServiceListRequest) ProtoMessage() {}
 
 func (x *InstancesServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[12]
+	mi := &file_riposte_v1_instances_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1136,7 +1303,7 @@ func (x *InstancesServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceListRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{12}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *InstancesServiceListRequest) GetFilter() string {
@@ -1171,7 +1338,7 @@ type InstancesServiceListResponse struct {
 
 func (x *InstancesServiceListResponse) Reset() {
 	*x = InstancesServiceListResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[13]
+	mi := &file_riposte_v1_instances_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1183,7 +1350,7 @@ func (x *InstancesServiceListResponse) String() string {
 func (*InstancesServiceListResponse) ProtoMessage() {}
 
 func (x *InstancesServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[13]
+	mi := &file_riposte_v1_instances_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1196,7 +1363,7 @@ func (x *InstancesServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceListResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{13}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *InstancesServiceListResponse) GetList() []*Instance {
@@ -1224,7 +1391,7 @@ type InstancesServiceWaitRequest struct {
 
 func (x *InstancesServiceWaitRequest) Reset() {
 	*x = InstancesServiceWaitRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[14]
+	mi := &file_riposte_v1_instances_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1236,7 +1403,7 @@ func (x *InstancesServiceWaitRequest) String() string {
 func (*InstancesServiceWaitRequest) ProtoMessage() {}
 
 func (x *InstancesServiceWaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[14]
+	mi := &file_riposte_v1_instances_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1249,7 +1416,7 @@ func (x *InstancesServiceWaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceWaitRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceWaitRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{14}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *InstancesServiceWaitRequest) GetId() string {
@@ -1275,7 +1442,7 @@ type InstancesServiceWaitResponse struct {
 
 func (x *InstancesServiceWaitResponse) Reset() {
 	*x = InstancesServiceWaitResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[15]
+	mi := &file_riposte_v1_instances_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1454,7 @@ func (x *InstancesServiceWaitResponse) String() string {
 func (*InstancesServiceWaitResponse) ProtoMessage() {}
 
 func (x *InstancesServiceWaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[15]
+	mi := &file_riposte_v1_instances_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1467,7 @@ func (x *InstancesServiceWaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceWaitResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceWaitResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{15}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *InstancesServiceWaitResponse) GetInstance() *Instance {
@@ -1323,7 +1490,7 @@ type InstancesServiceWatchRequest struct {
 
 func (x *InstancesServiceWatchRequest) Reset() {
 	*x = InstancesServiceWatchRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[16]
+	mi := &file_riposte_v1_instances_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1335,7 +1502,7 @@ func (x *InstancesServiceWatchRequest) String() string {
 func (*InstancesServiceWatchRequest) ProtoMessage() {}
 
 func (x *InstancesServiceWatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[16]
+	mi := &file_riposte_v1_instances_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1348,7 +1515,7 @@ func (x *InstancesServiceWatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceWatchRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceWatchRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{16}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *InstancesServiceWatchRequest) GetAfter() string {
@@ -1378,7 +1545,7 @@ type InstancesServiceWatchResponse struct {
 
 func (x *InstancesServiceWatchResponse) Reset() {
 	*x = InstancesServiceWatchResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[17]
+	mi := &file_riposte_v1_instances_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1557,7 @@ func (x *InstancesServiceWatchResponse) String() string {
 func (*InstancesServiceWatchResponse) ProtoMessage() {}
 
 func (x *InstancesServiceWatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[17]
+	mi := &file_riposte_v1_instances_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1570,7 @@ func (x *InstancesServiceWatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceWatchResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceWatchResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{17}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *InstancesServiceWatchResponse) GetCursor() string {
@@ -1429,7 +1596,7 @@ type InstancesServiceCancelRequest struct {
 
 func (x *InstancesServiceCancelRequest) Reset() {
 	*x = InstancesServiceCancelRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[18]
+	mi := &file_riposte_v1_instances_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +1608,7 @@ func (x *InstancesServiceCancelRequest) String() string {
 func (*InstancesServiceCancelRequest) ProtoMessage() {}
 
 func (x *InstancesServiceCancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[18]
+	mi := &file_riposte_v1_instances_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +1621,7 @@ func (x *InstancesServiceCancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceCancelRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceCancelRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{18}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *InstancesServiceCancelRequest) GetId() string {
@@ -1473,7 +1640,7 @@ type InstancesServiceCancelResponse struct {
 
 func (x *InstancesServiceCancelResponse) Reset() {
 	*x = InstancesServiceCancelResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[19]
+	mi := &file_riposte_v1_instances_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1485,7 +1652,7 @@ func (x *InstancesServiceCancelResponse) String() string {
 func (*InstancesServiceCancelResponse) ProtoMessage() {}
 
 func (x *InstancesServiceCancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[19]
+	mi := &file_riposte_v1_instances_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1498,7 +1665,7 @@ func (x *InstancesServiceCancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceCancelResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceCancelResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{19}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *InstancesServiceCancelResponse) GetInstance() *Instance {
@@ -1509,15 +1676,18 @@ func (x *InstancesServiceCancelResponse) GetInstance() *Instance {
 }
 
 type InstancesServiceRetryNowRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Where an outcome that nobody has taken yet is pushed from now on; absent
+	// leaves that as it is.
+	OutcomeUrl    string `protobuf:"bytes,2,opt,name=outcome_url,json=outcomeUrl,proto3" json:"outcome_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InstancesServiceRetryNowRequest) Reset() {
 	*x = InstancesServiceRetryNowRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[20]
+	mi := &file_riposte_v1_instances_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1529,7 +1699,7 @@ func (x *InstancesServiceRetryNowRequest) String() string {
 func (*InstancesServiceRetryNowRequest) ProtoMessage() {}
 
 func (x *InstancesServiceRetryNowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[20]
+	mi := &file_riposte_v1_instances_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1542,12 +1712,19 @@ func (x *InstancesServiceRetryNowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceRetryNowRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceRetryNowRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{20}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *InstancesServiceRetryNowRequest) GetId() string {
 	if x != nil {
 		return x.Id
+	}
+	return ""
+}
+
+func (x *InstancesServiceRetryNowRequest) GetOutcomeUrl() string {
+	if x != nil {
+		return x.OutcomeUrl
 	}
 	return ""
 }
@@ -1561,7 +1738,7 @@ type InstancesServiceRetryNowResponse struct {
 
 func (x *InstancesServiceRetryNowResponse) Reset() {
 	*x = InstancesServiceRetryNowResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[21]
+	mi := &file_riposte_v1_instances_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1573,7 +1750,7 @@ func (x *InstancesServiceRetryNowResponse) String() string {
 func (*InstancesServiceRetryNowResponse) ProtoMessage() {}
 
 func (x *InstancesServiceRetryNowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[21]
+	mi := &file_riposte_v1_instances_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1586,7 +1763,7 @@ func (x *InstancesServiceRetryNowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceRetryNowResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceRetryNowResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{21}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *InstancesServiceRetryNowResponse) GetInstance() *Instance {
@@ -1605,7 +1782,7 @@ type InstancesServiceRecreateRequest struct {
 
 func (x *InstancesServiceRecreateRequest) Reset() {
 	*x = InstancesServiceRecreateRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[22]
+	mi := &file_riposte_v1_instances_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +1794,7 @@ func (x *InstancesServiceRecreateRequest) String() string {
 func (*InstancesServiceRecreateRequest) ProtoMessage() {}
 
 func (x *InstancesServiceRecreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[22]
+	mi := &file_riposte_v1_instances_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +1807,7 @@ func (x *InstancesServiceRecreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceRecreateRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceRecreateRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{22}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *InstancesServiceRecreateRequest) GetId() string {
@@ -1649,7 +1826,7 @@ type InstancesServiceRecreateResponse struct {
 
 func (x *InstancesServiceRecreateResponse) Reset() {
 	*x = InstancesServiceRecreateResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[23]
+	mi := &file_riposte_v1_instances_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +1838,7 @@ func (x *InstancesServiceRecreateResponse) String() string {
 func (*InstancesServiceRecreateResponse) ProtoMessage() {}
 
 func (x *InstancesServiceRecreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[23]
+	mi := &file_riposte_v1_instances_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +1851,7 @@ func (x *InstancesServiceRecreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceRecreateResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceRecreateResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{23}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *InstancesServiceRecreateResponse) GetInstance() *Instance {
@@ -1695,7 +1872,7 @@ type InstancesServiceAnswerRequest struct {
 
 func (x *InstancesServiceAnswerRequest) Reset() {
 	*x = InstancesServiceAnswerRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[24]
+	mi := &file_riposte_v1_instances_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1707,7 +1884,7 @@ func (x *InstancesServiceAnswerRequest) String() string {
 func (*InstancesServiceAnswerRequest) ProtoMessage() {}
 
 func (x *InstancesServiceAnswerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[24]
+	mi := &file_riposte_v1_instances_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1720,7 +1897,7 @@ func (x *InstancesServiceAnswerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceAnswerRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceAnswerRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{24}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *InstancesServiceAnswerRequest) GetId() string {
@@ -1746,7 +1923,7 @@ type InstancesServiceAnswerResponse struct {
 
 func (x *InstancesServiceAnswerResponse) Reset() {
 	*x = InstancesServiceAnswerResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[25]
+	mi := &file_riposte_v1_instances_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1758,7 +1935,7 @@ func (x *InstancesServiceAnswerResponse) String() string {
 func (*InstancesServiceAnswerResponse) ProtoMessage() {}
 
 func (x *InstancesServiceAnswerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[25]
+	mi := &file_riposte_v1_instances_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1771,7 +1948,7 @@ func (x *InstancesServiceAnswerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceAnswerResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceAnswerResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{25}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *InstancesServiceAnswerResponse) GetInstance() *Instance {
@@ -1786,7 +1963,7 @@ var File_riposte_v1_instances_proto protoreflect.FileDescriptor
 const file_riposte_v1_instances_proto_rawDesc = "" +
 	"\n" +
 	"\x1ariposte/v1/instances.proto\x12\n" +
-	"riposte.v1\x1a!c1/api/webhooks/v1/webhooks.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\x1a\x1criposte/v1/annotations.proto\"\xe0\x03\n" +
+	"riposte.v1\x1a!c1/api/webhooks/v1/webhooks.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\x1a\x1criposte/v1/annotations.proto\"\x86\x04\n" +
 	"\bInstance\x12N\n" +
 	"\x10webhook_instance\x18\x01 \x01(\v2#.c1.api.webhooks.v1.WebhookInstanceR\x0fwebhookInstance\x12\x1d\n" +
 	"\n" +
@@ -1796,10 +1973,22 @@ const file_riposte_v1_instances_proto_rawDesc = "" +
 	"\x0erecreated_from\x18\x05 \x01(\tR\rrecreatedFrom\x12-\n" +
 	"\aoutcome\x18\x06 \x01(\v2\x13.riposte.v1.OutcomeR\aoutcome\x12/\n" +
 	"\battempts\x18\a \x03(\v2\x13.riposte.v1.AttemptR\battempts\x12%\n" +
-	"\apayload\x18\b \x01(\fB\v\x92A\x04\x9a\x02\x01\x06\x88\xb2\x19\x01R\apayload\x1a9\n" +
+	"\apayload\x18\b \x01(\fB\v\x92A\x04\x9a\x02\x01\x06\x88\xb2\x19\x01R\apayload\x12$\n" +
+	"\x04push\x18\t \x01(\v2\x10.riposte.v1.PushR\x04push\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa5\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcd\x02\n" +
+	"\x04Push\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1a\n" +
+	"\battempts\x18\x02 \x01(\x05R\battempts\x12F\n" +
+	"\x11last_attempted_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0flastAttemptedAt\x12B\n" +
+	"\x0fnext_attempt_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12\x1f\n" +
+	"\vstatus_code\x18\x05 \x01(\x05R\n" +
+	"statusCode\x12.\n" +
+	"\x05error\x18\x06 \x01(\v2\x18.riposte.v1.AttemptErrorR\x05error\x12:\n" +
+	"\vgiven_up_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tgivenUpAt\"B\n" +
+	"\x0ePayloadOutcome\x120\n" +
+	"\binstance\x18\x01 \x01(\v2\x14.riposte.v1.InstanceR\binstance\"\xa5\x02\n" +
 	"\aOutcome\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.riposte.v1.OutcomeKindR\x04kind\x12(\n" +
 	"\x03via\x18\x02 \x01(\x0e2\x16.riposte.v1.OutcomeViaR\x03via\x12#\n" +
@@ -1838,7 +2027,7 @@ const file_riposte_v1_instances_proto_rawDesc = "" +
 	"\fAttemptError\x12\x14\n" +
 	"\x05phase\x18\x01 \x01(\tR\x05phase\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\x8f\x03\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\xb0\x03\n" +
 	"\x1dInstancesServiceCreateRequest\x12\x1d\n" +
 	"\n" +
 	"webhook_id\x18\x01 \x01(\tR\twebhookId\x129\n" +
@@ -1847,7 +2036,9 @@ const file_riposte_v1_instances_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tR\trequestId\x12D\n" +
 	"\x10callback_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x0fcallbackTimeout\x12M\n" +
-	"\x06labels\x18\x06 \x03(\v25.riposte.v1.InstancesServiceCreateRequest.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\x06 \x03(\v25.riposte.v1.InstancesServiceCreateRequest.LabelsEntryR\x06labels\x12\x1f\n" +
+	"\voutcome_url\x18\a \x01(\tR\n" +
+	"outcomeUrl\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"R\n" +
@@ -1884,9 +2075,11 @@ const file_riposte_v1_instances_proto_rawDesc = "" +
 	"\x1dInstancesServiceCancelRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"R\n" +
 	"\x1eInstancesServiceCancelResponse\x120\n" +
-	"\binstance\x18\x01 \x01(\v2\x14.riposte.v1.InstanceR\binstance\"1\n" +
+	"\binstance\x18\x01 \x01(\v2\x14.riposte.v1.InstanceR\binstance\"R\n" +
 	"\x1fInstancesServiceRetryNowRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"T\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
+	"\voutcome_url\x18\x02 \x01(\tR\n" +
+	"outcomeUrl\"T\n" +
 	" InstancesServiceRetryNowResponse\x120\n" +
 	"\binstance\x18\x01 \x01(\v2\x14.riposte.v1.InstanceR\binstance\"1\n" +
 	"\x1fInstancesServiceRecreateRequest\x12\x0e\n" +
@@ -1954,107 +2147,115 @@ func file_riposte_v1_instances_proto_rawDescGZIP() []byte {
 }
 
 var file_riposte_v1_instances_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_riposte_v1_instances_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_riposte_v1_instances_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_riposte_v1_instances_proto_goTypes = []any{
 	(OutcomeKind)(0),                            // 0: riposte.v1.OutcomeKind
 	(OutcomeVia)(0),                             // 1: riposte.v1.OutcomeVia
 	(FailureReason)(0),                          // 2: riposte.v1.FailureReason
 	(InstanceView)(0),                           // 3: riposte.v1.InstanceView
 	(*Instance)(nil),                            // 4: riposte.v1.Instance
-	(*Outcome)(nil),                             // 5: riposte.v1.Outcome
-	(*Failure)(nil),                             // 6: riposte.v1.Failure
-	(*Attempt)(nil),                             // 7: riposte.v1.Attempt
-	(*AttemptPhases)(nil),                       // 8: riposte.v1.AttemptPhases
-	(*AttemptError)(nil),                        // 9: riposte.v1.AttemptError
-	(*InstancesServiceCreateRequest)(nil),       // 10: riposte.v1.InstancesServiceCreateRequest
-	(*InstancesServiceCreateResponse)(nil),      // 11: riposte.v1.InstancesServiceCreateResponse
-	(*InstancesServiceBatchCreateRequest)(nil),  // 12: riposte.v1.InstancesServiceBatchCreateRequest
-	(*InstancesServiceBatchCreateResponse)(nil), // 13: riposte.v1.InstancesServiceBatchCreateResponse
-	(*InstancesServiceGetRequest)(nil),          // 14: riposte.v1.InstancesServiceGetRequest
-	(*InstancesServiceGetResponse)(nil),         // 15: riposte.v1.InstancesServiceGetResponse
-	(*InstancesServiceListRequest)(nil),         // 16: riposte.v1.InstancesServiceListRequest
-	(*InstancesServiceListResponse)(nil),        // 17: riposte.v1.InstancesServiceListResponse
-	(*InstancesServiceWaitRequest)(nil),         // 18: riposte.v1.InstancesServiceWaitRequest
-	(*InstancesServiceWaitResponse)(nil),        // 19: riposte.v1.InstancesServiceWaitResponse
-	(*InstancesServiceWatchRequest)(nil),        // 20: riposte.v1.InstancesServiceWatchRequest
-	(*InstancesServiceWatchResponse)(nil),       // 21: riposte.v1.InstancesServiceWatchResponse
-	(*InstancesServiceCancelRequest)(nil),       // 22: riposte.v1.InstancesServiceCancelRequest
-	(*InstancesServiceCancelResponse)(nil),      // 23: riposte.v1.InstancesServiceCancelResponse
-	(*InstancesServiceRetryNowRequest)(nil),     // 24: riposte.v1.InstancesServiceRetryNowRequest
-	(*InstancesServiceRetryNowResponse)(nil),    // 25: riposte.v1.InstancesServiceRetryNowResponse
-	(*InstancesServiceRecreateRequest)(nil),     // 26: riposte.v1.InstancesServiceRecreateRequest
-	(*InstancesServiceRecreateResponse)(nil),    // 27: riposte.v1.InstancesServiceRecreateResponse
-	(*InstancesServiceAnswerRequest)(nil),       // 28: riposte.v1.InstancesServiceAnswerRequest
-	(*InstancesServiceAnswerResponse)(nil),      // 29: riposte.v1.InstancesServiceAnswerResponse
-	nil,                                         // 30: riposte.v1.Instance.LabelsEntry
-	nil,                                         // 31: riposte.v1.Attempt.ResponseHeadersEntry
-	nil,                                         // 32: riposte.v1.InstancesServiceCreateRequest.LabelsEntry
-	(*v1.WebhookInstance)(nil),                  // 33: c1.api.webhooks.v1.WebhookInstance
-	(*timestamppb.Timestamp)(nil),               // 34: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),                 // 35: google.protobuf.Duration
-	(*v1.WebhookSource)(nil),                    // 36: c1.api.webhooks.v1.WebhookSource
+	(*Push)(nil),                                // 5: riposte.v1.Push
+	(*PayloadOutcome)(nil),                      // 6: riposte.v1.PayloadOutcome
+	(*Outcome)(nil),                             // 7: riposte.v1.Outcome
+	(*Failure)(nil),                             // 8: riposte.v1.Failure
+	(*Attempt)(nil),                             // 9: riposte.v1.Attempt
+	(*AttemptPhases)(nil),                       // 10: riposte.v1.AttemptPhases
+	(*AttemptError)(nil),                        // 11: riposte.v1.AttemptError
+	(*InstancesServiceCreateRequest)(nil),       // 12: riposte.v1.InstancesServiceCreateRequest
+	(*InstancesServiceCreateResponse)(nil),      // 13: riposte.v1.InstancesServiceCreateResponse
+	(*InstancesServiceBatchCreateRequest)(nil),  // 14: riposte.v1.InstancesServiceBatchCreateRequest
+	(*InstancesServiceBatchCreateResponse)(nil), // 15: riposte.v1.InstancesServiceBatchCreateResponse
+	(*InstancesServiceGetRequest)(nil),          // 16: riposte.v1.InstancesServiceGetRequest
+	(*InstancesServiceGetResponse)(nil),         // 17: riposte.v1.InstancesServiceGetResponse
+	(*InstancesServiceListRequest)(nil),         // 18: riposte.v1.InstancesServiceListRequest
+	(*InstancesServiceListResponse)(nil),        // 19: riposte.v1.InstancesServiceListResponse
+	(*InstancesServiceWaitRequest)(nil),         // 20: riposte.v1.InstancesServiceWaitRequest
+	(*InstancesServiceWaitResponse)(nil),        // 21: riposte.v1.InstancesServiceWaitResponse
+	(*InstancesServiceWatchRequest)(nil),        // 22: riposte.v1.InstancesServiceWatchRequest
+	(*InstancesServiceWatchResponse)(nil),       // 23: riposte.v1.InstancesServiceWatchResponse
+	(*InstancesServiceCancelRequest)(nil),       // 24: riposte.v1.InstancesServiceCancelRequest
+	(*InstancesServiceCancelResponse)(nil),      // 25: riposte.v1.InstancesServiceCancelResponse
+	(*InstancesServiceRetryNowRequest)(nil),     // 26: riposte.v1.InstancesServiceRetryNowRequest
+	(*InstancesServiceRetryNowResponse)(nil),    // 27: riposte.v1.InstancesServiceRetryNowResponse
+	(*InstancesServiceRecreateRequest)(nil),     // 28: riposte.v1.InstancesServiceRecreateRequest
+	(*InstancesServiceRecreateResponse)(nil),    // 29: riposte.v1.InstancesServiceRecreateResponse
+	(*InstancesServiceAnswerRequest)(nil),       // 30: riposte.v1.InstancesServiceAnswerRequest
+	(*InstancesServiceAnswerResponse)(nil),      // 31: riposte.v1.InstancesServiceAnswerResponse
+	nil,                                         // 32: riposte.v1.Instance.LabelsEntry
+	nil,                                         // 33: riposte.v1.Attempt.ResponseHeadersEntry
+	nil,                                         // 34: riposte.v1.InstancesServiceCreateRequest.LabelsEntry
+	(*v1.WebhookInstance)(nil),                  // 35: c1.api.webhooks.v1.WebhookInstance
+	(*timestamppb.Timestamp)(nil),               // 36: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),                 // 37: google.protobuf.Duration
+	(*v1.WebhookSource)(nil),                    // 38: c1.api.webhooks.v1.WebhookSource
 }
 var file_riposte_v1_instances_proto_depIdxs = []int32{
-	33, // 0: riposte.v1.Instance.webhook_instance:type_name -> c1.api.webhooks.v1.WebhookInstance
-	30, // 1: riposte.v1.Instance.labels:type_name -> riposte.v1.Instance.LabelsEntry
-	34, // 2: riposte.v1.Instance.next_attempt_at:type_name -> google.protobuf.Timestamp
-	5,  // 3: riposte.v1.Instance.outcome:type_name -> riposte.v1.Outcome
-	7,  // 4: riposte.v1.Instance.attempts:type_name -> riposte.v1.Attempt
-	0,  // 5: riposte.v1.Outcome.kind:type_name -> riposte.v1.OutcomeKind
-	1,  // 6: riposte.v1.Outcome.via:type_name -> riposte.v1.OutcomeVia
-	6,  // 7: riposte.v1.Outcome.failure:type_name -> riposte.v1.Failure
-	34, // 8: riposte.v1.Outcome.decided_at:type_name -> google.protobuf.Timestamp
-	2,  // 9: riposte.v1.Failure.reason:type_name -> riposte.v1.FailureReason
-	34, // 10: riposte.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	35, // 11: riposte.v1.Attempt.duration:type_name -> google.protobuf.Duration
-	8,  // 12: riposte.v1.Attempt.phases:type_name -> riposte.v1.AttemptPhases
-	9,  // 13: riposte.v1.Attempt.error:type_name -> riposte.v1.AttemptError
-	31, // 14: riposte.v1.Attempt.response_headers:type_name -> riposte.v1.Attempt.ResponseHeadersEntry
-	35, // 15: riposte.v1.AttemptPhases.dns:type_name -> google.protobuf.Duration
-	35, // 16: riposte.v1.AttemptPhases.connect:type_name -> google.protobuf.Duration
-	35, // 17: riposte.v1.AttemptPhases.tls:type_name -> google.protobuf.Duration
-	35, // 18: riposte.v1.AttemptPhases.first_byte:type_name -> google.protobuf.Duration
-	36, // 19: riposte.v1.InstancesServiceCreateRequest.source:type_name -> c1.api.webhooks.v1.WebhookSource
-	35, // 20: riposte.v1.InstancesServiceCreateRequest.callback_timeout:type_name -> google.protobuf.Duration
-	32, // 21: riposte.v1.InstancesServiceCreateRequest.labels:type_name -> riposte.v1.InstancesServiceCreateRequest.LabelsEntry
-	4,  // 22: riposte.v1.InstancesServiceCreateResponse.instance:type_name -> riposte.v1.Instance
-	10, // 23: riposte.v1.InstancesServiceBatchCreateRequest.requests:type_name -> riposte.v1.InstancesServiceCreateRequest
-	4,  // 24: riposte.v1.InstancesServiceBatchCreateResponse.instances:type_name -> riposte.v1.Instance
-	3,  // 25: riposte.v1.InstancesServiceGetRequest.view:type_name -> riposte.v1.InstanceView
-	4,  // 26: riposte.v1.InstancesServiceGetResponse.instance:type_name -> riposte.v1.Instance
-	4,  // 27: riposte.v1.InstancesServiceListResponse.list:type_name -> riposte.v1.Instance
-	35, // 28: riposte.v1.InstancesServiceWaitRequest.timeout:type_name -> google.protobuf.Duration
-	4,  // 29: riposte.v1.InstancesServiceWaitResponse.instance:type_name -> riposte.v1.Instance
-	4,  // 30: riposte.v1.InstancesServiceWatchResponse.instance:type_name -> riposte.v1.Instance
-	4,  // 31: riposte.v1.InstancesServiceCancelResponse.instance:type_name -> riposte.v1.Instance
-	4,  // 32: riposte.v1.InstancesServiceRetryNowResponse.instance:type_name -> riposte.v1.Instance
-	4,  // 33: riposte.v1.InstancesServiceRecreateResponse.instance:type_name -> riposte.v1.Instance
-	4,  // 34: riposte.v1.InstancesServiceAnswerResponse.instance:type_name -> riposte.v1.Instance
-	10, // 35: riposte.v1.InstancesService.Create:input_type -> riposte.v1.InstancesServiceCreateRequest
-	12, // 36: riposte.v1.InstancesService.BatchCreate:input_type -> riposte.v1.InstancesServiceBatchCreateRequest
-	14, // 37: riposte.v1.InstancesService.Get:input_type -> riposte.v1.InstancesServiceGetRequest
-	16, // 38: riposte.v1.InstancesService.List:input_type -> riposte.v1.InstancesServiceListRequest
-	18, // 39: riposte.v1.InstancesService.Wait:input_type -> riposte.v1.InstancesServiceWaitRequest
-	20, // 40: riposte.v1.InstancesService.Watch:input_type -> riposte.v1.InstancesServiceWatchRequest
-	22, // 41: riposte.v1.InstancesService.Cancel:input_type -> riposte.v1.InstancesServiceCancelRequest
-	24, // 42: riposte.v1.InstancesService.RetryNow:input_type -> riposte.v1.InstancesServiceRetryNowRequest
-	26, // 43: riposte.v1.InstancesService.Recreate:input_type -> riposte.v1.InstancesServiceRecreateRequest
-	28, // 44: riposte.v1.InstancesService.Answer:input_type -> riposte.v1.InstancesServiceAnswerRequest
-	11, // 45: riposte.v1.InstancesService.Create:output_type -> riposte.v1.InstancesServiceCreateResponse
-	13, // 46: riposte.v1.InstancesService.BatchCreate:output_type -> riposte.v1.InstancesServiceBatchCreateResponse
-	15, // 47: riposte.v1.InstancesService.Get:output_type -> riposte.v1.InstancesServiceGetResponse
-	17, // 48: riposte.v1.InstancesService.List:output_type -> riposte.v1.InstancesServiceListResponse
-	19, // 49: riposte.v1.InstancesService.Wait:output_type -> riposte.v1.InstancesServiceWaitResponse
-	21, // 50: riposte.v1.InstancesService.Watch:output_type -> riposte.v1.InstancesServiceWatchResponse
-	23, // 51: riposte.v1.InstancesService.Cancel:output_type -> riposte.v1.InstancesServiceCancelResponse
-	25, // 52: riposte.v1.InstancesService.RetryNow:output_type -> riposte.v1.InstancesServiceRetryNowResponse
-	27, // 53: riposte.v1.InstancesService.Recreate:output_type -> riposte.v1.InstancesServiceRecreateResponse
-	29, // 54: riposte.v1.InstancesService.Answer:output_type -> riposte.v1.InstancesServiceAnswerResponse
-	45, // [45:55] is the sub-list for method output_type
-	35, // [35:45] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	35, // 0: riposte.v1.Instance.webhook_instance:type_name -> c1.api.webhooks.v1.WebhookInstance
+	32, // 1: riposte.v1.Instance.labels:type_name -> riposte.v1.Instance.LabelsEntry
+	36, // 2: riposte.v1.Instance.next_attempt_at:type_name -> google.protobuf.Timestamp
+	7,  // 3: riposte.v1.Instance.outcome:type_name -> riposte.v1.Outcome
+	9,  // 4: riposte.v1.Instance.attempts:type_name -> riposte.v1.Attempt
+	5,  // 5: riposte.v1.Instance.push:type_name -> riposte.v1.Push
+	36, // 6: riposte.v1.Push.last_attempted_at:type_name -> google.protobuf.Timestamp
+	36, // 7: riposte.v1.Push.next_attempt_at:type_name -> google.protobuf.Timestamp
+	11, // 8: riposte.v1.Push.error:type_name -> riposte.v1.AttemptError
+	36, // 9: riposte.v1.Push.given_up_at:type_name -> google.protobuf.Timestamp
+	4,  // 10: riposte.v1.PayloadOutcome.instance:type_name -> riposte.v1.Instance
+	0,  // 11: riposte.v1.Outcome.kind:type_name -> riposte.v1.OutcomeKind
+	1,  // 12: riposte.v1.Outcome.via:type_name -> riposte.v1.OutcomeVia
+	8,  // 13: riposte.v1.Outcome.failure:type_name -> riposte.v1.Failure
+	36, // 14: riposte.v1.Outcome.decided_at:type_name -> google.protobuf.Timestamp
+	2,  // 15: riposte.v1.Failure.reason:type_name -> riposte.v1.FailureReason
+	36, // 16: riposte.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	37, // 17: riposte.v1.Attempt.duration:type_name -> google.protobuf.Duration
+	10, // 18: riposte.v1.Attempt.phases:type_name -> riposte.v1.AttemptPhases
+	11, // 19: riposte.v1.Attempt.error:type_name -> riposte.v1.AttemptError
+	33, // 20: riposte.v1.Attempt.response_headers:type_name -> riposte.v1.Attempt.ResponseHeadersEntry
+	37, // 21: riposte.v1.AttemptPhases.dns:type_name -> google.protobuf.Duration
+	37, // 22: riposte.v1.AttemptPhases.connect:type_name -> google.protobuf.Duration
+	37, // 23: riposte.v1.AttemptPhases.tls:type_name -> google.protobuf.Duration
+	37, // 24: riposte.v1.AttemptPhases.first_byte:type_name -> google.protobuf.Duration
+	38, // 25: riposte.v1.InstancesServiceCreateRequest.source:type_name -> c1.api.webhooks.v1.WebhookSource
+	37, // 26: riposte.v1.InstancesServiceCreateRequest.callback_timeout:type_name -> google.protobuf.Duration
+	34, // 27: riposte.v1.InstancesServiceCreateRequest.labels:type_name -> riposte.v1.InstancesServiceCreateRequest.LabelsEntry
+	4,  // 28: riposte.v1.InstancesServiceCreateResponse.instance:type_name -> riposte.v1.Instance
+	12, // 29: riposte.v1.InstancesServiceBatchCreateRequest.requests:type_name -> riposte.v1.InstancesServiceCreateRequest
+	4,  // 30: riposte.v1.InstancesServiceBatchCreateResponse.instances:type_name -> riposte.v1.Instance
+	3,  // 31: riposte.v1.InstancesServiceGetRequest.view:type_name -> riposte.v1.InstanceView
+	4,  // 32: riposte.v1.InstancesServiceGetResponse.instance:type_name -> riposte.v1.Instance
+	4,  // 33: riposte.v1.InstancesServiceListResponse.list:type_name -> riposte.v1.Instance
+	37, // 34: riposte.v1.InstancesServiceWaitRequest.timeout:type_name -> google.protobuf.Duration
+	4,  // 35: riposte.v1.InstancesServiceWaitResponse.instance:type_name -> riposte.v1.Instance
+	4,  // 36: riposte.v1.InstancesServiceWatchResponse.instance:type_name -> riposte.v1.Instance
+	4,  // 37: riposte.v1.InstancesServiceCancelResponse.instance:type_name -> riposte.v1.Instance
+	4,  // 38: riposte.v1.InstancesServiceRetryNowResponse.instance:type_name -> riposte.v1.Instance
+	4,  // 39: riposte.v1.InstancesServiceRecreateResponse.instance:type_name -> riposte.v1.Instance
+	4,  // 40: riposte.v1.InstancesServiceAnswerResponse.instance:type_name -> riposte.v1.Instance
+	12, // 41: riposte.v1.InstancesService.Create:input_type -> riposte.v1.InstancesServiceCreateRequest
+	14, // 42: riposte.v1.InstancesService.BatchCreate:input_type -> riposte.v1.InstancesServiceBatchCreateRequest
+	16, // 43: riposte.v1.InstancesService.Get:input_type -> riposte.v1.InstancesServiceGetRequest
+	18, // 44: riposte.v1.InstancesService.List:input_type -> riposte.v1.InstancesServiceListRequest
+	20, // 45: riposte.v1.InstancesService.Wait:input_type -> riposte.v1.InstancesServiceWaitRequest
+	22, // 46: riposte.v1.InstancesService.Watch:input_type -> riposte.v1.InstancesServiceWatchRequest
+	24, // 47: riposte.v1.InstancesService.Cancel:input_type -> riposte.v1.InstancesServiceCancelRequest
+	26, // 48: riposte.v1.InstancesService.RetryNow:input_type -> riposte.v1.InstancesServiceRetryNowRequest
+	28, // 49: riposte.v1.InstancesService.Recreate:input_type -> riposte.v1.InstancesServiceRecreateRequest
+	30, // 50: riposte.v1.InstancesService.Answer:input_type -> riposte.v1.InstancesServiceAnswerRequest
+	13, // 51: riposte.v1.InstancesService.Create:output_type -> riposte.v1.InstancesServiceCreateResponse
+	15, // 52: riposte.v1.InstancesService.BatchCreate:output_type -> riposte.v1.InstancesServiceBatchCreateResponse
+	17, // 53: riposte.v1.InstancesService.Get:output_type -> riposte.v1.InstancesServiceGetResponse
+	19, // 54: riposte.v1.InstancesService.List:output_type -> riposte.v1.InstancesServiceListResponse
+	21, // 55: riposte.v1.InstancesService.Wait:output_type -> riposte.v1.InstancesServiceWaitResponse
+	23, // 56: riposte.v1.InstancesService.Watch:output_type -> riposte.v1.InstancesServiceWatchResponse
+	25, // 57: riposte.v1.InstancesService.Cancel:output_type -> riposte.v1.InstancesServiceCancelResponse
+	27, // 58: riposte.v1.InstancesService.RetryNow:output_type -> riposte.v1.InstancesServiceRetryNowResponse
+	29, // 59: riposte.v1.InstancesService.Recreate:output_type -> riposte.v1.InstancesServiceRecreateResponse
+	31, // 60: riposte.v1.InstancesService.Answer:output_type -> riposte.v1.InstancesServiceAnswerResponse
+	51, // [51:61] is the sub-list for method output_type
+	41, // [41:51] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_riposte_v1_instances_proto_init() }
@@ -2069,7 +2270,7 @@ func file_riposte_v1_instances_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_riposte_v1_instances_proto_rawDesc), len(file_riposte_v1_instances_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

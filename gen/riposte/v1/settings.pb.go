@@ -82,8 +82,12 @@ type WebhookSettings struct {
 	// Attempts in flight at once, of all nodes together: up to 16384, or 0, the
 	// default, for no such bound.
 	MaxInFlightTotal *int32 `protobuf:"varint,3,opt,name=max_in_flight_total,json=maxInFlightTotal,proto3,oneof" json:"max_in_flight_total,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Where the outcomes of instances created from now on are pushed to, by the
+	// rules of a webhook's url; empty, the default, for the server's outcome URL,
+	// if it has one.
+	OutcomeUrl    *string `protobuf:"bytes,4,opt,name=outcome_url,json=outcomeUrl,proto3,oneof" json:"outcome_url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WebhookSettings) Reset() {
@@ -135,6 +139,13 @@ func (x *WebhookSettings) GetMaxInFlightTotal() int32 {
 		return *x.MaxInFlightTotal
 	}
 	return 0
+}
+
+func (x *WebhookSettings) GetOutcomeUrl() string {
+	if x != nil && x.OutcomeUrl != nil {
+		return *x.OutcomeUrl
+	}
+	return ""
 }
 
 type WebhookSettingsServiceGetRequest struct {
@@ -334,14 +345,17 @@ var File_riposte_v1_settings_proto protoreflect.FileDescriptor
 const file_riposte_v1_settings_proto_rawDesc = "" +
 	"\n" +
 	"\x19riposte/v1/settings.proto\x12\n" +
-	"riposte.v1\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\"\xea\x01\n" +
+	"riposte.v1\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\"\xa0\x02\n" +
 	"\x0fWebhookSettings\x12?\n" +
 	"\fretry_policy\x18\x01 \x01(\x0e2\x17.riposte.v1.RetryPolicyH\x00R\vretryPolicy\x88\x01\x01\x12'\n" +
 	"\rmax_in_flight\x18\x02 \x01(\x05H\x01R\vmaxInFlight\x88\x01\x01\x122\n" +
-	"\x13max_in_flight_total\x18\x03 \x01(\x05H\x02R\x10maxInFlightTotal\x88\x01\x01B\x0f\n" +
+	"\x13max_in_flight_total\x18\x03 \x01(\x05H\x02R\x10maxInFlightTotal\x88\x01\x01\x12$\n" +
+	"\voutcome_url\x18\x04 \x01(\tH\x03R\n" +
+	"outcomeUrl\x88\x01\x01B\x0f\n" +
 	"\r_retry_policyB\x10\n" +
 	"\x0e_max_in_flightB\x16\n" +
-	"\x14_max_in_flight_total\"A\n" +
+	"\x14_max_in_flight_totalB\x0e\n" +
+	"\f_outcome_url\"A\n" +
 	" WebhookSettingsServiceGetRequest\x12\x1d\n" +
 	"\n" +
 	"webhook_id\x18\x01 \x01(\tR\twebhookId\"\\\n" +
