@@ -23,7 +23,7 @@ type effects struct{ db *sql.DB }
 type effect struct {
 	outcome  string // its id, where it was pushed
 	instance string
-	sequence int64 // 0 where it was pushed
+	sequence int64
 	said     string
 }
 
@@ -128,7 +128,7 @@ func wrongAtLeastOnce(made, want []effect) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("instance %s came as %+v, and then as %+v", e.instance, before, e))
 		case !again && missing[e.instance].instance == "":
 			wrong = append(wrong, fmt.Sprintf("nobody created instance %s, which came as %+v", e.instance, e))
-		case !again && (e.said != missing[e.instance].said || e.sequence != 0 && e.sequence != missing[e.instance].sequence):
+		case !again && (e.said != missing[e.instance].said || e.sequence != missing[e.instance].sequence):
 			wrong = append(wrong, fmt.Sprintf("instance %s came as %+v, want %+v", e.instance, e, missing[e.instance]))
 		}
 		first[e.instance] = e

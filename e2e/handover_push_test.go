@@ -29,7 +29,7 @@ func takeByPush(_ context.Context, e effects) error {
 		if err != nil {
 			return // whoever sent it has died
 		}
-		made, err := pushed(r.Header, b)
+		made, err := readPush(r.Header, b)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "what is pushed makes no sense: %v: %s\n", err, b)
 			w.WriteHeader(http.StatusBadRequest)
@@ -44,23 +44,26 @@ func takeByPush(_ context.Context, e effects) error {
 	}))
 }
 
-// pushed reads the effect of what was pushed.
-func pushed(header http.Header, body []byte) (effect, error) {
+// readPush reads the effect of a push.
+func readPush(header http.Header, body []byte) (effect, error) {
 	var p struct {
-		Instance struct {
-			WebhookInstance struct{ ID string }
-			Outcome         struct {
-				Kind, DocumentJSON string
-				Failure            struct{ Reason string }
+		Payload struct {
+			Instance struct {
+				WebhookInstance struct{ ID string }
+				Outcome         struct {
+					Kind, DocumentJSON string
+					Failure            struct{ Reason string }
+					Sequence           int64 `json:",string"`
+				}
 			}
 		}
 	}
 	if err := json.Unmarshal(body, &p); err != nil {
 		return effect{}, err
 	}
-	o := p.Instance.Outcome
-	made := effect{outcome: header.Get("Webhook-Id"), instance: p.Instance.WebhookInstance.ID,
-		said: said(client.Kind(strings.TrimPrefix(o.Kind, "OUTCOME_KIND_")), o.DocumentJSON, client.FailureReason(o.Failure.Reason))}
+	i, o := p.Payload.Instance, p.Payload.Instance.Outcome
+	made := effect{outcome: header.Get("Webhook-Id"), instance: i.WebhookInstance.ID, sequence: o.Sequence,
+		said: said(client.Kind(strings.TrimPrefix(o.Kind, "OUTCOME_KIND_")), o.DocumentJSON, client.FailureReason(strings.TrimPrefix(o.Failure.Reason, "FAILURE_REASON_")))}
 	if made.outcome == "" || made.instance == "" {
 		return effect{}, fmt.Errorf("the outcome is %q and the instance %q", made.outcome, made.instance)
 	}
@@ -102,7 +105,7 @@ func TestTakerOfPushesHasWhatItAccepted(t *testing.T) {
 	}
 	var want []effect
 	for n := range outcomes {
-		want = append(want, effect{outcome: fmt.Sprintf("o%d", n), instance: fmt.Sprintf("i%d", n), said: said(client.Approved, "{}", "")})
+		want = append(want, effect{instance: fmt.Sprintf("i%d", n), sequence: int64(n), said: said(client.Approved, "{}", "")})
 		next <- n
 		if n%(outcomes/kills) == 0 {
 			k.crash(n / (outcomes / kills))
@@ -120,7 +123,7 @@ func TestTakerOfPushesHasWhatItAccepted(t *testing.T) {
 
 func pushUntilAccepted(t *testing.T, h *http.Client, url string, n int) {
 	for ctx := patient(t); ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
-		body := fmt.Sprintf(`{"instance":{"webhookInstance":{"id":"i%d"},"outcome":{"kind":"OUTCOME_KIND_APPROVED","documentJson":"{}"}}}`, n)
+		body := fmt.Sprintf(`{"payload":{"instance":{"webhookInstance":{"id":"i%d"},"outcome":{"kind":"OUTCOME_KIND_APPROVED","documentJson":"{}","sequence":"%d"}}}}`, n, n)
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
 		if err != nil {
 			t.Error(err)

@@ -60,6 +60,7 @@ func testHandOver(t *testing.T, nodes int, store ...string) {
 	}
 	h.checkWatcher(want)
 	h.checkConsumer(want)
+	h.checkPush(want)
 	h.checkOrder(want)
 }
 
@@ -72,6 +73,8 @@ type handover struct {
 	admin    *ripostetest.Client
 	watcher  *taker
 	workers  []*taker
+	pushed   *taker
+	pushes   *balancer // before it
 	load     *handoverLoad
 	kills    map[string]int
 }
@@ -80,8 +83,12 @@ type handover struct {
 func newHandover(t *testing.T, nodes int, store []string, ahead int) *handover {
 	t.Helper()
 	h := &handover{t: t, started: time.Now(), balancer: newBalancer(t), kills: map[string]int{}}
+	h.pushes = newBalancer(t)
+	h.pushed = newTaker(t, "receiver", "")
+	h.pushes.add(h.pushed.listen)
 	for range nodes {
-		n := newCrashNodeOn(t, store, "--public-url", h.balancer.URL)
+		// In the time that 50 attempts take, a taker is back.
+		n := newCrashNodeOn(t, store, "--public-url", h.balancer.URL, "--outcome-url", h.pushes.URL, "--retry-min-delay", "20ms", "--retry-max-delay", "200ms")
 		h.start(n)
 		h.nodes = append(h.nodes, n)
 	}
@@ -115,31 +122,37 @@ func (h *handover) logf(format string, args ...any) {
 	h.t.Logf("after %s: "+format, append([]any{time.Since(h.started).Round(100 * time.Millisecond)}, args...)...)
 }
 
-// crashOne kills a server, the watcher or a worker of the consumer, one as often as
-// the other, and starts it again.
+// crashOne kills a server, the watcher, a worker of the consumer or who takes
+// pushes, one as often as the other, and starts it again.
 func (h *handover) crashOne() {
 	h.t.Helper()
-	var k *taker
-	switch rand.N(3) {
-	case 0:
-		n := h.nodes[rand.N(len(h.nodes))]
-		h.kills["server"]++
-		n.kill()
-		h.balancer.remove(n.listen)
-		h.start(n)
+	takers := []*taker{h.watcher, h.workers[rand.N(len(h.workers))], h.pushed}
+	n := rand.N(1 + len(takers))
+	if n == len(takers) {
+		h.crashServer()
 		return
-	case 1:
-		k = h.watcher
-	default:
-		k = h.workers[rand.N(len(h.workers))]
 	}
+	k := takers[n]
 	k.crash(h.kills[k.role])
 	h.kills[k.role]++
+	if k == h.pushed {
+		h.pushes.remove(k.listen)
+		defer func() { h.pushes.add(k.listen) }()
+	}
 	k.start()
 }
 
-// settle waits until all instances are closed, and says what each has come to, in
-// the order of the outcomes.
+func (h *handover) crashServer() {
+	h.t.Helper()
+	n := h.nodes[rand.N(len(h.nodes))]
+	h.kills["server"]++
+	n.kill()
+	h.balancer.remove(n.listen)
+	h.start(n)
+}
+
+// settle waits until all instances are closed, and so all is pushed, and says what
+// each has come to, in the order of the outcomes.
 func (h *handover) settle() (want []effect) {
 	h.t.Helper()
 	h.eventually("all instances are closed", func() bool { return !h.hasOpen() })
@@ -232,6 +245,14 @@ func (h *handover) checkConsumer(want []effect) {
 	made := h.effects(h.workers...)
 	h.report("consuming", wrongAtLeastOnce(made, want))
 	h.logf("the consumer is at the end; it was given %d outcomes %d times", len(want), len(made))
+}
+
+// checkPush: what is closed was taken.
+func (h *handover) checkPush(want []effect) {
+	h.t.Helper()
+	made := h.pushed.effects()
+	h.report("taking pushes", wrongPushed(made, want))
+	h.logf("%d outcomes were pushed %d times", len(want), len(made))
 }
 
 // checkOrder: whoever watches from the start, at whichever node, sees the order
