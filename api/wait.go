@@ -39,8 +39,8 @@ type waiters struct {
 // waiting is those who wait for one instance.
 type waiting struct {
 	n     int
-	woken chan struct{}                    // closed when the instance may be decided
-	look  func() (riposte.Instance, error) // then, at the store, once for all of them
+	woken chan struct{}                     // closed when the instance may be decided
+	look  func() (*riposte.Instance, error) // then, at the store, once for all of them
 }
 
 func newWaiters(s riposte.Store) *waiters {
@@ -53,8 +53,8 @@ func (w *waiters) add(id string) (all *waiting, leave func()) {
 	defer w.mu.Unlock()
 	all = w.m[id]
 	if all == nil {
-		all = &waiting{woken: make(chan struct{}), look: sync.OnceValues(func() (riposte.Instance, error) {
-			return w.store.LoadInstance(context.Background(), id) // whoever comes first may leave before the others
+		all = &waiting{woken: make(chan struct{}), look: sync.OnceValues(func() (*riposte.Instance, error) {
+			return w.load(context.Background(), id) // whoever comes first may leave before the others
 		})}
 		w.m[id] = all
 	}
@@ -68,6 +68,16 @@ func (w *waiters) leave(id string, all *waiting) {
 	if all.n--; all.n == 0 && w.m[id] == all {
 		delete(w.m, id)
 	}
+}
+
+// load returns no Instance but where it is: one on the stack of each who waits would
+// be most of what that costs.
+func (w *waiters) load(ctx context.Context, id string) (*riposte.Instance, error) {
+	if !riposte.IsID(id) {
+		return nil, riposte.ErrInstanceNotFound
+	}
+	i, err := w.store.LoadInstance(ctx, id)
+	return &i, err
 }
 
 // changed is subscribed to the store's changes. Who is woken looks for itself,
