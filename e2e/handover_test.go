@@ -22,9 +22,9 @@ import (
 
 const (
 	consumerWorkers = 3
-	// handoverPatience bounds what comes without a kill; the lease of what a killed
-	// node had in flight is a part of it.
-	handoverPatience = 3 * time.Minute
+	// handoverPatience bounds what comes without a kill: the leases of what a killed
+	// node had in flight, and the pushes that a breaker has held.
+	handoverPatience = 5 * time.Minute
 )
 
 func TestHandOverSurvivesKills(t *testing.T) {
