@@ -23,7 +23,7 @@ test: needs lint stale
 # What the normal run does a tenth of.
 .PHONY: test-long
 test-long: needs
-	RIPOSTE_TEST_LONG=1 scripts/postgres $(GO) test -race -count=1 -timeout 3h $(TESTFLAGS) ./e2e
+	RIPOSTE_TEST_LONG=1 scripts/postgres $(GO) test -race -count=1 -timeout 3h $(TESTFLAGS) ./e2e ./examples/accessrequest
 
 # The race detector needs a C compiler.
 .PHONY: needs

@@ -23,8 +23,8 @@ const module = "github.com/riposte-dev/riposte"
 // ends in /... stands for the whole tree below it, "." for the root package.
 //
 // What it keeps: the domain knows nobody, a store knows the domain alone, and
-// whoever is a client (console, client, the client commands) can do nothing
-// that the API does not offer.
+// whoever is a client (console, client, the client commands, the examples) can do
+// nothing that the API does not offer, and a receiver needs nothing of the sender's code.
 var layers = map[string][]string{
 	".":                     {},
 	"gen/...":               {"gen/..."},
@@ -44,14 +44,23 @@ var layers = map[string][]string{
 	"server":                {".", "api", "engine", "outbound", "metrics", "sqlite", "postgres"},
 	"console":               {"gen/...", "apijson"},
 	"client":                {"gen/...", "apijson"},
-	"ripostetest":           {".", "server", "outbound", "gen/...", "apijson"},
-	"cmd/riposte":           {".", "gen/...", "apijson", "sqlite", "postgres", "outbound", "engine", "api", "server", "console", "client", "ripostetest"},
+	"receiver":              {},
+	"examples/...":          {"gen/...", "client", "receiver"},
+	"ripostetest":           {".", "server", "outbound", "gen/...", "apijson", "receiver"},
+	"cmd/riposte":           {".", "gen/...", "apijson", "sqlite", "postgres", "outbound", "engine", "api", "server", "console", "client", "receiver", "ripostetest"},
 }
 
-// clientFiles are held to more than their package is.
-var clientFiles = struct{ names, imports []string }{
-	names:   []string{"cmd/riposte/client*.go", "cmd/riposte/webhooks*.go", "cmd/riposte/instances*.go", "cmd/riposte/watch*.go", "cmd/riposte/consumers*.go", "cmd/riposte/ask*.go"},
-	imports: []string{"gen/...", "apijson"},
+// narrowFiles are held to more than their package is: the client commands know
+// the API alone, and the receiver among the commands what any receiver knows.
+var narrowFiles = []struct{ names, imports []string }{
+	{
+		names:   []string{"cmd/riposte/client*.go", "cmd/riposte/webhooks*.go", "cmd/riposte/instances*.go", "cmd/riposte/watch*.go", "cmd/riposte/consumers*.go", "cmd/riposte/ask*.go"},
+		imports: []string{"gen/...", "apijson"},
+	},
+	{
+		names:   []string{"cmd/riposte/listen*.go"},
+		imports: []string{"receiver"},
+	},
 }
 
 // rootTestImports are what the root package's tests may import besides the
@@ -159,8 +168,8 @@ func allowedFor(name string) (func(imported string) bool, bool) {
 		if !matches(pkg, dir) {
 			continue
 		}
-		if isClientFile(name) {
-			imports = clientFiles.imports
+		if narrow, ok := narrowImports(name); ok {
+			imports = narrow
 		}
 		return func(imported string) bool {
 			inModule, ok := relative(imported)
@@ -170,11 +179,16 @@ func allowedFor(name string) (func(imported string) bool, bool) {
 	return nil, false
 }
 
-func isClientFile(name string) bool {
-	return slices.ContainsFunc(clientFiles.names, func(pattern string) bool {
-		ok, _ := path.Match(pattern, name)
-		return ok
-	})
+func narrowImports(name string) ([]string, bool) {
+	for _, files := range narrowFiles {
+		if slices.ContainsFunc(files.names, func(pattern string) bool {
+			ok, _ := path.Match(pattern, name)
+			return ok
+		}) {
+			return files.imports, true
+		}
+	}
+	return nil, false
 }
 
 // relative returns an import path as layers has it, false when it is not one
@@ -239,14 +253,22 @@ func TestLayerRulesAreEnforced(t *testing.T) {
 		{"server, all that a node has", "server/server.go", "server", []string{module, module + "/api", module + "/engine", module + "/outbound", module + "/metrics", module + "/sqlite", module + "/postgres"}, nil},
 		{"server, ripostetest", "server/server.go", "server", []string{module + "/ripostetest"}, []string{"server/server.go: must not import ripostetest"}},
 		{"ripostetest, a store", "ripostetest/server.go", "ripostetest", []string{module + "/server", module + "/sqlite"}, []string{"ripostetest/server.go: must not import sqlite"}},
+		{"receiver, third party", "receiver/check.go", "receiver", []string{"crypto/sha256", "github.com/go-jose/go-jose/v4"}, nil},
+		{"receiver, outbound", "receiver/check.go", "receiver", []string{module + "/outbound"}, []string{"receiver/check.go: must not import outbound"}},
+		{"receiver, root", "receiver/document.go", "receiver", []string{module}, []string{"receiver/document.go: must not import " + module}},
 		{"console, root", "console/console.go", "console", []string{module}, []string{"console/console.go: must not import " + module}},
 		{"console, api", "console/console.go", "console", []string{module + "/api"}, []string{"console/console.go: must not import api"}},
+
+		{"an example, what users have", "examples/accessrequest/systems.go", "main", []string{module + "/client", module + "/receiver", module + "/gen/c1/api/webhooks/v1", "modernc.org/sqlite"}, nil},
+		{"an example, the server", "examples/accessrequest/main.go", "main", []string{module, module + "/server"}, []string{"examples/accessrequest/main.go: must not import " + module, "examples/accessrequest/main.go: must not import server"}},
 
 		{"the binary wires", "cmd/riposte/serve.go", "main", []string{module + "/server", module + "/sqlite", module + "/ripostetest"}, nil},
 		{"a client command, gen", "cmd/riposte/instances_wait.go", "main", []string{module + "/gen/riposte/v1", module + "/apijson", "github.com/spf13/cobra"}, nil},
 		{"a client command, root", "cmd/riposte/webhooks.go", "main", []string{module}, []string{"cmd/riposte/webhooks.go: must not import " + module}},
 		{"a client command, server", "cmd/riposte/instances_wait.go", "main", []string{module + "/server"}, []string{"cmd/riposte/instances_wait.go: must not import server"}},
 		{"asking, root", "cmd/riposte/ask.go", "main", []string{module}, []string{"cmd/riposte/ask.go: must not import " + module}},
+		{"listening, receiver", "cmd/riposte/listen_show.go", "main", []string{module + "/receiver"}, nil},
+		{"listening, ripostetest", "cmd/riposte/listen.go", "main", []string{module + "/ripostetest"}, []string{"cmd/riposte/listen.go: must not import ripostetest"}},
 		{"a consumer's commands, feed", "cmd/riposte/consumers_pull.go", "main", []string{module + "/feed"}, []string{"cmd/riposte/consumers_pull.go: must not import feed"}},
 		{"the client itself, a store", "cmd/riposte/client.go", "main", []string{module + "/sqlite"}, []string{"cmd/riposte/client.go: must not import sqlite"}},
 

@@ -14,6 +14,9 @@
 //     name that the server keeps a place for. Any number of workers share a name.
 //   - [Client.Watch] streams the outcomes after a cursor that the caller keeps.
 //
+// A server with an outcome URL calls instead: package receiver verifies what comes,
+// and [ParseOutcome] reads it.
+//
 // What holds:
 //
 //   - A server that dies, restarts, can't be reached or can't take anything now is

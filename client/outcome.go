@@ -2,10 +2,13 @@ package client
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"time"
 
+	"github.com/riposte-dev/riposte/apijson"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 )
 
@@ -124,6 +127,30 @@ func member(object json.RawMessage, names ...string) json.RawMessage {
 		}
 	}
 	return nil
+}
+
+// ParseOutcome reads the payload of an outcome that the server pushed: the member
+// payload of what came to an outcome URL, once that was verified (package receiver).
+func ParseOutcome(payload []byte) (Outcome, error) {
+	var members struct {
+		Type     string          `json:"@type"`
+		Instance json.RawMessage `json:"instance"`
+	}
+	const want = "type.googleapis.com/riposte.v1.PayloadOutcome"
+	if err := json.Unmarshal(payload, &members); err != nil {
+		return Outcome{}, fmt.Errorf("reading a pushed outcome: %w", err)
+	}
+	if members.Type != want {
+		return Outcome{}, fmt.Errorf("reading a pushed outcome: its type is %q, not %q", members.Type, want)
+	}
+	var i ripostev1.Instance
+	if err := apijson.Unmarshal(members.Instance, &i); err != nil {
+		return Outcome{}, fmt.Errorf("reading a pushed outcome: %w", err)
+	}
+	if i.GetOutcome() == nil {
+		return Outcome{}, errors.New("reading a pushed outcome: the instance has none")
+	}
+	return readOutcome(&i), nil
 }
 
 // readOutcome takes an instance that has its outcome.

@@ -14,9 +14,10 @@ var model = []behaviour{
 	{"a store does as its model, whatever comes", func(h *house) {
 		rapid.Check(h.TB, func(t *rapid.T) {
 			// One store for all runs, because opening one takes long. What the
-			// runs before left open expires.
+			// runs before left open expires, and is taken.
 			h.clock.Advance(riposte.MaxCallbackTimeout)
 			h.settle(riposte.ClaimRequest{})
+			h.takePushes()
 			m := &modelled{house: &house{TB: ruled{h.TB, t}, store: h.store, clock: h.clock}, t: t,
 				webhooks: make(map[string]riposte.Webhook), instances: make(map[string]riposte.Instance),
 				attempts: make(map[string]map[int]bool), stale: make(map[string]riposte.Instance), touched: make(map[string]bool)}
@@ -86,11 +87,18 @@ func (m *modelled) dropWebhook(t *rapid.T) {
 
 func (m *modelled) create(t *rapid.T) {
 	w := m.webhooks[pick(t, m.webhooks)]
-	r := riposte.InstanceRequest{RequestID: rapid.SampledFrom([]string{"", "", "r", "s"}).Draw(t, "requestId")}
+	r := riposte.InstanceRequest{
+		RequestID:  rapid.SampledFrom([]string{"", "", "r", "s"}).Draw(t, "requestId"),
+		OutcomeURL: rapid.SampledFrom([]string{"", outcomeURL, "https://other.example/"}).Draw(t, "outcomeUrl"),
+	}
 	record := m.record(w, r)
 	got, err := m.store.CreateInstances(m.Context(), []riposte.NewInstanceRecord{record})
 	m.touched[record.Instance.ID] = true
 	want, repeated := m.requested(w.ID, r.RequestID)
+	if repeated && string(want.Fingerprint) != string(record.Instance.Fingerprint) {
+		m.wantError(err, riposte.ErrRequestIDReused)
+		return
+	}
 	if w.Deleted() && !repeated {
 		m.wantError(err, riposte.ErrWebhookNotFound)
 		return
@@ -162,6 +170,7 @@ func (m *modelled) anyEvent(t *rapid.T) riposte.Event {
 	return rapid.SampledFrom([]riposte.Event{
 		attempted(200), attempted(202), attempted(410), attempted(500), answered(riposte.ViaCallback),
 		answered(riposte.ViaOperator), riposte.Canceled{Message: "enough"}, riposte.RetryRequested{},
+		riposte.RetryRequested{OutcomeURL: outcomeURL}, pushAnswered(200), pushAnswered(410), pushAnswered(500),
 	}).Draw(t, "event")
 }
 

@@ -182,6 +182,20 @@ func (h *house) toPush(w riposte.Webhook) riposte.Instance {
 	return h.change(c.Attempts[0].Instance, attempted(200))
 }
 
+// takePushes takes all outcomes that are due to be pushed.
+func (h *house) takePushes() {
+	h.Helper()
+	for {
+		c := h.settle(riposte.ClaimRequest{Limit: 1000})
+		if len(c.Attempts) == 0 {
+			return
+		}
+		for _, each := range c.Attempts {
+			h.change(each.Instance, pushAnswered(200))
+		}
+	}
+}
+
 // pushed has i's push claimed.
 func (h *house) pushed(i riposte.Instance) riposte.Instance {
 	h.Helper()

@@ -34,6 +34,8 @@ func TestEveryClientCommandExplainsItself(t *testing.T) {
 	}
 	walk(newWebhooksCommand())
 	walk(newInstancesCommand())
+	walk(newAskCommand())
+	walk(newListenCommand())
 	walk(newWatchCommand())
 	walk(newConsumersCommand())
 }

@@ -30,7 +30,9 @@ var update = flag.Bool("update", false, "write the transcripts anew")
 //
 //	$ riposte webhooks list     a command, with what it prints below it
 //	[exit 3]                    its exit code, unless it is 0
+//	$ riposte listen &          one that goes on; its first words are below it
 //	% until ID2 is ERROR        waits for the state of an instance
+//	% stop                      ends what goes on; what it has printed since is below it
 //	# ...                       for the reader
 //
 // What changes from run to run has a name: the ids, in the order in which they
@@ -81,6 +83,8 @@ type transcript struct {
 	viewer   string // an API key
 	ids      []string
 
+	listening *listening // nil before the first
+
 	mu      sync.Mutex
 	states  map[string]riposte.State
 	changed chan struct{} // closed and replaced at each change
@@ -117,6 +121,10 @@ func (tr *transcript) play(script string) string {
 	var out strings.Builder
 	for line := range strings.Lines(script) {
 		line = strings.TrimRight(line, "\n")
+		if command, ok := strings.CutPrefix(line, "$ riposte listen"); ok && strings.HasSuffix(line, " &") {
+			fmt.Fprintf(&out, "%s\n%s\n", line, tr.listen(strings.TrimSuffix(command, " &")))
+			continue
+		}
 		if command, ok := strings.CutPrefix(line, "$ riposte "); ok {
 			fmt.Fprintf(&out, "%s\n%s\n", line, tr.run(command))
 			continue
@@ -127,8 +135,21 @@ func (tr *transcript) play(script string) string {
 		if strings.HasPrefix(line, "%") || strings.HasPrefix(line, "#") {
 			fmt.Fprintf(&out, "%s\n", line)
 		}
+		if line == "% stop" {
+			fmt.Fprintf(&out, "%s\n", tr.mask(tr.listening.stop(tr.t)))
+		}
 	}
 	return out.String()
+}
+
+// listen starts a receiver on a port of its own and returns its first words.
+func (tr *transcript) listen(command string) string {
+	args := splitWords(tr.fill("listen --listen 127.0.0.1:0" + command))
+	if !strings.Contains(command, "--server") {
+		args = append(args, "--server", tr.server.BaseURL())
+	}
+	tr.listening = startListening(tr.t, nil, args...)
+	return tr.mask(tr.listening.first)
 }
 
 func (tr *transcript) run(command string) string {
@@ -137,11 +158,13 @@ func (tr *transcript) run(command string) string {
 	if !strings.Contains(command, "--server") {
 		args = append(args, "--server", tr.server.BaseURL())
 	}
-	if !strings.Contains(command, "--api-key") {
+	if !strings.Contains(command, "--api-key") && args[0] != "listen" {
 		args = append(args, "--api-key", tr.server.APIKey)
 	}
+	ctx, cancel := context.WithTimeout(tr.t.Context(), 30*time.Second)
+	defer cancel()
 	var out bytes.Buffer
-	code := runCommand(tr.t.Context(), &out, stdin, args...)
+	code := runCommand(ctx, &out, stdin, args...)
 	text := tr.mask(out.String())
 	if code != 0 {
 		text += fmt.Sprintf("[exit %d]\n", code)
@@ -176,6 +199,9 @@ func (tr *transcript) fill(s string) string {
 	for n := len(tr.ids); n > 0; n-- {
 		s = strings.ReplaceAll(s, fmt.Sprintf("ID%d", n), tr.ids[n-1])
 	}
+	if tr.listening != nil {
+		s = strings.ReplaceAll(s, "LISTENER", tr.listening.url)
+	}
 	return strings.NewReplacer("RECEIVER", tr.receiver.URL, "SERVER", tr.server.BaseURL(), "DIR", tr.dir, "VIEWER", tr.viewer).Replace(s)
 }
 
@@ -186,6 +212,8 @@ var masks = []struct {
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?( [-+\w]+|Z)`), "TIME"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d(\.\d{3})?\b`), "CLOCK"},
+	// Whether a short state is seen is chance.
+	{regexp.MustCompile(`(?m)^CLOCK  (RUNNING|PROCESS_RESPONSE), [^:\n]*\n`), ""},
 	{regexp.MustCompile(`"Date":"[^"]*"`), `"Date":"TIME"`},
 	{regexp.MustCompile(`\b(\d+(\.\d+)?(µs|ms)|\d+\.\d+s)`), "PHASE"},
 	{regexp.MustCompile(`\b\d{1,2}s\b`), "AGE"},
@@ -198,6 +226,9 @@ var masks = []struct {
 
 // mask puts names for what changes from run to run.
 func (tr *transcript) mask(s string) string {
+	if tr.listening != nil {
+		s = strings.ReplaceAll(s, tr.listening.url, "LISTENER")
+	}
 	s = strings.NewReplacer(tr.receiver.URL, "RECEIVER", tr.server.BaseURL(), "SERVER", tr.dir, "DIR").Replace(s)
 	s = anyID.ReplaceAllStringFunc(s, tr.name)
 	for _, m := range masks {

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"connectrpc.com/connect"
@@ -63,19 +65,24 @@ the meantime is waited for, too.
 	return cmd
 }
 
-// waitAndShow prints how the instance stands when it has its outcome or the
-// time is over, and returns the error that says so in the exit code.
+// waitAndShow waits for an outcome and shows it.
 func (f *clientFlags) waitAndShow(cmd *cobra.Command, c *clients, id string, timeout time.Duration) error {
-	res, err := c.waitForOutcome(cmd.Context(), id, timeout)
+	res, err := c.waitForOutcome(cmd.Context(), id, waiting{timeout: timeout})
 	if err != nil {
 		return fmt.Errorf("waiting for instance %s: %w", visible(id), err)
 	}
-	verdict := verdict(res.GetInstance(), timeout)
-	err = f.print(cmd, res, func(out *bytes.Buffer) {
+	return f.showWaited(cmd, c, res, timeout)
+}
+
+// showWaited prints how the instance stands when it has its outcome or the
+// time is over, and returns the error that says so in the exit code.
+func (f *clientFlags) showWaited(cmd *cobra.Command, c *clients, res *ripostev1.InstancesServiceWaitResponse, waited time.Duration) error {
+	verdict := verdict(res.GetInstance(), waited)
+	err := f.print(cmd, res, func(out *bytes.Buffer) {
 		now := time.Now()
 		writeInstance(out, res.GetInstance(), now)
 		if verdict != nil {
-			c.writeAttemptsOf(cmd.Context(), out, id, now)
+			c.writeAttemptsOf(cmd.Context(), out, res.GetInstance().GetWebhookInstance().GetId(), now)
 		}
 	})
 	if err != nil {
@@ -93,31 +100,67 @@ func (c *clients) writeAttemptsOf(ctx context.Context, out *bytes.Buffer, id str
 	}
 }
 
+// waiting is how a command waits for an outcome.
+type waiting struct {
+	timeout time.Duration // negative: for as long as the instance is open
+	// step is how long the next call may take, for those who want to see the
+	// instance on its way; nil for as long as the server lets one wait.
+	step func() time.Duration
+	// saw is told how the instance stands after each call, and of an error that
+	// passes; may be nil.
+	saw func(*ripostev1.Instance, error)
+}
+
 // waitForOutcome asks as often as the time takes. The first look returns at
 // once, so that a wrong id or a server that isn't there is told at once; once
 // there was an answer, a server that is away is waited for.
-func (c *clients) waitForOutcome(ctx context.Context, id string, timeout time.Duration) (*ripostev1.InstancesServiceWaitResponse, error) {
-	deadline := time.Now().Add(timeout)
+func (c *clients) waitForOutcome(ctx context.Context, id string, w waiting) (*ripostev1.InstancesServiceWaitResponse, error) {
+	began := time.Now()
 	last, err := c.waitOnce(ctx, id, 0)
 	for err == nil && last.GetInstance().GetOutcome() == nil {
-		left := time.Until(deadline)
-		if left <= 0 {
+		if w.saw != nil {
+			w.saw(last.GetInstance(), nil)
+		}
+		asked := longestWait
+		if w.step != nil {
+			asked = w.step()
+		}
+		if w.timeout >= 0 {
+			asked = min(asked, w.timeout-time.Since(began))
+		}
+		if asked <= 0 {
 			break
 		}
-		began, asked := time.Now(), min(left, longestWait)
-		var next *ripostev1.InstancesServiceWaitResponse
-		next, err = c.waitOnce(ctx, id, asked)
-		switch {
-		case err == nil:
-			last = next
-		case connect.CodeOf(err) == connect.CodeUnavailable:
-			err = nil
-		}
-		if err == nil && last.GetInstance().GetOutcome() == nil && time.Since(began) < asked {
-			pause(ctx, min(waitPause, time.Until(deadline)))
-		}
+		last, err = c.waitStep(ctx, id, asked, last, w.saw)
 	}
 	return last, err
+}
+
+// waitStep makes one call, and pauses where that comes back early and without
+// an outcome. An error that passes gives last again.
+func (c *clients) waitStep(ctx context.Context, id string, asked time.Duration, last *ripostev1.InstancesServiceWaitResponse,
+	saw func(*ripostev1.Instance, error)) (*ripostev1.InstancesServiceWaitResponse, error) {
+	began := time.Now()
+	next, err := c.waitOnce(ctx, id, asked)
+	switch {
+	case err == nil:
+		last = next
+	case ctx.Err() != nil || !passes(err):
+		return nil, err
+	case saw != nil:
+		saw(last.GetInstance(), err)
+	}
+	if last.GetInstance().GetOutcome() == nil && time.Since(began) < asked {
+		pause(ctx, min(waitPause, asked))
+	}
+	return last, nil
+}
+
+// passes reports whether a call that failed may succeed later by itself: the
+// server restarts, or died half way through.
+func passes(err error) bool {
+	code := connect.CodeOf(err)
+	return code == connect.CodeUnavailable || code == connect.CodeDeadlineExceeded || !connect.IsWireError(err) && errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func (c *clients) waitOnce(ctx context.Context, id string, timeout time.Duration) (*ripostev1.InstancesServiceWaitResponse, error) {

@@ -21,12 +21,26 @@ import (
 // gate is a reverse proxy that tells of each call that waits and whose server
 // can be changed.
 type gate struct {
-	target atomic.Pointer[url.URL]
-	waits  chan struct{} // one for each Wait that comes in
+	target  atomic.Pointer[url.URL]
+	waits   chan struct{} // one for each Wait that comes in
+	creates chan struct{}
+	lose    atomic.Bool // the next reply
+}
+
+// next waits for one of what a channel tells.
+func next[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(20 * time.Second):
+		t.Fatal("it did not come")
+		panic("unreachable")
+	}
 }
 
 func newGate(base string) *gate {
-	g := &gate{waits: make(chan struct{}, 16)}
+	g := &gate{waits: make(chan struct{}, 16), creates: make(chan struct{}, 16)}
 	g.to(base)
 	return g
 }
@@ -40,15 +54,19 @@ func (g *gate) to(base string) {
 }
 
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == ripostev1connect.InstancesServiceWaitProcedure {
-		select {
-		case g.waits <- struct{}{}:
-		default:
-		}
+	calls := map[string]chan struct{}{ripostev1connect.InstancesServiceWaitProcedure: g.waits, ripostev1connect.InstancesServiceCreateProcedure: g.creates}
+	select {
+	case calls[r.URL.Path] <- struct{}{}: // a nil one never takes any
+	default:
 	}
 	proxy := httputil.ReverseProxy{
 		Rewrite:      func(p *httputil.ProxyRequest) { p.SetURL(g.target.Load()) },
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	}
+	if g.lose.CompareAndSwap(true, false) {
+		proxy.ServeHTTP(httptest.NewRecorder(), r)
+		w.WriteHeader(http.StatusBadGateway)
+		return
 	}
 	proxy.ServeHTTP(w, r)
 }
@@ -93,8 +111,8 @@ func TestWaitOutlivesARestart(t *testing.T) {
 	go func() {
 		code <- runCommand(t.Context(), &out, "", "instances", "wait", id, "--timeout", "30s", "--server", front.URL, "--api-key", first.APIKey)
 	}()
-	<-g.waits // the first look, which must be answered
-	<-g.waits
+	next(t, g.waits) // the first look, which must be answered
+	next(t, g.waits)
 	if err := receiver.Wait(t.Context(), func() bool { return len(receiver.Deliveries(id)) == 1 }); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +122,7 @@ func TestWaitOutlivesARestart(t *testing.T) {
 	if _, err := second.Instances.Answer(t.Context(), &ripostev1.InstancesServiceAnswerRequest{Id: id, Document: []byte(`{"version":"v1","deny":{}}`)}); err != nil {
 		t.Fatal(err)
 	}
-	if c := <-code; c != 0 || !strings.Contains(out.String(), "DENIED (operator)") {
+	if c := next(t, code); c != 0 || !strings.Contains(out.String(), "DENIED (operator)") {
 		t.Errorf("exit code %d: %s", c, out.String())
 	}
 }

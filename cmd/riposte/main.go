@@ -39,11 +39,11 @@ callback URL, and hands the outcome to the caller exactly once.`)
 	root.Example = `  riposte dev                  see it work, on loopback and throw-away data
   riposte serve                run it
   riposte webhooks create --name approvals --url https://example.com/hook
-  riposte instances create WEBHOOK_ID --approval-step T-1 --wait`
+  riposte ask approvals --approval-step T-1 --wait`
 	root.Version = version
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return readEnv(cmd) }
-	root.AddCommand(newServeCommand(), newDevCommand(), newWebhooksCommand(), newInstancesCommand(), newWatchCommand(), newConsumersCommand(), newKeysCommand())
+	root.AddCommand(newServeCommand(), newDevCommand(), newWebhooksCommand(), newInstancesCommand(), newAskCommand(), newListenCommand(), newWatchCommand(), newConsumersCommand(), newKeysCommand())
 	return root
 }

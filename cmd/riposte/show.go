@@ -280,7 +280,7 @@ func (s *show) way(id string) []riposte.State {
 
 func (s *show) invite() {
 	fmt.Fprintf(s.out, `
-The server stays up until Ctrl-C. Ask something yourself:
+The server stays up until Ctrl-C. Ask something yourself, in another terminal:
 
   export RIPOSTE_SERVER=%[1]s RIPOSTE_API_KEY=%[2]s
 
@@ -297,6 +297,8 @@ The server stays up until Ctrl-C. Ask something yourself:
     -H 'Content-Type: application/json' -d '{"document":{"version":"v1","approve":{"comment":"fine"}}}'
   curl -s "$RIPOSTE_SERVER/api/v1/instances/INSTANCE?view=FULL" -H "Authorization: Bearer $RIPOSTE_API_KEY"
 
-  # or all of it with the same binary: riposte webhooks --help, riposte instances --help
+  # or all of it with the same binary: riposte ask --help, riposte listen --help, riposte --help
+
+  # or an application that asks, in a clone of Riposte: go run ./examples/accessrequest
 `, s.server.URL(), s.apiKey, s.receiver.URL)
 }
