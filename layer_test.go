@@ -47,7 +47,8 @@ var layers = map[string][]string{
 	"receiver":              {},
 	"examples/...":          {"gen/...", "client", "receiver"},
 	"ripostetest":           {".", "server", "outbound", "gen/...", "apijson", "receiver"},
-	"cmd/riposte":           {".", "gen/...", "apijson", "sqlite", "postgres", "outbound", "engine", "api", "server", "console", "client", "receiver", "ripostetest"},
+	"check":                 {".", "server", "outbound", "ripostetest", "gen/..."},
+	"cmd/riposte":           {".", "gen/...", "apijson", "sqlite", "postgres", "outbound", "engine", "api", "server", "console", "client", "receiver", "ripostetest", "check"},
 }
 
 // narrowFiles are held to more than their package is: the client commands know
@@ -253,6 +254,8 @@ func TestLayerRulesAreEnforced(t *testing.T) {
 		{"server, all that a node has", "server/server.go", "server", []string{module, module + "/api", module + "/engine", module + "/outbound", module + "/metrics", module + "/sqlite", module + "/postgres"}, nil},
 		{"server, ripostetest", "server/server.go", "server", []string{module + "/ripostetest"}, []string{"server/server.go: must not import ripostetest"}},
 		{"ripostetest, a store", "ripostetest/server.go", "ripostetest", []string{module + "/server", module + "/sqlite"}, []string{"ripostetest/server.go: must not import sqlite"}},
+		{"check, a server and its signer", "check/session.go", "check", []string{module, module + "/server", module + "/outbound", module + "/ripostetest"}, nil},
+		{"check, a store", "check/session.go", "check", []string{module + "/sqlite"}, []string{"check/session.go: must not import sqlite"}},
 		{"receiver, third party", "receiver/check.go", "receiver", []string{"crypto/sha256", "github.com/go-jose/go-jose/v4"}, nil},
 		{"receiver, outbound", "receiver/check.go", "receiver", []string{module + "/outbound"}, []string{"receiver/check.go: must not import outbound"}},
 		{"receiver, root", "receiver/document.go", "receiver", []string{module}, []string{"receiver/document.go: must not import " + module}},

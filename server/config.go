@@ -53,7 +53,7 @@ func (c *Config) check(actual net.Addr) (outbound.Destinations, error) {
 		return destinations, fmt.Errorf("--allow-destinations: %w", err)
 	}
 	if c.PublicURL == "" {
-		if c.PublicURL, err = defaultPublicURL(c.Listen, actual); err != nil {
+		if c.PublicURL, err = DefaultPublicURL(c.Listen, actual); err != nil {
 			return destinations, err
 		}
 	}
@@ -87,9 +87,9 @@ func (c *Config) checkRest() error {
 
 var errNeedsPublicURL = errors.New("listening on every address needs --public-url: receivers get callback URLs below it, and no address follows from a wildcard")
 
-// defaultPublicURL is http://listen exactly as given, but for a port 0, which
+// DefaultPublicURL is http://listen exactly as given, but for a port 0, which
 // stands for the one that the listener got.
-func defaultPublicURL(listen string, actual net.Addr) (string, error) {
+func DefaultPublicURL(listen string, actual net.Addr) (string, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
 		return "", fmt.Errorf("--listen: %w", err)

@@ -39,6 +39,7 @@ const (
 type Server struct {
 	config   Config
 	store    riposte.Store
+	signing  *outbound.Signer
 	api      *api.Server
 	engine   *engine.Engine
 	metrics  *metrics.Metrics
@@ -89,7 +90,7 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 	if err != nil {
 		return err
 	}
-	signer, err := s.signer(ctx)
+	s.signing, err = s.signer(ctx)
 	if err != nil {
 		return err
 	}
@@ -97,7 +98,7 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 	if err != nil {
 		return err
 	}
-	s.outbound, err = outbound.New(outbound.Options{Destinations: destinations, Signer: signer, Issuer: s.config.Issuer,
+	s.outbound, err = outbound.New(outbound.Options{Destinations: destinations, Signer: s.signing, Issuer: s.config.Issuer,
 		OutcomeBody: api.OutcomeBody, Timeout: s.config.AttemptTimeout, Now: s.store.Now})
 	if err != nil {
 		return err
@@ -115,7 +116,7 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 		PublicURL:  s.config.PublicURL,
 		Check:      destinations.Check,
 		OutcomeURL: s.config.OutcomeURL,
-		JWKS:       signer.JWKS(),
+		JWKS:       s.signing.JWKS(),
 		Keys:       keys,
 		Tokens:     tokens,
 		Metrics:    s.metrics.Handler(s.config.Logger),
@@ -170,6 +171,13 @@ func (s *Server) callbackTokens(ctx context.Context) (*api.CallbackTokens, error
 
 // URL is the base of the server's public URLs, without a slash at the end.
 func (s *Server) URL() string { return s.config.PublicURL }
+
+// Issuer is the iss of the server's JWTs.
+func (s *Server) Issuer() string { return s.config.Issuer }
+
+// Signer signs as the server's own deliveries are signed. It is for programs
+// that deliver beside the server in their own process, as riposte check does.
+func (s *Server) Signer() *outbound.Signer { return s.signing }
 
 // StoreName says where the store is, without a password.
 func (s *Server) StoreName() string { return s.config.storeName() }

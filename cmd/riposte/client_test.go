@@ -38,6 +38,7 @@ func TestEveryClientCommandExplainsItself(t *testing.T) {
 	walk(newListenCommand())
 	walk(newWatchCommand())
 	walk(newConsumersCommand())
+	walk(newCheckCommand())
 }
 
 func TestEnvironmentNamesTheServerAndTheKey(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/riposte-dev/riposte"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+	"github.com/riposte-dev/riposte/receiver"
 	"github.com/riposte-dev/riposte/ripostetest"
 	"github.com/riposte-dev/riposte/server"
 )
@@ -91,12 +92,19 @@ type transcript struct {
 }
 
 func newTranscript(t *testing.T) *transcript {
-	receiver, err := ripostetest.NewReceiver(func(d ripostetest.Delivery) ripostetest.Reply { return replies[d.Path] })
+	verifying := verifying{verifiers: map[string]*receiver.Verifier{}}
+	scripted, err := ripostetest.NewReceiver(func(d ripostetest.Delivery) ripostetest.Reply {
+		if d.Path == "/verifying" {
+			return verifying.reply(d)
+		}
+		return replies[d.Path]
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(receiver.Close)
-	tr := &transcript{t: t, receiver: receiver, dir: t.TempDir(), states: map[string]riposte.State{}, changed: make(chan struct{})}
+	verifying.url = scripted.URL + "/verifying"
+	t.Cleanup(scripted.Close)
+	tr := &transcript{t: t, receiver: scripted, dir: t.TempDir(), states: map[string]riposte.State{}, changed: make(chan struct{})}
 	// Retries are far away, so that ERROR stays ERROR while the script looks.
 	tr.server = ripostetest.Start(t, func(c *server.Config) { c.RetryMinDelay, c.RetryMaxDelay = time.Hour, time.Hour })
 	t.Cleanup(tr.server.Subscribe(tr.saw))
@@ -155,10 +163,11 @@ func (tr *transcript) listen(command string) string {
 func (tr *transcript) run(command string) string {
 	command, stdin, _ := strings.Cut(command, " <<< ")
 	args := splitWords(tr.fill(command))
-	if !strings.Contains(command, "--server") {
+	isClient := args[0] != "check" // which is a server itself
+	if isClient && !strings.Contains(command, "--server") {
 		args = append(args, "--server", tr.server.BaseURL())
 	}
-	if !strings.Contains(command, "--api-key") && args[0] != "listen" {
+	if isClient && !strings.Contains(command, "--api-key") && args[0] != "listen" {
 		args = append(args, "--api-key", tr.server.APIKey)
 	}
 	ctx, cancel := context.WithTimeout(tr.t.Context(), 30*time.Second)

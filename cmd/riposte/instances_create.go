@@ -25,6 +25,16 @@ type instanceFlags struct {
 }
 
 func (i *instanceFlags) register(cmd *cobra.Command) {
+	i.registerQuestion(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&i.requestID, "request-id", "", "makes the call safe to repeat: the same `ID` gives the same instance")
+	flags.StringVar(&i.outcomeURL, "outcome-url", "", "`URL` that the outcome is pushed to (default the webhook's, or the server's)")
+	flags.StringArrayVar(&i.labels, "label", nil, "`KEY=VALUE` to find it by; may be repeated")
+	flags.Var(&i.callbackTimeout, "callback-timeout", "how long the answer may take, such as 192h or 8d; 1d to 30d (default the webhook's)")
+}
+
+// registerQuestion registers what riposte check takes as well: sources and payload.
+func (i *instanceFlags) registerQuestion(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&i.test, "test", false, "ask an empty question")
 	flags.StringVar(&i.approvalStep, "approval-step", "", "ask for the approval of this `TICKET`")
@@ -32,10 +42,6 @@ func (i *instanceFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&i.policyPostAction, "policy-post-action", "", "tell what a policy decided for this `TICKET`")
 	flags.StringVar(&i.workflowStep, "workflow-step", "", "ask for a workflow's step, `EXECUTION_ID/STEP_ID`")
 	flags.StringVar(&i.payload, "payload", "", "the question, a `JSON` object; @file reads a file, - standard input")
-	flags.StringVar(&i.requestID, "request-id", "", "makes the call safe to repeat: the same `ID` gives the same instance")
-	flags.StringVar(&i.outcomeURL, "outcome-url", "", "`URL` that the outcome is pushed to (default the webhook's, or the server's)")
-	flags.StringArrayVar(&i.labels, "label", nil, "`KEY=VALUE` to find it by; may be repeated")
-	flags.Var(&i.callbackTimeout, "callback-timeout", "how long the answer may take, such as 192h or 8d; 1d to 30d (default the webhook's)")
 }
 
 func newInstancesCreateCommand(f *clientFlags) *cobra.Command {
