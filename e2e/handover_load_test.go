@@ -122,6 +122,9 @@ func (l *handoverLoad) create(n int) {
 	k := n % len(handoverKinds)
 	for again := range 2 {
 		id, err := l.client.Create(l.ctx, l.webhooks[k], handoverKinds[k].source, nil, client.WithRequestID(fmt.Sprintf("request-%d", n)))
+		if l.ctx.Err() != nil {
+			return
+		}
 		if err != nil {
 			l.t.Errorf("creating instance %d: %v", n, err)
 			return
