@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -38,20 +39,22 @@ type Options struct {
 // Server is the API over one store.
 type Server struct {
 	Options
-	waiters     waiters
+	waiters     *waiters
 	feed        *feed.Feed
 	refusals    rate.Sometimes // to be logged
 	unsubscribe func()
 	handler     http.Handler
 	stopping    context.Context // ends when nobody may wait any longer
 	stop        context.CancelFunc
+	running     sync.WaitGroup
 }
 
 // New returns the API. Close it before the store.
 func New(o Options) *Server {
-	s := &Server{Options: o, refusals: rate.Sometimes{Interval: time.Second}, feed: feed.New(o.Store, o.Logger)}
+	s := &Server{Options: o, refusals: rate.Sometimes{Interval: time.Second}, waiters: newWaiters(o.Store), feed: feed.New(o.Store, o.Logger)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.unsubscribe = o.Store.Subscribe(s.waiters.changed)
+	s.running.Go(func() { s.waiters.run(s.stopping) })
 	s.handler = s.routes()
 	return s
 }
@@ -82,5 +85,6 @@ func (s *Server) StopWaiting() { s.stop() }
 func (s *Server) Close() {
 	s.StopWaiting()
 	s.unsubscribe()
+	s.running.Wait()
 	s.feed.Close()
 }

@@ -8,7 +8,10 @@ var (
 	AllowedMethods = allowedMethods
 )
 
-const MaxFilterLength = maxFilterLength
+const (
+	MaxFilterLength = maxFilterLength
+	NotePause       = notePause
+)
 
 // Page reads a page's token and returns where it begins.
 func Page(token string, filter ...string) (before string, err error) {
@@ -28,10 +31,17 @@ func PageToken(id string, filter ...string) string {
 }
 
 // Waiters are those who wait for outcomes.
-type Waiters struct{ waiters }
+type Waiters struct{ *waiters }
 
-func (w *Waiters) Add(id string) (<-chan struct{}, func()) { return w.add(id) }
-func (w *Waiters) Changed(i riposte.Instance)              { w.changed(i) }
+// NewWaiters returns nobody yet.
+func NewWaiters() *Waiters { return &Waiters{newWaiters(nil)} }
+
+func (w *Waiters) Add(id string) (<-chan struct{}, func()) {
+	all, leave := w.add(id)
+	return all.woken, leave
+}
+
+func (w *Waiters) Changed(i riposte.Instance) { w.changed(i) }
 
 // Len is for how many instances somebody waits.
 func (w *Waiters) Len() int {

@@ -18,6 +18,12 @@ const adminKey = "riposte-api-test-key"
 // newAPI is the API alone, over a store of its own: nothing is delivered.
 func newAPI(t testing.TB) (*api.Server, riposte.Store) {
 	t.Helper()
+	store := newStore(t)
+	return newAPIOf(t, store), store
+}
+
+func newStore(t testing.TB) riposte.Store {
+	t.Helper()
 	store, err := sqlite.Open(t.Context(), t.TempDir(), sqlite.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -27,6 +33,11 @@ func newAPI(t testing.TB) (*api.Server, riposte.Store) {
 			t.Error(err)
 		}
 	})
+	return store
+}
+
+func newAPIOf(t testing.TB, store riposte.Store) *api.Server {
+	t.Helper()
 	key, err := riposte.NewKeyWithSecret("test", riposte.RoleAdmin, adminKey, store.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +52,7 @@ func newAPI(t testing.TB) (*api.Server, riposte.Store) {
 		Logger:    slog.New(slog.DiscardHandler),
 	})
 	t.Cleanup(s.Close)
-	return s, store
+	return s
 }
 
 func newTokens(t testing.TB) *api.CallbackTokens {

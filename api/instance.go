@@ -311,43 +311,51 @@ func (h instancesService) wait(ctx context.Context, _ riposte.Caller, r *riposte
 	if err != nil {
 		return nil, err
 	}
-	return &ripostev1.InstancesServiceWaitResponse{Instance: decidedInstanceMessage(i)}, nil
+	return waited(i), nil
 }
 
-// waitInstance waits until the instance has its outcome, for timeout at most.
-func (s *Server) waitInstance(ctx context.Context, id string, timeout time.Duration) (riposte.Instance, error) {
+// waited is apart, so that nobody has room for its arguments on the stack while
+// waiting: those are most of what a wait costs.
+//
+//go:noinline
+func waited(i *riposte.Instance) *ripostev1.InstancesServiceWaitResponse {
+	return &ripostev1.InstancesServiceWaitResponse{Instance: decidedInstanceMessage(*i)}
+}
+
+// waitInstance waits until the instance has its outcome, for timeout at most. What
+// it returns may be shared.
+func (s *Server) waitInstance(ctx context.Context, id string, timeout time.Duration) (*riposte.Instance, error) {
 	if timeout == 0 {
-		return s.loadInstance(ctx, id)
+		return s.waiters.load(ctx, id)
 	}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	for {
-		i, woken, err := s.waitOnce(ctx, id, timer.C)
-		if err != nil || i.Outcome != nil {
+		i, again, err := s.waitOnce(ctx, id, timer.C)
+		if err != nil || !again {
 			return i, err
-		}
-		if !woken {
-			return s.loadInstance(ctx, id)
 		}
 	}
 }
 
 // waitOnce registers before it reads, so that no outcome falls between. Being
-// woken means no more than that it is worth a look.
-func (s *Server) waitOnce(ctx context.Context, id string, timeout <-chan time.Time) (i riposte.Instance, woken bool, err error) {
-	changed, cancel := s.waiters.add(id)
-	defer cancel()
-	i, err = s.loadInstance(ctx, id)
+// woken means no more than that it was worth a look.
+func (s *Server) waitOnce(ctx context.Context, id string, timeout <-chan time.Time) (i *riposte.Instance, again bool, err error) {
+	all, leave := s.waiters.add(id)
+	defer leave()
+	i, err = s.waiters.load(ctx, id)
 	if err != nil || i.Outcome != nil {
 		return i, false, err
 	}
 	select {
-	case <-changed:
-		return i, true, nil
+	case <-all.woken:
+		i, err = all.look()
+		return i, err == nil && i.Outcome == nil, err
 	case <-timeout:
 	case <-s.stopping.Done():
 	case <-ctx.Done():
-		return i, false, ctx.Err()
+		return nil, false, ctx.Err()
 	}
-	return i, false, nil
+	i, err = s.waiters.load(ctx, id)
+	return i, false, err
 }

@@ -108,19 +108,24 @@ func follow(ctx context.Context, w *feed.Watch, f riposte.OutcomeFilter, to send
 		if err != nil {
 			return err
 		}
-		var news []*watchResponse
-		for _, i := range found {
-			if f.Selects(i) {
-				news = append(news, &watchResponse{Cursor: cursor(i.Outcome.Sequence), Instance: decidedInstanceMessage(i)})
-			}
-		}
-		if len(news) > 0 {
+		if news := selected(found, f); len(news) > 0 {
 			if err := sendAll(to, news...); err != nil {
 				return err
 			}
 			silent = time.Now()
 		}
 	}
+}
+
+// selected is apart from follow, which waits, because of the room that instances
+// take on a stack.
+func selected(found []riposte.Instance, f riposte.OutcomeFilter) (news []*watchResponse) {
+	for _, i := range found {
+		if f.Selects(i) {
+			news = append(news, &watchResponse{Cursor: cursor(i.Outcome.Sequence), Instance: decidedInstanceMessage(i)})
+		}
+	}
+	return news
 }
 
 // nextOutcomes returns none when there is none until then.

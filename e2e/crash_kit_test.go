@@ -39,7 +39,7 @@ var crashBinary = sync.OnceValues(func() (string, error) {
 
 // crashCommand is the binary with its arguments and, beside what a program
 // needs, only the environment that is given.
-func crashCommand(t *testing.T, env []string, args ...string) *exec.Cmd {
+func crashCommand(t testing.TB, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := crashBinary()
 	if err != nil {
@@ -48,7 +48,7 @@ func crashCommand(t *testing.T, env []string, args ...string) *exec.Cmd {
 	return crashCommandOf(t, path, env, args...)
 }
 
-func crashCommandOf(t *testing.T, path string, env []string, args ...string) *exec.Cmd {
+func crashCommandOf(t testing.TB, path string, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), path, args...)
 	cmd.Env = append(env, "PATH="+os.Getenv("PATH"), "HOME="+t.TempDir(), "TMPDIR="+os.TempDir())
@@ -57,7 +57,7 @@ func crashCommandOf(t *testing.T, path string, env []string, args ...string) *ex
 }
 
 // crashRun runs the binary to its end.
-func crashRun(t *testing.T, env []string, args ...string) (stdout, stderr string, code int) {
+func crashRun(t testing.TB, env []string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	cmd := crashCommand(t, env, args...)
 	var out, errs bytes.Buffer
@@ -76,7 +76,7 @@ type crashNode struct {
 	*ripostetest.Client
 	URL string
 
-	t       *testing.T
+	t       testing.TB
 	binary  string
 	data    string
 	store   []string // the flag that names it
@@ -92,7 +92,7 @@ type crashNode struct {
 
 // newCrashNode starts a server on an empty directory, with an API key. Retries
 // come soon.
-func newCrashNode(t *testing.T, flags ...string) *crashNode {
+func newCrashNode(t testing.TB, flags ...string) *crashNode {
 	t.Helper()
 	data := filepath.Join(t.TempDir(), "data")
 	n := newCrashNodeOn(t, []string{"--data", data}, flags...)
@@ -102,7 +102,7 @@ func newCrashNode(t *testing.T, flags ...string) *crashNode {
 }
 
 // newCrashNodeOn is a server on a store, not yet started.
-func newCrashNodeOn(t *testing.T, store []string, flags ...string) *crashNode {
+func newCrashNodeOn(t testing.TB, store []string, flags ...string) *crashNode {
 	t.Helper()
 	binary, err := crashBinary()
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 // the product's: the machine may be busy with other tests.
 const patience = 60 * time.Second
 
-func patient(t *testing.T) context.Context {
+func patient(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
@@ -108,7 +108,7 @@ func timedBy(clock *ripostetest.Clock) func(*server.Config) {
 	return func(c *server.Config) { c.Now = clock.Now }
 }
 
-func newReceiver(t *testing.T, script func(ripostetest.Delivery) ripostetest.Reply) *ripostetest.Receiver {
+func newReceiver(t testing.TB, script func(ripostetest.Delivery) ripostetest.Reply) *ripostetest.Receiver {
 	t.Helper()
 	r, err := ripostetest.NewReceiver(script)
 	if err != nil {
@@ -219,7 +219,7 @@ func until(t *testing.T, s *ripostetest.Server, id string, done func(*ripostev1.
 }
 
 // delivered waits for an instance's n-th attempt to reach the receiver.
-func delivered(t *testing.T, r *ripostetest.Receiver, id string, n int) ripostetest.Delivery {
+func delivered(t testing.TB, r *ripostetest.Receiver, id string, n int) ripostetest.Delivery {
 	t.Helper()
 	if err := r.Wait(patient(t), func() bool { return len(r.Deliveries(id)) >= n }); err != nil {
 		t.Fatalf("waiting for attempt %d of %q: there are %d: %v", n, id, len(r.Deliveries(id)), err)
@@ -228,7 +228,7 @@ func delivered(t *testing.T, r *ripostetest.Receiver, id string, n int) ripostet
 }
 
 // eventually asks again and again, for what nobody announces.
-func eventually(t *testing.T, what string, done func() bool) {
+func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	ctx := patient(t)
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -269,7 +269,7 @@ func failure(i *ripostev1.Instance) string {
 }
 
 // wantAnswer checks that an instance came to an answer, and by which way.
-func wantAnswer(t *testing.T, i *ripostev1.Instance, wantKind, wantVia, wantDocument string) {
+func wantAnswer(t testing.TB, i *ripostev1.Instance, wantKind, wantVia, wantDocument string) {
 	t.Helper()
 	if got := state(i); got != "SUCCESS" {
 		t.Errorf("state is %s, want SUCCESS (%v)", got, i.GetOutcome())
@@ -292,7 +292,7 @@ func wantFailure(t *testing.T, i *ripostev1.Instance, wantReason string) {
 	wantClosed(t, i)
 }
 
-func wantClosed(t *testing.T, i *ripostev1.Instance) {
+func wantClosed(t testing.TB, i *ripostev1.Instance) {
 	t.Helper()
 	w, o := i.GetWebhookInstance(), i.GetOutcome()
 	switch {
@@ -319,7 +319,7 @@ func wantOpen(t *testing.T, i *ripostev1.Instance, wantState string) {
 	}
 }
 
-func wantAttempts(t *testing.T, i *ripostev1.Instance, want int) {
+func wantAttempts(t testing.TB, i *ripostev1.Instance, want int) {
 	t.Helper()
 	if n := int(i.GetWebhookInstance().GetAttempts()); n != want || len(i.GetAttempts()) != want {
 		t.Errorf("attempts is %d and %d are recorded, want %d", n, len(i.GetAttempts()), want)
