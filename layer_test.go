@@ -47,7 +47,7 @@ var layers = map[string][]string{
 	"receiver":              {},
 	"examples/...":          {"gen/...", "client", "receiver"},
 	"ripostetest":           {".", "server", "outbound", "gen/...", "apijson", "receiver"},
-	"check":                 {".", "server", "outbound", "ripostetest", "gen/..."},
+	"check":                 {".", "api", "server", "outbound", "ripostetest", "gen/..."},
 	"cmd/riposte":           {".", "gen/...", "apijson", "sqlite", "postgres", "outbound", "engine", "api", "server", "console", "client", "receiver", "ripostetest", "check"},
 }
 

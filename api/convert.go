@@ -29,7 +29,8 @@ func readSource(m *webhooksv1.WebhookSource) riposte.Source {
 	return riposte.Source{}
 }
 
-func sourceMessage(s riposte.Source) *webhooksv1.WebhookSource {
+// SourceMessage is a source as the API has it.
+func SourceMessage(s riposte.Source) *webhooksv1.WebhookSource {
 	m := &webhooksv1.WebhookSource{}
 	switch s.Kind {
 	case riposte.SourceTest:
@@ -51,7 +52,7 @@ func webhookInstanceMessage(i riposte.Instance) *webhooksv1.WebhookInstance {
 	return &webhooksv1.WebhookInstance{
 		Id:              i.ID,
 		WebhookId:       i.WebhookID,
-		Source:          sourceMessage(i.Source),
+		Source:          SourceMessage(i.Source),
 		Spec:            &webhooksv1.WebhookSpec{Destination: i.Destination},
 		State:           webhooksv1.WebhookState(webhooksv1.WebhookState_value["WEBHOOK_STATE_"+string(i.State)]),
 		Attempts:        int32(i.Attempts),

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/api"
 	webhooksv1 "github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 	"github.com/riposte-dev/riposte/outbound"
@@ -130,7 +131,7 @@ func trimmed(name, prefix string) string { return strings.TrimPrefix(name, prefi
 // ask creates an instance on a webhook.
 func (s *Session) ask(ctx context.Context, webhook string, kind riposte.SourceKind, payload func([]byte) []byte) (string, error) {
 	source := s.source(kind)
-	req := &ripostev1.InstancesServiceCreateRequest{WebhookId: webhook, Source: sourceMessage(source)}
+	req := &ripostev1.InstancesServiceCreateRequest{WebhookId: webhook, Source: api.SourceMessage(source)}
 	if kind != riposte.SourceTest {
 		if req.Payload = s.options.Payload; req.Payload == nil {
 			req.Payload = []byte(smallPayloads[kind])
@@ -306,22 +307,4 @@ func (s *Session) source(kind riposte.SourceKind) riposte.Source {
 		}
 	}
 	return riposte.Source{}
-}
-
-func sourceMessage(s riposte.Source) *webhooksv1.WebhookSource {
-	m := &webhooksv1.WebhookSource{}
-	switch s.Kind {
-	case riposte.SourceTest:
-		m.Source = &webhooksv1.WebhookSource_Test{Test: &webhooksv1.WebhookSourceTest{}}
-	case riposte.SourcePolicyPostAction:
-		m.Source = &webhooksv1.WebhookSource_PolicyPostAction{PolicyPostAction: &webhooksv1.WebhookSourcePolicyPostAction{TicketId: s.TicketID}}
-	case riposte.SourceApprovalStep:
-		m.Source = &webhooksv1.WebhookSource_ApprovalStep{ApprovalStep: &webhooksv1.WebhookSourceApprovalStep{TicketId: s.TicketID}}
-	case riposte.SourceProvisionStep:
-		m.Source = &webhooksv1.WebhookSource_ProvisionStep{ProvisionStep: &webhooksv1.WebhookSourceProvisionStep{TicketId: s.TicketID}}
-	case riposte.SourceWorkflowStep:
-		m.Source = &webhooksv1.WebhookSource_WorkflowStep{WorkflowStep: &webhooksv1.WebhookSourceWorkflowStep{
-			WorkflowExecutionId: s.WorkflowExecutionID, WorkflowStepId: s.WorkflowStepID}}
-	}
-	return m
 }
