@@ -84,7 +84,8 @@ type transcript struct {
 	viewer   string // an API key
 	ids      []string
 
-	listening *listening // nil before the first
+	listening *listening  // nil before the first
+	last      *background // what began last: that, or a watch
 
 	mu      sync.Mutex
 	states  map[string]riposte.State
@@ -136,6 +137,10 @@ func (tr *transcript) play(script string) string {
 			fmt.Fprintf(&out, "%s\n%s\n", line, tr.listen(strings.TrimSuffix(command, " &")))
 			continue
 		}
+		if command, ok := strings.CutPrefix(line, "$ riposte watch"); ok && strings.HasSuffix(line, " &") {
+			fmt.Fprintf(&out, "%s\n%s\n", line, tr.watch(strings.TrimSuffix(command, " &")))
+			continue
+		}
 		if command, ok := strings.CutPrefix(line, "$ riposte "); ok {
 			fmt.Fprintf(&out, "%s\n%s\n", line, tr.run(command))
 			continue
@@ -147,7 +152,7 @@ func (tr *transcript) play(script string) string {
 			fmt.Fprintf(&out, "%s\n", line)
 		}
 		if line == "% stop" {
-			fmt.Fprintf(&out, "%s\n", tr.mask(tr.listening.stop(tr.t)))
+			fmt.Fprintf(&out, "%s\n", tr.mask(tr.last.stop(tr.t)))
 		}
 	}
 	return out.String()
@@ -160,7 +165,15 @@ func (tr *transcript) listen(command string) string {
 		args = append(args, "--server", tr.server.BaseURL())
 	}
 	tr.listening = startListening(tr.t, nil, args...)
-	return tr.mask(tr.listening.first)
+	tr.last = tr.listening.background
+	return tr.mask(tr.last.first)
+}
+
+// watch starts one and returns its first words.
+func (tr *transcript) watch(command string) string {
+	args := append(splitWords(tr.fill("watch"+command)), "--server", tr.server.BaseURL(), "--api-key", tr.server.APIKey)
+	tr.last = startBackground(tr.t, nil, `comes after the cursor \d+\n`, args...)
+	return tr.mask(tr.last.first)
 }
 
 func (tr *transcript) run(command string) string {
@@ -267,8 +280,13 @@ func (tr *transcript) name(id string) string {
 	return fmt.Sprintf("ID%d", len(tr.ids))
 }
 
-// until waits for "ID2 is ERROR", or for "ID2 is given up", its push.
+// until waits for "ID2 is ERROR", for "ID2 is given up", its push, or until what
+// began last "says ID2".
 func (tr *transcript) until(condition string) {
+	if text, ok := strings.CutPrefix(tr.fill(condition), "says "); ok {
+		tr.last.out.until(tr.t, regexp.QuoteMeta(text))
+		return
+	}
 	id, state, ok := strings.Cut(tr.fill(condition), " is ")
 	if !ok {
 		tr.t.Fatalf("bad condition: %s", condition)

@@ -38,7 +38,7 @@ func (o *told) Write(b []byte) (int, error) {
 	return o.text.Write(b)
 }
 
-// until waits for a text that matches, and returns it all.
+// until waits for a text that matches, and returns it up to the end of what does.
 func (o *told) until(t *testing.T, pattern string) string {
 	t.Helper()
 	timeout := time.After(20 * time.Second)
@@ -46,8 +46,8 @@ func (o *told) until(t *testing.T, pattern string) string {
 		o.mu.Lock()
 		text, changed := o.text.String(), o.changed
 		o.mu.Unlock()
-		if regexp.MustCompile(pattern).MatchString(text) {
-			return text
+		if at := regexp.MustCompile(pattern).FindStringIndex(text); at != nil {
+			return text[:at[1]]
 		}
 		select {
 		case <-changed:
@@ -57,41 +57,52 @@ func (o *told) until(t *testing.T, pattern string) string {
 	}
 }
 
-// listening is a riposte listen that goes on.
-type listening struct {
-	url    string
+// background is a command that goes on.
+type background struct {
 	first  string // what it said when it began
 	out    *told
 	cancel context.CancelFunc
 	code   chan int
 }
 
-// startListening runs riposte with the arguments until stop, or the test, ends.
-func startListening(t *testing.T, stdin io.Reader, args ...string) *listening {
+// startBackground runs riposte with the arguments until stop, or the test, ends. It
+// has begun when it has said something that matches.
+func startBackground(t *testing.T, stdin io.Reader, begun string, args ...string) *background {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	l := &listening{out: &told{changed: make(chan struct{})}, cancel: cancel, code: make(chan int, 1)}
+	b := &background{out: &told{changed: make(chan struct{})}, cancel: cancel, code: make(chan int, 1)}
 	root := newRootCommand()
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(l.out)
-	root.SetErr(l.out)
+	root.SetOut(b.out)
+	root.SetErr(b.out)
 	root.SetContext(ctx)
-	go func() { l.code <- run(root) }()
+	go func() { b.code <- run(root) }()
 	t.Cleanup(cancel)
-	l.first = l.out.until(t, `--url \S+\n`)
-	l.url = regexp.MustCompile(`Listening on (\S+) `).FindStringSubmatch(l.first)[1]
-	return l
+	b.first = b.out.until(t, begun)
+	return b
 }
 
 // stop ends it as Ctrl-C does and returns what it said since it began.
-func (l *listening) stop(t *testing.T) string {
+func (b *background) stop(t *testing.T) string {
 	t.Helper()
-	l.cancel()
-	if code := next(t, l.code); code != 0 {
-		t.Errorf("listen ended with exit code %d", code)
+	b.cancel()
+	if code := next(t, b.code); code != 0 {
+		t.Errorf("it ended with exit code %d", code)
 	}
-	return strings.TrimPrefix(l.out.text.String(), l.first)
+	return strings.TrimPrefix(b.out.text.String(), b.first)
+}
+
+// listening is a riposte listen that goes on.
+type listening struct {
+	*background
+	url string
+}
+
+func startListening(t *testing.T, stdin io.Reader, args ...string) *listening {
+	t.Helper()
+	b := startBackground(t, stdin, `--url \S+\n`, args...)
+	return &listening{b, regexp.MustCompile(`Listening on (\S+) `).FindStringSubmatch(b.first)[1]}
 }
 
 // asked asks and waits, and returns what was printed.
