@@ -66,7 +66,7 @@ func (c *Config) check(actual net.Addr) (outbound.Destinations, error) {
 		c.Issuer = u.Hostname()
 	}
 	if err := riposte.CheckOutcomeURL(c.OutcomeURL, destinations.Check); err != nil {
-		return destinations, fmt.Errorf("--outcome-url: %w", err)
+		return destinations, fmt.Errorf("--outcome-url %s", strings.TrimPrefix(err.Error(), "outcomeUrl "))
 	}
 	return destinations, c.checkRest()
 }

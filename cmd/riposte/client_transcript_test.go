@@ -137,8 +137,8 @@ func (tr *transcript) play(script string) string {
 			fmt.Fprintf(&out, "%s\n%s\n", line, tr.listen(strings.TrimSuffix(command, " &")))
 			continue
 		}
-		if command, ok := strings.CutPrefix(line, "$ riposte watch"); ok && strings.HasSuffix(line, " &") {
-			fmt.Fprintf(&out, "%s\n%s\n", line, tr.watch(strings.TrimSuffix(command, " &")))
+		if command, ok := strings.CutPrefix(line, "$ riposte "); ok && strings.HasSuffix(line, " &") {
+			fmt.Fprintf(&out, "%s\n%s\n", line, tr.begin(strings.TrimSuffix(command, " &")))
 			continue
 		}
 		if command, ok := strings.CutPrefix(line, "$ riposte "); ok {
@@ -169,17 +169,26 @@ func (tr *transcript) listen(command string) string {
 	return tr.mask(tr.last.first)
 }
 
-// watch starts one and returns its first words.
-func (tr *transcript) watch(command string) string {
-	args := append(splitWords(tr.fill("watch"+command)), "--server", tr.server.BaseURL(), "--api-key", tr.server.APIKey)
-	tr.last = startBackground(tr.t, nil, `comes after the cursor \d+\n`, args...)
+// begun is what a command has said when it goes on.
+var begun = map[string]string{"watch": `comes after the cursor \d+\n`, "serve": `"msg":"serving".*\n`}
+
+// begin starts a command that goes on and returns its first words.
+func (tr *transcript) begin(command string) string {
+	args := splitWords(tr.fill(command))
+	if !serverCommands[args[0]] {
+		args = append(args, "--server", tr.server.BaseURL(), "--api-key", tr.server.APIKey)
+	}
+	tr.last = startBackground(tr.t, nil, begun[args[0]], args...)
 	return tr.mask(tr.last.first)
 }
+
+// serverCommands call no server: they are one, or work on its store.
+var serverCommands = map[string]bool{"check": true, "serve": true, "dev": true, "keys": true}
 
 func (tr *transcript) run(command string) string {
 	command, stdin, _ := strings.Cut(command, " <<< ")
 	args := splitWords(tr.fill(command))
-	isClient := args[0] != "check" // which is a server itself
+	isClient := !serverCommands[args[0]]
 	if isClient && !strings.Contains(command, "--server") {
 		args = append(args, "--server", tr.server.BaseURL())
 	}
@@ -240,6 +249,7 @@ var masks = []struct {
 	// Whether a short state is seen is chance.
 	{regexp.MustCompile(`(?m)^CLOCK  (RUNNING|PROCESS_RESPONSE), [^:\n]*\n`), ""},
 	{regexp.MustCompile(`"Date":"[^"]*"`), `"Date":"TIME"`},
+	{regexp.MustCompile(`\briposte_[a-z2-7]{52}\b`), "KEY"},
 	{regexp.MustCompile(`\b(\d+(\.\d+)?(µs|ms)|\d+\.\d+s)`), "PHASE"},
 	{regexp.MustCompile(`\b\d{1,2}s\b`), "AGE"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d{4,}`), "REMOTE"},
