@@ -51,6 +51,7 @@ CREATE TABLE IF NOT EXISTS audit (
 	event      TEXT NOT NULL,
 	detail     TEXT NOT NULL
 ) STRICT;
+CREATE INDEX IF NOT EXISTS audit_of_request ON audit (request_id, id);
 
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 
@@ -60,6 +61,9 @@ CREATE TABLE IF NOT EXISTS owed (instance_id TEXT PRIMARY KEY, callback_url TEXT
 CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY, ticket TEXT NOT NULL, who TEXT NOT NULL, wants TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS notice (id INTEGER PRIMARY KEY, ticket TEXT NOT NULL, who TEXT NOT NULL, text TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS decision (id INTEGER PRIMARY KEY, ticket TEXT NOT NULL, approver TEXT NOT NULL, verdict TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS account_of_ticket ON account (ticket);
+CREATE INDEX IF NOT EXISTS notice_of_ticket ON notice (ticket);
+CREATE INDEX IF NOT EXISTS decision_of_ticket ON decision (ticket);
 
 INSERT INTO riposte_cursor (cursor) SELECT '0' WHERE NOT EXISTS (SELECT * FROM riposte_cursor);
 `
