@@ -92,7 +92,7 @@ var (
 	ErrInstanceClosed    = &Error{Code: CodeFailedPrecondition, Reason: "INSTANCE_CLOSED", Message: "the instance is closed"}
 	ErrNotAttempted      = &Error{Code: CodeFailedPrecondition, Reason: "INSTANCE_NOT_ATTEMPTED", Message: "the instance has not been attempted yet, so nobody can have answered it"}
 	ErrNotRetryable      = &Error{Code: CodeFailedPrecondition, Reason: "INSTANCE_NOT_IN_ERROR", Message: "only an instance that is in ERROR, or whose outcome waits to be pushed, can be retried"}
-	ErrPushInFlight      = &Error{Code: CodeFailedPrecondition, Reason: "PUSH_IN_FLIGHT", Message: "the outcome is being pushed just now: see what comes of that first, within 30 s"}
+	ErrPushInFlight      = &Error{Code: CodeFailedPrecondition, Reason: "PUSH_IN_FLIGHT", Message: "the outcome is being pushed just now: see what comes of that, or name another outcomeUrl"}
 	ErrNoPush            = &Error{Code: CodeFailedPrecondition, Reason: "NO_PUSH", Message: "only an outcome that waits to be pushed can be sent to another outcomeUrl"}
 	ErrTransitionRefused = &Error{Code: CodeFailedPrecondition, Reason: "TRANSITION_REFUSED", Message: "the instance's state does not allow this"}
 )

@@ -65,7 +65,7 @@ type Instance struct {
 	DueAt         time.Time // when somebody must look next; zero when closed or given up; never after ExpiresAt before the outcome
 	LeasedUntil   time.Time // while an attempt or a push is in flight: until when it belongs to its claimer
 	Outcome       *Outcome  // nil until it is decided
-	Push          Push      // of the outcome
+	Push          *Push     // of the outcome; nil before it, and where there is no OutcomeURL
 	Version       int64     // 0 before it is stored; the store raises it with every save
 
 	steps []State // the states passed since it was loaded, the first one included

@@ -1,7 +1,9 @@
 package riposte
 
 import (
+	"cmp"
 	"errors"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -15,16 +17,16 @@ const PushPeriod = DefaultCallbackTimeout
 // PushEvent is the event type of a pushed outcome.
 const PushEvent = "riposte.v1.PayloadOutcome"
 
-// Push is how an outcome is on its way to whoever must take it; zero before the
-// outcome, and where there is no OutcomeURL. The outcome stands all the while:
-// nothing that happens to the push changes it. Stores keep it as JSON.
+// Push is how an outcome is on its way to whoever must take it. The outcome stands
+// all the while: nothing that happens to the push changes it. Stores keep it as JSON.
 type Push struct {
-	URL             string        `json:"url,omitzero"`             // the OutcomeURL, unless a retry named another
+	URL             string        `json:"url"`                      // the OutcomeURL, unless a retry named another
 	Attempts        int           `json:"attempts,omitzero"`        // begun
+	Tries           int           `json:"tries,omitzero"`           // of these, since Since
 	LastAttemptedAt time.Time     `json:"lastAttemptedAt,omitzero"` // zero before the first
 	StatusCode      int           `json:"statusCode,omitzero"`      // of the last one that ended; 0 when no status line came
 	Error           *AttemptError `json:"error,omitzero"`           // of the last one that ended; nil when its response was read whole
-	Since           time.Time     `json:"since,omitzero"`           // the start of PushPeriod: the decision, or a retry that was asked for
+	Since           time.Time     `json:"since"`                    // the start of PushPeriod: the decision, or a retry that was asked for
 	GivenUpAt       time.Time     `json:"givenUpAt,omitzero"`       // zero unless nobody looks after it any more
 }
 
@@ -53,41 +55,56 @@ func CheckOutcomeURL(url string, check DestinationCheck) error {
 }
 
 // OwesPush reports whether somebody has yet to take the outcome.
-func (i Instance) OwesPush() bool { return i.State == StateProcessResponse && i.Push.URL != "" }
+func (i Instance) OwesPush() bool { return i.State == StateProcessResponse && i.Push != nil }
+
+// givenUp reports whether the outcome is pushed no more.
+func (i Instance) givenUp() bool { return i.OwesPush() && !i.Push.GivenUpAt.IsZero() }
 
 // pushed decides by what the one that takes outcomes answered.
 func (i *Instance) pushed(e Pushed, now time.Time) {
-	a := e.Result.Attempt
-	i.Push.StatusCode, i.Push.Error = a.StatusCode, a.Error
-	delay, again := RetryFastThenSlow.Delay(i.Push.Attempts, e.Fast, e.Result.RetryAfter, e.Jitter)
+	a, p := e.Result.Attempt, *i.Push
+	p.StatusCode, p.Error = a.StatusCode, a.Error
+	delay, _ := RetryFastThenSlow.Delay(p.Tries, e.Fast, e.Result.RetryAfter, e.Jitter)
 	due := Time(now.Add(delay))
 	switch {
 	case a.StatusCode >= 200 && a.StatusCode <= 299:
+		i.Push = &p
 		i.close(now)
-	case a.StatusCode == 410, !again, due.After(i.Push.Since.Add(PushPeriod)):
-		i.Push.GivenUpAt = now
-		i.keepPushing(time.Time{})
-	default:
-		i.keepPushing(due)
+		return
+	case a.StatusCode == 410, due.After(p.Since.Add(PushPeriod)):
+		p.GivenUpAt, due = now, time.Time{}
 	}
+	i.keepPushing(p, due)
 }
 
 // beginPush is for a push that was claimed. One that was in flight all the same
 // has not said what came of it.
 func (i *Instance) beginPush(now time.Time) {
+	p := *i.Push
 	if !i.LeasedUntil.IsZero() {
-		i.Push.StatusCode = 0
-		i.Push.Error = &AttemptError{Phase: PhaseUnknown, Reason: "LEASE_RAN_OUT", Message: "the server stopped before it could record what came of this attempt"}
+		p.StatusCode = 0
+		p.Error = &AttemptError{Phase: PhaseUnknown, Reason: "LEASE_RAN_OUT", Message: "the server stopped before it could record what came of this attempt"}
 	}
-	i.Push.Attempts++
-	i.Push.LastAttemptedAt = now
-	due := now.Add(LeaseDuration)
-	i.keepPushing(due)
-	i.LeasedUntil = due
+	p.Attempts++
+	p.Tries++
+	p.LastAttemptedAt = now
+	i.keepPushing(p, now.Add(LeaseDuration))
+	i.LeasedUntil = i.DueAt
+}
+
+// retryPush starts the push anew, and elsewhere if a URL is given.
+func (i *Instance) retryPush(url string, now time.Time) {
+	p := *i.Push
+	if url != "" {
+		p.URL = url
+	}
+	p.Tries, p.Since, p.GivenUpAt = 0, now, time.Time{}
+	i.keepPushing(p, now)
 }
 
 // keepPushing stays in PROCESS_RESPONSE: what is due then has no expiry.
-func (i *Instance) keepPushing(due time.Time) {
+func (i *Instance) keepPushing(p Push, due time.Time) {
+	i.Push = &p
 	i.LeasedUntil = time.Time{}
 	i.DueAt = due
 	i.enter(StateProcessResponse)
@@ -97,19 +114,23 @@ func (i *Instance) keepPushing(due time.Time) {
 // colon.
 const pushLanePrefix = "push:"
 
+// defaultPorts are those that a URL may leave out.
+var defaultPorts = map[string]string{"http": "80", "https": "443"}
+
 // Lane names what the instance's next request shares its bound, its turn and its
 // breaker with: the requests on its webhook or, from the moment that its outcome
-// is to be pushed, the pushes to the same host. So one who doesn't take outcomes
-// holds up no question, and a receiver that hangs no outcome.
+// is to be pushed, the pushes to the same host and port. So one who doesn't take
+// outcomes holds up no question, and a receiver that hangs no outcome.
 func (i Instance) Lane() string {
-	if i.Push.URL == "" {
+	if i.Push == nil {
 		return i.WebhookID
 	}
 	u, err := url.Parse(i.Push.URL)
 	if err != nil {
 		return pushLanePrefix
 	}
-	return pushLanePrefix + strings.ToLower(u.Host)
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	return pushLanePrefix + net.JoinHostPort(host, cmp.Or(u.Port(), defaultPorts[strings.ToLower(u.Scheme)]))
 }
 
 // PushLane returns what a lane of pushes has in the place of a webhook, and false

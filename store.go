@@ -161,8 +161,11 @@ type NewInstanceRecord struct {
 
 // ClaimRequest says how much the engine can take.
 type ClaimRequest struct {
-	Limit    int            // attempts that may begin, in all
-	InFlight map[string]int // attempts in flight by webhook; each counts against its webhook's bound
+	Limit    int            // attempts that may begin, in all, pushes among them
+	// Deliveries is how many of Limit pushes must leave to deliveries: there may be
+	// any number of hosts that outcomes are pushed to, each with a bound of its own.
+	Deliveries int
+	InFlight map[string]int // attempts in flight by webhook, or lane of pushes; each counts against its bound
 	// Bounds has the webhooks that may have fewer attempts in flight than their
 	// MaxInFlight, by id; 0 holds all that a webhook has due. One above its
 	// MaxInFlight changes nothing. They hold back no more than MaxInFlight does.
@@ -189,8 +192,8 @@ type Claim struct {
 // its outcome, the instance in PROCESS_RESPONSE.
 type ClaimedInstance struct {
 	Instance Instance
-	Webhook  Webhook // for a push that of its lane: see PushLane
-	Envelope Envelope
+	Webhook  Webhook  // for a push that of its lane: see PushLane
+	Envelope Envelope // zero for a push
 }
 
 // InstanceFilter selects instances; its parts combine with AND, and a zero part

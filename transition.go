@@ -41,7 +41,8 @@ type Answered struct {
 // Expired says that expiresAt was reached.
 type Expired struct{}
 
-// Canceled is an operator's or a caller's wish to stop.
+// Canceled is an operator's or a caller's wish to stop: to ask, or to push an outcome
+// that was given up.
 type Canceled struct{ Message string }
 
 // WebhookDeleted says that the webhook was found deleted when the instance
@@ -142,7 +143,7 @@ func (i Instance) Apply(e Event, now time.Time) (Instance, error) {
 	case Expired:
 		i.fail(FailureExpired, "no answer came before expiresAt", now)
 	case Canceled:
-		i.fail(FailureCanceled, e.Message, now)
+		i.cancel(e, now)
 	case WebhookDeleted:
 		i.fail(FailureWebhookDeleted, "the webhook was deleted before an answer came", now)
 	case RetryRequested:
@@ -169,7 +170,7 @@ func (i Instance) Advance(e Event, now time.Time) (Instance, error) {
 
 // refuses holds the state machine's guards.
 func (i Instance) refuses(e Event, now time.Time) error {
-	if i.State.Closed() || i.State == StateProcessResponse && !handsOver(e) {
+	if i.State.Closed() || i.State == StateProcessResponse && !i.handsOver(e) {
 		if _, ok := e.(Answered); ok {
 			return i.closedError()
 		}
@@ -203,7 +204,7 @@ func (i Instance) refuses(e Event, now time.Time) error {
 			return ErrAnswerExpired
 		}
 	case Canceled:
-		if expired {
+		if expired && i.Outcome == nil {
 			return ErrAnswerExpired
 		}
 	case Expired:
@@ -212,7 +213,7 @@ func (i Instance) refuses(e Event, now time.Time) error {
 		}
 	case RetryRequested:
 		if i.OwesPush() {
-			if !i.LeasedUntil.IsZero() {
+			if !i.LeasedUntil.IsZero() && e.OutcomeURL == "" {
 				return ErrPushInFlight
 			}
 			return nil
@@ -245,11 +246,14 @@ func (i Instance) refuses(e Event, now time.Time) error {
 	return nil
 }
 
-// handsOver reports whether e is about an outcome that stands.
-func handsOver(e Event) bool {
+// handsOver reports whether e is about an outcome that stands. Whoever cancels what
+// was given up says that it is handed over.
+func (i Instance) handsOver(e Event) bool {
 	switch e.(type) {
 	case HandedOver, PushClaimed, Pushed, RetryRequested:
 		return true
+	case Canceled:
+		return i.givenUp()
 	}
 	return false
 }
@@ -346,15 +350,20 @@ func (i *Instance) moveTo(s State, due time.Time) {
 
 // retry has somebody look at once.
 func (i *Instance) retry(e RetryRequested, now time.Time) {
-	if i.Outcome == nil {
-		i.moveTo(StateError, now)
+	if i.Push != nil {
+		i.retryPush(e.OutcomeURL, now)
 		return
 	}
-	if e.OutcomeURL != "" {
-		i.Push.URL = e.OutcomeURL
+	i.moveTo(StateError, now)
+}
+
+// cancel decides, or closes what was given up: its outcome stands.
+func (i *Instance) cancel(e Canceled, now time.Time) {
+	if i.Outcome != nil {
+		i.close(now)
+		return
 	}
-	i.Push.Since, i.Push.GivenUpAt = now, time.Time{}
-	i.keepPushing(now)
+	i.fail(FailureCanceled, e.Message, now)
 }
 
 // decide sets the outcome; its hand-over is due at once.
@@ -362,7 +371,7 @@ func (i *Instance) decide(o Outcome, now time.Time) {
 	o.DecidedAt = now
 	i.Outcome = &o
 	if i.OutcomeURL != "" {
-		i.Push = Push{URL: i.OutcomeURL, Since: now}
+		i.Push = &Push{URL: i.OutcomeURL, Since: now}
 	}
 	i.LeasedUntil = time.Time{}
 	i.DueAt = now

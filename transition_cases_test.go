@@ -217,6 +217,7 @@ var variants = []variant{
 	plain("canceled", "", riposte.Canceled{Message: "no longer needed"}),
 	plain("webhook deleted", "", riposte.WebhookDeleted{}),
 	plain("retry requested", "", riposte.RetryRequested{}),
+	plain("retry requested", "with an outcome URL", riposte.RetryRequested{OutcomeURL: "https://other.example/"}),
 	plain("handed over", "", riposte.HandedOver{}),
 
 	plain("push claimed", "", riposte.PushClaimed{}),

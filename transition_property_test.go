@@ -154,14 +154,16 @@ func checkShape(rt *rapid.T, i riposte.Instance) {
 		}
 	}
 	pushing := i.State == riposte.StateProcessResponse && i.OutcomeURL != ""
-	must(i.DueAt.IsZero() == (closed || !i.Push.GivenUpAt.IsZero()), "DueAt is zero when closed or given up only")
+	must(i.DueAt.IsZero() == (closed || pushing && !i.Push.GivenUpAt.IsZero()), "DueAt is zero when closed or given up only")
 	must(pushing || !i.DueAt.After(i.ExpiresAt), "DueAt is never after ExpiresAt")
 	must(!pushing || i.DueAt.IsZero() || !i.DueAt.After(i.Push.Since.Add(riposte.PushPeriod+riposte.LeaseDuration)) || !i.LeasedUntil.IsZero(), "nothing is pushed for longer than PushPeriod")
 	must(pushing || i.LeasedUntil.IsZero() == (i.State != riposte.StateRunning), "LeasedUntil is set in RUNNING and for a push only")
-	must(i.OutcomeURL != "" || i.Push == riposte.Push{}, "nothing is pushed without a URL")
-	must(closed || i.Push.GivenUpAt.IsZero() || pushing, "only a push is given up")
-	must((i.Push.Attempts == 0) == i.Push.LastAttemptedAt.IsZero(), "Push.LastAttemptedAt is set once pushed")
-	must(pushing || i.OutcomeURL == "" || (i.Push.Attempts > 0) == closed, "with a URL nothing closes without a push")
+	must((i.Push != nil) == (i.OutcomeURL != "" && i.Outcome != nil), "there is a push for an outcome with a URL, and for no other")
+	if p := i.Push; p != nil {
+		must((p.Attempts == 0) == p.LastAttemptedAt.IsZero(), "Push.LastAttemptedAt is set once pushed")
+		must(p.Tries <= p.Attempts, "no more tries than attempts")
+		must(!closed || p.Attempts > 0, "with a URL nothing closes without a push")
+	}
 	must(i.CompletedAt.IsZero() != closed, "CompletedAt is set in a closed state only")
 	must(i.LastAttemptedAt.Before(i.ExpiresAt), "nothing is attempted at or after ExpiresAt")
 	must((i.Attempts == 0) == i.LastAttemptedAt.IsZero(), "LastAttemptedAt is set once attempted")
@@ -276,6 +278,10 @@ func snapshotOf(i riposte.Instance) snapshot {
 		outcome := *i.Outcome
 		outcome.Document = slices.Clone(outcome.Document)
 		s.copied.Outcome = &outcome
+	}
+	if i.Push != nil {
+		push := *i.Push
+		s.copied.Push = &push
 	}
 	return s
 }

@@ -136,7 +136,8 @@ var design = []designRow{
 			return c.variant.event == "handed over" && !owesPush(c) && c.before.Outcome.Failure != nil
 		},
 		[]riposte.State{riposte.StateFatalError}, riposte.FailureBadResponse},
-	{"retry requested", []riposte.State{riposte.StateError}, inTime("retry requested"),
+	{"retry requested", []riposte.State{riposte.StateError},
+		func(c cell) bool { return inTime("retry requested")(c) && c.variant.detail == "" },
 		[]riposte.State{riposte.StateError}, ""},
 	{"push claimed", processResponse,
 		func(c cell) bool {
@@ -154,9 +155,12 @@ var design = []designRow{
 		processResponse, ""},
 	{"retry of a push requested", processResponse,
 		func(c cell) bool {
-			return c.variant.event == "retry requested" && owesPush(c) && c.before.LeasedUntil.IsZero()
+			return c.variant.event == "retry requested" && owesPush(c) && (c.before.LeasedUntil.IsZero() || c.variant.detail != "")
 		},
 		processResponse, ""},
+	{"canceled once given up", processResponse,
+		func(c cell) bool { return c.variant.event == "canceled" && owesPush(c) && c.before.DueAt.IsZero() },
+		[]riposte.State{riposte.StateSuccess}, ""},
 }
 
 func inTime(event string) func(cell) bool {

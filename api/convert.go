@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"strings"
 	"time"
 
@@ -90,13 +89,17 @@ func pushMessage(i riposte.Instance) *ripostev1.Push {
 	if i.OutcomeURL == "" {
 		return nil
 	}
+	p := i.Push
+	if p == nil { // before the outcome
+		return &ripostev1.Push{Url: i.OutcomeURL}
+	}
 	m := &ripostev1.Push{
-		Url:             cmp.Or(i.Push.URL, i.OutcomeURL),
-		Attempts:        int32(i.Push.Attempts),
-		LastAttemptedAt: timestamp(i.Push.LastAttemptedAt),
-		StatusCode:      int32(i.Push.StatusCode),
-		Error:           errorMessage(i.Push.Error),
-		GivenUpAt:       timestamp(i.Push.GivenUpAt),
+		Url:             p.URL,
+		Attempts:        int32(p.Attempts),
+		LastAttemptedAt: timestamp(p.LastAttemptedAt),
+		StatusCode:      int32(p.StatusCode),
+		Error:           errorMessage(p.Error),
+		GivenUpAt:       timestamp(p.GivenUpAt),
 	}
 	if i.OwesPush() && i.LeasedUntil.IsZero() {
 		m.NextAttemptAt = timestamp(i.DueAt)

@@ -250,7 +250,7 @@ func (h instancesService) recreate(ctx context.Context, _ riposte.Caller, r *rip
 		Payload:       envelope.Payload(),
 		Labels:        old.Labels,
 		RecreatedFrom: old.ID,
-		OutcomeURL:    old.OutcomeURL,
+		OutcomeURL:    cmp.Or(r.GetOutcomeUrl(), old.OutcomeURL),
 	}})
 	if err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ import (
 func OutcomeBody(i riposte.Instance) ([]byte, error) {
 	id := i.OutcomeID()
 	i.State, i.UpdatedAt = riposte.StateProcessResponse, i.Outcome.DecidedAt
-	i.OutcomeURL, i.Push = "", riposte.Push{}
+	i.OutcomeURL, i.Push = "", nil
 	instance, err := apijson.Marshal(decidedInstanceMessage(i))
 	if err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func (e *Engine) tellBreaker(c riposte.ClaimedInstance, a *riposte.Attempt, asOf
 	e.mu.Unlock()
 	switch {
 	case failures > 0:
-		e.Logger.Warn("breaker opened: the receiver can't be reached, so the webhook's instances are held", "webhook", c.Webhook.ID, "failures", failures)
+		e.Logger.Warn("breaker opened: the receiver can't be reached, so what is due there is held", "webhook", c.Webhook.ID, "failures", failures)
 	case closed:
 		e.Logger.Info("breaker closed: the receiver answers again", "webhook", c.Webhook.ID)
 	}

@@ -107,7 +107,7 @@ func (bs *breakers) ended(c riposte.ClaimedInstance, a *riposte.Attempt, claimed
 		}
 	case tellsFailure:
 		switch {
-		case c.Instance.Destination != url:
+		case !c.Instance.OwesPush() && c.Instance.Destination != url:
 			// A retry that goes where the webhook went before.
 		case b == nil:
 			return bs.count(c, now, jitter), false

@@ -42,6 +42,10 @@ const (
 	// claimStep bounds the attempts that one claim begins, so that a backlog
 	// does not hold up who waits for the same commit.
 	claimStep = 200
+	// pushShare is which part of the places pushes may have: a half. There may be any
+	// number of hosts that take outcomes, and questions must not wait for those
+	// that hang.
+	pushShare = 2
 	// storeRetry is the pause after the store could not take something.
 	storeRetry = time.Second
 )
@@ -52,8 +56,9 @@ type Engine struct {
 	wake chan struct{}
 
 	mu       sync.Mutex
-	inFlight map[string]int // attempts by webhook, and places reserved for some
+	inFlight map[string]int // attempts by webhook or lane of pushes, and places reserved for some
 	total    int
+	pushes   int       // of total
 	claiming bool      // a claim is under way, so nobody else may have a place
 	held     bool      // the last claim left something that waits for a place
 	freed    int       // places that became free, ever
@@ -104,8 +109,8 @@ func (e *Engine) InFlight() int {
 	return e.total
 }
 
-// InFlightByWebhook is how many attempts are in flight on each webhook that
-// has any.
+// InFlightByWebhook is how many attempts are in flight on each webhook, or lane of
+// pushes, that has any.
 func (e *Engine) InFlightByWebhook() map[string]int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -183,7 +188,9 @@ func (e *Engine) room(now time.Time) (r riposte.ClaimRequest, probe time.Time, f
 	e.claiming = true
 	freed = e.freed
 	bounds, probe, forgotten := e.breakers.bounds(now)
-	r = riposte.ClaimRequest{Limit: min(claimStep, e.MaxInFlight-e.total), InFlight: maps.Clone(e.inFlight), Bounds: bounds}
+	limit := min(claimStep, e.MaxInFlight-e.total)
+	r = riposte.ClaimRequest{Limit: limit, Deliveries: max(0, limit-max(0, e.MaxInFlight/pushShare-e.pushes)),
+		InFlight: maps.Clone(e.inFlight), Bounds: bounds}
 	e.mu.Unlock()
 	for _, id := range forgotten {
 		e.Logger.Info("breaker closed: nothing failed for a while", "webhook", id)
@@ -195,7 +202,7 @@ func (e *Engine) room(now time.Time) (r riposte.ClaimRequest, probe time.Time, f
 func (e *Engine) claimed(c riposte.Claim, asOf time.Time) (freed int) {
 	e.mu.Lock()
 	for _, each := range c.Attempts {
-		e.place(each.Webhook.ID)
+		e.place(each.Webhook)
 	}
 	e.claiming, e.held, freed = false, c.Held, e.freed
 	e.mu.Unlock()
@@ -206,9 +213,12 @@ func (e *Engine) claimed(c riposte.Claim, asOf time.Time) (freed int) {
 }
 
 // place takes one, which done frees. mu must be held.
-func (e *Engine) place(webhookID string) {
+func (e *Engine) place(w riposte.Webhook) {
 	e.total++
-	e.inFlight[webhookID]++
+	e.inFlight[w.ID]++
+	if _, push := riposte.PushLane(w.ID); push {
+		e.pushes++
+	}
 }
 
 func (e *Engine) setNext(t time.Time) {
@@ -227,18 +237,21 @@ func (e *Engine) start(c riposte.ClaimedInstance, asOf time.Time) {
 		e.wakeUp() // for what it held
 	}
 	e.attempts.Go(func() {
-		defer e.done(c.Webhook.ID)
+		defer e.done(c.Webhook)
 		e.attempt(c, asOf)
 	})
 }
 
 // done frees the attempt's place, which somebody due may be waiting for.
-func (e *Engine) done(webhookID string) {
+func (e *Engine) done(w riposte.Webhook) {
 	e.mu.Lock()
 	e.total--
 	e.freed++
-	if e.inFlight[webhookID]--; e.inFlight[webhookID] == 0 {
-		delete(e.inFlight, webhookID)
+	if e.inFlight[w.ID]--; e.inFlight[w.ID] == 0 {
+		delete(e.inFlight, w.ID)
+	}
+	if _, push := riposte.PushLane(w.ID); push {
+		e.pushes--
 	}
 	wanted := e.held
 	e.mu.Unlock()
@@ -258,7 +271,7 @@ func (t taker) Reserve(w riposte.Webhook) bool {
 	if t.claiming || t.total >= t.MaxInFlight || t.inFlight[w.ID] >= w.Settings.MaxInFlight || t.breakers.holds(w.ID) {
 		return false
 	}
-	t.place(w.ID)
+	t.place(w)
 	return true
 }
 
@@ -266,7 +279,7 @@ func (t taker) Reserve(w riposte.Webhook) bool {
 func (t taker) Take(c riposte.ClaimedInstance) { t.start(c, time.Now()) }
 
 // Release frees a place that is not needed.
-func (t taker) Release(w riposte.Webhook) { t.done(w.ID) }
+func (t taker) Release(w riposte.Webhook) { t.done(w) }
 
 // pause returns after d, or before that when wake says so or ctx ends. A nil
 // wake says nothing.

@@ -55,7 +55,7 @@ type Change struct {
 // out is looked at when its webhook has room.
 func (ls *Lanes) Claim(rows Rows, r riposte.ClaimRequest, now time.Time) (riposte.Claim, error) {
 	c := claim{Lanes: ls, rows: rows, at: now, now: now.UnixMicro(), inFlight: r.InFlight, bounds: r.Bounds,
-		limit: r.Limit, settling: maxSettled, begun: make(map[string]int), leased: make(map[string]int)}
+		limit: r.Limit, pushes: r.Limit - r.Deliveries, settling: maxSettled, begun: make(map[string]int), leased: make(map[string]int)}
 	err := c.run()
 	return c.taken, err
 }
@@ -69,6 +69,7 @@ type claim struct {
 	inFlight map[string]int
 	bounds   map[string]int // of webhooks that may have less than their MaxInFlight
 	limit    int            // attempts that may still begin
+	pushes   int            // of these, how many may be pushes
 	settling int            // instances that may still move on without one
 	begun    map[string]int // attempts begun here, by webhook
 	leased   map[string]int // attempts in flight at all nodes before, where that is bounded
@@ -143,12 +144,20 @@ func (c *claim) countLeased(due []*Lane) error {
 // round goes once over the lanes and returns those that may have more.
 func (c *claim) round(due []*Lane) ([]*Lane, error) {
 	var takes []Take
-	share, limit, settling := max(1, c.limit/len(due)), c.limit, c.settling
+	share, limit, pushes, settling := max(1, c.limit/len(due)), c.limit, c.pushes, c.settling
 	for _, l := range due {
-		take := c.allowance(l, min(share, limit), settling)
-		if l.Webhook.Deleted() {
+		most := min(share, limit)
+		if l.Pushes() {
+			most = min(most, pushes)
+		}
+		take := c.allowance(l, most, settling)
+		switch {
+		case l.Webhook.Deleted():
 			settling -= take
-		} else {
+		case l.Pushes():
+			pushes -= take
+			limit -= take
+		default:
 			limit -= take
 		}
 		takes = append(takes, Take{l, take})
@@ -190,12 +199,16 @@ func (c *claim) allowance(l *Lane, limit, settling int) int {
 	return max(0, min(c.room(l), limit))
 }
 
+// room is how many attempts may begin in a lane, whatever the limit.
 func (c *claim) room(l *Lane) int {
 	id, bound := l.Webhook.ID, l.Webhook.Settings.MaxInFlight
 	if lower, ok := c.bounds[id]; ok {
 		bound = min(bound, lower)
 	}
 	room := bound - c.inFlight[id] - c.begun[id]
+	if l.Pushes() {
+		room = min(room, c.pushes)
+	}
 	if leased, ok := c.leased[id]; ok {
 		room = min(room, l.Webhook.Settings.MaxInFlightTotal-leased-c.begun[id])
 	}
@@ -236,27 +249,37 @@ func (c *claim) advance(instances []riposte.Instance) error {
 			continue
 		}
 		c.limit--
+		if i.OwesPush() {
+			c.pushes--
+		}
 		c.begun[i.Lane()]++
 		c.taken.Attempts = append(c.taken.Attempts, riposte.ClaimedInstance{Instance: i, Webhook: c.ByID[i.Lane()].Webhook})
 	}
 	return nil
 }
 
-// loadEnvelopes gives what was claimed the bodies that are sent.
+// loadEnvelopes gives what was claimed the bodies that are sent. An outcome has
+// its own.
 func (c *claim) loadEnvelopes() error {
 	if len(c.taken.Attempts) == 0 {
 		return nil
 	}
-	claimed := make([]riposte.Instance, len(c.taken.Attempts))
-	for n, a := range c.taken.Attempts {
-		claimed[n] = a.Instance
+	var claimed []riposte.Instance
+	var of []*riposte.ClaimedInstance
+	for n := range c.taken.Attempts {
+		if each := &c.taken.Attempts[n]; !each.Instance.OwesPush() {
+			claimed, of = append(claimed, each.Instance), append(of, each)
+		}
+	}
+	if len(claimed) == 0 {
+		return nil
 	}
 	envelopes, err := c.rows.Envelopes(claimed)
 	if err != nil {
 		return err
 	}
-	for n := range envelopes {
-		c.taken.Attempts[n].Envelope = envelopes[n]
+	for n, e := range envelopes {
+		of[n].Envelope = e
 	}
 	return nil
 }

@@ -48,7 +48,11 @@ type Lane struct {
 	// wrote them, the last of these at prompt.
 	later, prompt int64
 	index         int // in Lanes.queue
+	pushes        bool
 }
+
+// Pushes reports whether it is a lane of pushes.
+func (l *Lane) Pushes() bool { return l.pushes }
 
 // Lanes holds every webhook, deleted ones with instances included, and every
 // place that outcomes are pushed to.
@@ -65,7 +69,8 @@ func New() *Lanes {
 
 // Add makes a lane with nothing due.
 func (ls *Lanes) Add(number int64, w riposte.Webhook) *Lane {
-	l := &Lane{Number: number, Webhook: w, Due: Bound{Never, true}, later: Never, prompt: Unknown}
+	_, pushes := riposte.PushLane(w.ID)
+	l := &Lane{Number: number, Webhook: w, Due: Bound{Never, true}, later: Never, prompt: Unknown, pushes: pushes}
 	ls.Put(l)
 	return l
 }

@@ -35,8 +35,8 @@ func orNever(t time.Time) int64 {
 
 // pushColumn is how a push is stored: JSON, and NULL where there is none. Nothing
 // in it can fail to be marshalled.
-func pushColumn(p riposte.Push) *string {
-	if p == (riposte.Push{}) {
+func pushColumn(p *riposte.Push) *string {
+	if p == nil {
 		return nil
 	}
 	b, _ := json.Marshal(p)
@@ -45,7 +45,7 @@ func pushColumn(p riposte.Push) *string {
 }
 
 // scanPush reads what pushColumn stored.
-func scanPush(stored *string, p *riposte.Push) error {
+func scanPush(stored *string, p **riposte.Push) error {
 	if stored == nil {
 		return nil
 	}

@@ -40,7 +40,7 @@ const (
 	// Each query by many ids says of every table which ones, and between which
 	// they lie: so no plan can go through a table for them, whatever the planner
 	// took it for, and one plan does for all ids, which looks at their days alone.
-	loadInstancesSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + `, i.body, i.payload_at FROM instances i
+	loadInstancesSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + `, CASE WHEN o.push IS NULL THEN i.body END, i.payload_at FROM instances i
 		LEFT JOIN open o ON o.id = i.id AND o.id = ANY($1) LEFT JOIN outcomes r ON r.id = i.id AND r.id = ANY($1) AND r.id BETWEEN $2 AND $3
 		WHERE i.id = ANY($1) AND i.id BETWEEN $2 AND $3`
 	loadInstanceSQL = `SELECT ` + instanceColumns + `, ` + outcomeColumns + ` FROM instances i LEFT JOIN open o USING (id)
@@ -247,7 +247,8 @@ func (c *creating) answerRepeated() error {
 	return nil
 }
 
-// load returns instances by their ids, with what is sent for them.
+// load returns instances by their ids, with what is sent for them, but for those
+// that are pushed: a body may have a megabyte.
 func (t *tx) load(ids []string) (map[string]riposte.NewInstanceRecord, error) {
 	byID := make(map[string]riposte.NewInstanceRecord, len(ids))
 	t.queue().Queue(loadInstancesSQL, ids, slices.Min(ids), slices.Max(ids)).Query(func(rows pgx.Rows) error {
@@ -405,7 +406,7 @@ func (r *round) swap(t *tx) {
 			ids[k], versions[k], states[k], attempts[k] = i.ID, i.Version, string(i.State), int64(i.Attempts)
 			updated[k], attempted[k], due[k], leased[k] = i.UpdatedAt.UnixMicro(), micros(i.LastAttemptedAt), orNever(i.DueAt), micros(i.LeasedUntil)
 			lanes[k], pushes[k], expires[k] = i.Lane(), pushColumn(i.Push), i.ExpiresAt.UnixMicro()
-			if i.Push.URL != "" {
+			if i.Push != nil {
 				expires[k] = lane.Never
 			}
 		}

@@ -54,7 +54,7 @@ func (r openRows) Due(now int64, takes []lane.Take) ([]riposte.Instance, error) 
 			continue
 		}
 		query, lane := r.dueInLane, t.Lane.Number
-		if lane < 0 {
+		if t.Lane.Pushes() {
 			query, lane = r.pushesDue, -lane
 		}
 		numbers, err := r.numbers(query, lane, now, t.Limit)
@@ -84,7 +84,7 @@ func (r openRows) InFlight(l *lane.Lane, now int64) (n int, err error) {
 }
 
 func (r openRows) FirstDue(l *lane.Lane) (int64, error) {
-	if l.Number < 0 {
+	if l.Pushes() {
 		return r.first(r.pushLaneDue, -l.Number)
 	}
 	return r.first(r.laneDue, l.Number)

@@ -56,8 +56,8 @@ func (o members[M, V]) Scan(src any) error {
 }
 
 // pushColumn is how a push is stored: JSON, and NULL where there is none.
-func pushColumn(p riposte.Push) (any, error) {
-	if p == (riposte.Push{}) {
+func pushColumn(p *riposte.Push) (any, error) {
+	if p == nil {
 		return nil, nil
 	}
 	b, err := json.Marshal(p)
@@ -65,12 +65,12 @@ func pushColumn(p riposte.Push) (any, error) {
 }
 
 // pushScan scans what pushColumn stored.
-type pushScan struct{ p *riposte.Push }
+type pushScan struct{ p **riposte.Push }
 
 func (s pushScan) Scan(src any) error {
 	switch v := src.(type) {
 	case nil:
-		*s.p = riposte.Push{}
+		*s.p = nil
 		return nil
 	case string:
 		return json.Unmarshal([]byte(v), s.p)

@@ -88,7 +88,7 @@ func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, 
 	i := r.Instance
 	l, ok := t.Lanes.ByID[i.WebhookID]
 	switch {
-	case !ok:
+	case !ok || l.Pushes():
 		return riposte.Instance{}, riposte.ErrWebhookNotFound
 	case l.Webhook.Deleted():
 		// What was asked before stays answered: only what is new is refused.
@@ -230,7 +230,7 @@ func (t *tx) saveHandOver(number int64, i riposte.Instance, push any) (bool, err
 		return false, err
 	}
 	due, pushing := micros(i.DueAt), []any{nil, nil, nil}
-	if l.Number < 0 {
+	if l.Pushes() {
 		due, pushing = micros(i.ExpiresAt), []any{-l.Number, micros(i.DueAt), micros(i.LeasedUntil)}
 	}
 	return t.affects(t.handOver, append([]any{number, i.Version, i.Outcome.Sequence, string(i.State), i.Attempts, micros(i.UpdatedAt),

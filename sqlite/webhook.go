@@ -101,7 +101,7 @@ func (s *Store) LoadWebhook(_ context.Context, id string) (riposte.Webhook, erro
 // publishWebhooks makes known what was committed of these webhooks.
 func (w *writer) publishWebhooks(ids []string) {
 	for _, id := range ids {
-		if l, ok := w.lanes.ByID[id]; ok {
+		if l, ok := w.lanes.ByID[id]; ok && !l.Pushes() {
 			w.webhooks.Store(id, l.Webhook)
 		} else {
 			w.webhooks.Delete(id)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -30,6 +31,9 @@ var pushing = []behaviour{
 		}
 		got := c.Attempts[0]
 		h.wantEqual(got.Instance, h.load(i.ID))
+		if len(got.Envelope.Body) > 0 {
+			h.Errorf("it brings the question, which is not sent")
+		}
 		if got.Webhook.ID != pushLane {
 			h.Errorf("its lane is %q", got.Webhook.ID)
 		}
@@ -116,9 +120,61 @@ var pushing = []behaviour{
 		i = h.change(h.load(i.ID), riposte.RetryRequested{OutcomeURL: "https://other.example/o"})
 		h.wantEqual(h.load(i.ID), i)
 		c := h.settle(riposte.ClaimRequest{Limit: 10})
-		if len(c.Attempts) != 1 || c.Attempts[0].Webhook.ID != "push:other.example" || c.Attempts[0].Instance.Push.Attempts != 2 {
+		if len(c.Attempts) != 1 || c.Attempts[0].Webhook.ID != "push:other.example:443" || c.Attempts[0].Instance.Push.Attempts != 2 {
 			h.Errorf("claimed: %+v", c)
 		}
+	}},
+	{"a push that was given up can be closed", func(h *house) {
+		i := h.change(h.pushed(h.toPush(h.webhook())), pushAnswered(410))
+		i = h.change(i, riposte.Canceled{})
+		if i.State != riposte.StateSuccess || i.Outcome.Kind != riposte.OutcomeApproved {
+			h.Errorf("closed: %+v", i)
+		}
+		h.wantEqual(h.load(i.ID), i)
+	}},
+	{"a push in flight is overtaken by one to another URL", func(h *house) {
+		inFlight := h.pushed(h.toPush(h.webhook()))
+		h.change(inFlight, riposte.RetryRequested{OutcomeURL: "https://other.example/o"})
+		c := h.settle(riposte.ClaimRequest{Limit: 10})
+		if len(c.Attempts) != 1 || c.Attempts[0].Webhook.ID != "push:other.example:443" {
+			h.Fatalf("claimed: %+v", c)
+		}
+		_, err := h.store.SaveInstance(h.Context(), h.apply(inFlight, pushAnswered(200)), nil)
+		h.wantError(err, riposte.ErrConflict)
+		h.change(c.Attempts[0].Instance, pushAnswered(200))
+	}},
+	{"pushes leave to deliveries what is theirs", func(h *house) {
+		w := h.webhook()
+		for n := range 4 {
+			i := h.create(w, riposte.InstanceRequest{OutcomeURL: fmt.Sprintf("https://h%d.example/", n)})
+			h.change(i, riposte.Canceled{})
+		}
+		h.clock.Advance(time.Second)
+		asked := h.create(w, riposte.InstanceRequest{})
+		c := h.settle(riposte.ClaimRequest{Limit: 4, Deliveries: 2})
+		pushes := slices.DeleteFunc(slices.Clone(c.Attempts), func(c riposte.ClaimedInstance) bool { return !c.Instance.OwesPush() })
+		if len(pushes) != 2 || len(c.Attempts) != 3 || !slices.Contains(claimedIDs(c), asked.ID) || !c.Held {
+			h.Errorf("claimed %d, %d of them pushes; held: %t", len(c.Attempts), len(pushes), c.Held)
+		}
+		// Now they have none: nothing is to be done at once.
+		c = h.claim(riposte.ClaimRequest{Limit: 2, Deliveries: 2})
+		if len(c.Attempts) != 0 || !c.Next.IsZero() && !c.Next.After(h.now()) || !c.Held {
+			h.Errorf("claimed %d, next at %s; held: %t", len(c.Attempts), c.Next, c.Held)
+		}
+	}},
+	{"where outcomes are pushed to is no webhook", func(h *house) {
+		w := h.webhook()
+		h.toPush(w)
+		for range 2 {
+			_, err := h.store.LoadWebhook(h.Context(), pushLane)
+			h.wantError(err, riposte.ErrWebhookNotFound)
+			r := h.record(w, approval)
+			r.Instance.WebhookID = pushLane
+			_, err = h.store.CreateInstances(h.Context(), []riposte.NewInstanceRecord{r})
+			h.wantError(err, riposte.ErrWebhookNotFound)
+			h.restart()
+		}
+		h.wantWebhooks(riposte.WebhookFilter{}, w)
 	}},
 	{"pushes have a bound of their own", func(h *house) {
 		w := h.webhook()

@@ -121,7 +121,7 @@ func (tr *transcript) saw(i riposte.Instance) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	tr.states[i.ID] = i.State
-	if !i.Push.GivenUpAt.IsZero() && !i.State.Closed() {
+	if i.OwesPush() && i.DueAt.IsZero() {
 		tr.states[i.ID] = "given up"
 	}
 	close(tr.changed)

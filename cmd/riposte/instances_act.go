@@ -16,7 +16,10 @@ func newInstancesCancelCommand(f *clientFlags) *cobra.Command {
 		Use:   "cancel ID",
 		Short: "Close an open instance",
 		Long: `Close an open instance with the outcome FAILED (CANCELED). Its callback URL closes
-with it. An attempt that is under way is not called back.`,
+with it. An attempt that is under way is not called back.
+
+An instance whose outcome stands, but was given up after nobody took it
+(PROCESS_RESPONSE), is closed as well, and its outcome stays as it is.`,
 		Example: "  riposte instances cancel INSTANCE_ID",
 		Args:    exactly("ID"),
 		RunE: f.connected(func(cmd *cobra.Command, c *clients, args []string) error {
@@ -61,6 +64,7 @@ if that was given up, and from now on to --outcome-url if one is given.`,
 
 func newInstancesRecreateCommand(f *clientFlags) *cobra.Command {
 	var w waitFlags
+	var outcomeURL string
 	cmd := &cobra.Command{
 		Use:   "recreate ID",
 		Short: "Ask an instance's question again",
@@ -76,7 +80,7 @@ With --wait the command returns when there is an outcome.
 			if err := w.check(cmd); err != nil {
 				return err
 			}
-			res, err := c.instances.Recreate(cmd.Context(), &ripostev1.InstancesServiceRecreateRequest{Id: args[0]})
+			res, err := c.instances.Recreate(cmd.Context(), &ripostev1.InstancesServiceRecreateRequest{Id: args[0], OutcomeUrl: outcomeURL})
 			if err != nil {
 				return err
 			}
@@ -84,6 +88,7 @@ With --wait the command returns when there is an outcome.
 		}),
 	}
 	w.register(cmd)
+	cmd.Flags().StringVar(&outcomeURL, "outcome-url", "", "`URL` that the outcome is pushed to (default where the old one's was)")
 	return cmd
 }
 

@@ -1774,8 +1774,10 @@ func (x *InstancesServiceRetryNowResponse) GetInstance() *Instance {
 }
 
 type InstancesServiceRecreateRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Where the outcome is pushed to; absent for where the old one's was to go.
+	OutcomeUrl    string `protobuf:"bytes,2,opt,name=outcome_url,json=outcomeUrl,proto3" json:"outcome_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1813,6 +1815,13 @@ func (*InstancesServiceRecreateRequest) Descriptor() ([]byte, []int) {
 func (x *InstancesServiceRecreateRequest) GetId() string {
 	if x != nil {
 		return x.Id
+	}
+	return ""
+}
+
+func (x *InstancesServiceRecreateRequest) GetOutcomeUrl() string {
+	if x != nil {
+		return x.OutcomeUrl
 	}
 	return ""
 }
@@ -2081,9 +2090,11 @@ const file_riposte_v1_instances_proto_rawDesc = "" +
 	"\voutcome_url\x18\x02 \x01(\tR\n" +
 	"outcomeUrl\"T\n" +
 	" InstancesServiceRetryNowResponse\x120\n" +
-	"\binstance\x18\x01 \x01(\v2\x14.riposte.v1.InstanceR\binstance\"1\n" +
+	"\binstance\x18\x01 \x01(\v2\x14.riposte.v1.InstanceR\binstance\"R\n" +
 	"\x1fInstancesServiceRecreateRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"T\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
+	"\voutcome_url\x18\x02 \x01(\tR\n" +
+	"outcomeUrl\"T\n" +
 	" InstancesServiceRecreateResponse\x120\n" +
 	"\binstance\x18\x01 \x01(\v2\x14.riposte.v1.InstanceR\binstance\"X\n" +
 	"\x1dInstancesServiceAnswerRequest\x12\x0e\n" +
