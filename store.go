@@ -161,11 +161,11 @@ type NewInstanceRecord struct {
 
 // ClaimRequest says how much the engine can take.
 type ClaimRequest struct {
-	Limit    int            // attempts that may begin, in all, pushes among them
+	Limit int // attempts that may begin, in all, pushes among them
 	// Deliveries is how many of Limit pushes must leave to deliveries: there may be
 	// any number of hosts that outcomes are pushed to, each with a bound of its own.
 	Deliveries int
-	InFlight map[string]int // attempts in flight by webhook, or lane of pushes; each counts against its bound
+	InFlight   map[string]int // attempts in flight by webhook, or lane of pushes; each counts against its bound
 	// Bounds has the webhooks that may have fewer attempts in flight than their
 	// MaxInFlight, by id; 0 holds all that a webhook has due. One above its
 	// MaxInFlight changes nothing. They hold back no more than MaxInFlight does.
