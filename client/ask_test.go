@@ -121,6 +121,7 @@ func TestAskOutlivesAServerThatIsKilled(t *testing.T) {
 
 	outcome := later(func() (client.Outcome, error) { return c.Ask(patient(t), hook, client.ApprovalStep("T"), nil) })
 	first := delivered(t, receiver, 1)
+	w.call(t, "Wait") // a question may be out before its create is answered
 	p.kill()
 	w.failure(t, "Wait")
 	second := later(func() (client.Outcome, error) { return c.Ask(patient(t), hook, client.ApprovalStep("U"), nil) })

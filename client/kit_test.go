@@ -189,21 +189,23 @@ func (p *process) kill() {
 	}
 }
 
-// witness is an http.Client's transport that tells of each call that fails.
+// witness is an http.Client's transport that tells of each call, by its path, and of
+// each that fails.
 type witness struct {
 	http.RoundTripper
-	failed chan string // the path
+	begun, failed chan string
 }
 
 // newWitness is an option with it.
 func newWitness(t testing.TB) (*witness, client.Option) {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	w := &witness{RoundTripper: transport, failed: make(chan string, 1000)}
+	w := &witness{RoundTripper: transport, begun: make(chan string, 1000), failed: make(chan string, 1000)}
 	return w, client.WithHTTPClient(&http.Client{Transport: w})
 }
 
 func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.begun <- r.URL.Path
 	res, err := w.RoundTripper.RoundTrip(r)
 	if err != nil {
 		w.failed <- r.URL.Path
@@ -211,17 +213,31 @@ func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, err
 }
 
+// call waits until a method is called.
+func (w *witness) call(t testing.TB, method string) {
+	t.Helper()
+	if !comes(t, w.begun, method) {
+		t.Fatalf("there is no call of %s", method)
+	}
+}
+
 // failure waits for a call of a method that failed.
 func (w *witness) failure(t testing.TB, method string) {
 	t.Helper()
+	if !comes(t, w.failed, method) {
+		t.Fatalf("no call of %s failed", method)
+	}
+}
+
+func comes(t testing.TB, paths <-chan string, method string) bool {
 	for ctx := patient(t); ; {
 		select {
-		case path := <-w.failed:
+		case path := <-paths:
 			if strings.HasSuffix(path, "/"+method) {
-				return
+				return true
 			}
 		case <-ctx.Done():
-			t.Fatalf("no call of %s failed", method)
+			return false
 		}
 	}
 }
