@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,23 +31,15 @@ func askFor(t *testing.T, s riposte.Store, w riposte.Webhook, n int, url func(in
 }
 
 // takers answers questions with 200, and pushes by take.
-func takers(take func() (status int)) (r *receiver, pushes func() int) {
-	var mu sync.Mutex
-	n := 0
-	r = &receiver{script: func(c riposte.ClaimedInstance) int {
+func takers(take func() (status int)) (r *receiver, pushes *atomic.Int64) {
+	pushes = new(atomic.Int64)
+	return &receiver{script: func(c riposte.ClaimedInstance) int {
 		if !c.Instance.OwesPush() {
 			return 200
 		}
-		mu.Lock()
-		n++
-		mu.Unlock()
+		pushes.Add(1)
 		return take()
-	}}
-	return r, func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		return n
-	}
+	}}, pushes
 }
 
 // TestWhoCannotTakeOutcomesIsHardlyAsked, as a receiver that is down is.
@@ -56,10 +48,11 @@ func TestWhoCannotTakeOutcomesIsHardlyAsked(t *testing.T) {
 		s := openStore(t)
 		r, pushes := takers(func() int { return 0 })
 		var log bytes.Buffer
-		start(t, s, r, func(o *engine.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		_, stop := start(t, s, r, func(o *engine.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		askFor(t, s, newWebhook(t, s), 500, func(int) string { return "https://taker.test/o" })
 		pass(time.Hour)
-		if n := pushes(); n > riposte.DefaultMaxInFlight+3600/15+10 {
+		stop()
+		if n := pushes.Load(); n > riposte.DefaultMaxInFlight+3600/15+10 {
 			t.Errorf("%d pushes in an hour", n)
 		}
 		if !strings.Contains(log.String(), "breaker opened") || !strings.Contains(log.String(), "webhook=push:taker.test:443") {
@@ -76,8 +69,8 @@ func TestHostsThatHangLeaveRoomForQuestions(t *testing.T) {
 		e, _ := start(t, s, r, func(o *engine.Options) { o.MaxInFlight = 64 })
 		askFor(t, s, newWebhook(t, s), 500, func(n int) string { return fmt.Sprintf("https://h%d.taker.test/o", n) })
 		pass(time.Minute)
-		if n := e.InFlight(); n != 32 || pushes() < 64 {
-			t.Errorf("%d pushes are in flight, of %d so far", n, pushes())
+		if n := e.InFlight(); n != 32 || pushes.Load() < 64 {
+			t.Errorf("%d pushes are in flight, of %d so far", n, pushes.Load())
 		}
 		i := askOne(t, s, newWebhook(t, s))
 		pass(100 * time.Millisecond)
@@ -91,15 +84,15 @@ func TestHostsThatHangLeaveRoomForQuestions(t *testing.T) {
 func TestWhatWasGivenUpIsLeftAlone(t *testing.T) {
 	in(t, func(t *testing.T) {
 		s := openStore(t)
-		claims := 0
+		var claims atomic.Int64
 		r, pushes := takers(func() int { return 410 })
-		start(t, &faulty{Store: s, beforeClaim: func(riposte.ClaimRequest) error { claims++; return nil }}, r)
+		start(t, &faulty{Store: s, beforeClaim: func(riposte.ClaimRequest) error { claims.Add(1); return nil }}, r)
 		askFor(t, s, newWebhook(t, s), 100, func(int) string { return "https://taker.test/o" })
 		pass(time.Minute)
-		before := claims
+		before := claims.Load()
 		pass(time.Hour)
-		if claims-before > 130 || pushes() != 100 { // one each 30 s does no harm
-			t.Errorf("%d claims in an hour, %d pushes", claims-before, pushes())
+		if n := claims.Load() - before; n > 130 || pushes.Load() != 100 { // one each 30 s does no harm
+			t.Errorf("%d claims in an hour, %d pushes", n, pushes.Load())
 		}
 	})
 }
