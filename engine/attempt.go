@@ -10,9 +10,9 @@ import (
 	"github.com/riposte-dev/riposte"
 )
 
-// attempt delivers an instance that was claimed as of asOf, or pushes its
-// outcome, and saves what came of it. A stop does not cut it short; the sender's own timeout and the lease
-// bound it.
+// attempt delivers an instance that was claimed as of asOf, or pushes its outcome,
+// and saves what came of it. A stop does not cut it short; the sender's own timeout
+// and the lease bound it.
 func (e *Engine) attempt(c riposte.ClaimedInstance, asOf time.Time) {
 	ctx := context.Background()
 	if !e.Store.Now().Before(c.Instance.LeasedUntil) {

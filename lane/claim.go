@@ -261,9 +261,6 @@ func (c *claim) advance(instances []riposte.Instance) error {
 // loadEnvelopes gives what was claimed the bodies that are sent. An outcome has
 // its own.
 func (c *claim) loadEnvelopes() error {
-	if len(c.taken.Attempts) == 0 {
-		return nil
-	}
 	var claimed []riposte.Instance
 	var of []*riposte.ClaimedInstance
 	for n := range c.taken.Attempts {
