@@ -15,6 +15,7 @@ type Store interface {
 	InstanceStore
 	FeedStore
 	ConsumerStore
+	StatisticsStore
 	SecretStore
 
 	// Now is the clock that decides due, lease and expiry.
@@ -34,16 +35,17 @@ type WebhookStore interface {
 	SaveWebhook(ctx context.Context, w Webhook) (Webhook, error)
 	// LoadWebhook returns deleted ones too. ErrWebhookNotFound.
 	LoadWebhook(ctx context.Context, id string) (Webhook, error)
-	// ListWebhooks returns live webhooks, newest first.
+	// ListWebhooks returns webhooks, newest first.
 	ListWebhooks(ctx context.Context, f WebhookFilter) ([]Webhook, error)
 }
 
 // WebhookFilter selects webhooks; its parts combine with AND.
 type WebhookFilter struct {
-	Query  string   // case-insensitive substring of displayName or description; "" for all
-	IDs    []string // nil for all
-	Before string   // the last id of the page before; "" for the first
-	Limit  int
+	Query   string   // case-insensitive substring of displayName or description; "" for all
+	IDs     []string // nil for all
+	Deleted bool     // those that were deleted, instead of those that live
+	Before  string   // the last id of the page before; "" for the first
+	Limit   int
 }
 
 // InstanceStore keeps instances with their envelopes, attempts and outcomes.
@@ -86,7 +88,17 @@ type InstanceStore interface {
 	LoadAttempts(ctx context.Context, id string) ([]Attempt, error)
 	// ListInstances returns instances newest first, their outcomes without
 	// documents.
-	ListInstances(ctx context.Context, f InstanceFilter) ([]Instance, error)
+	ListInstances(ctx context.Context, f InstanceFilter) (InstancePage, error)
+	// CountMatching says how many instances f selects, whatever its Limit, when they
+	// are no more than atMost; otherwise, or where a store would have to look at too
+	// many, more is true and n are those that were found.
+	CountMatching(ctx context.Context, f InstanceFilter, atMost int) (n int, more bool, err error)
+	// OldestDue returns at most limit instances that are due and not leased, the
+	// longest due first, their outcomes without documents. Pushes are not among them.
+	OldestDue(ctx context.Context, limit int) ([]Instance, error)
+	// SoonestToExpire returns at most limit instances without an outcome, the
+	// soonest to expire first.
+	SoonestToExpire(ctx context.Context, limit int) ([]Instance, error)
 
 	// CountInstances says how many instances are in each of States, exact as of
 	// a commit, without a walk over the rows: what is asked every few seconds.
@@ -210,8 +222,30 @@ type InstanceFilter struct {
 	Limit      int
 }
 
+// InstancePage is a part of a list.
+type InstancePage struct {
+	Instances []Instance
+	// Searched is set when the store stopped before the page was full, because it had
+	// looked at many: it is the last id that it looked at, to be the next page's Before.
+	Searched string
+}
+
 // TimeRange is from From, inclusive, to To, exclusive; a zero end is open.
 type TimeRange struct{ From, To time.Time }
+
+// StatisticsStore keeps what was counted.
+type StatisticsStore interface {
+	// SaveStatistics stores each row, in the place of the one with its WebhookID,
+	// Span, Start and Process, and forgets rows that are older by now than
+	// KeepStatisticsMinutes and KeepStatisticsQuarters, but of each webhook the last,
+	// which knows its last attempt.
+	SaveStatistics(ctx context.Context, rows []StatisticsRow) error
+	// LoadStatistics returns rows by their Start.
+	LoadStatistics(ctx context.Context, f StatisticsFilter) ([]StatisticsRow, error)
+	// LastAttempts returns the last attempts of these webhooks, by their ids, as far
+	// as rows of any age know of them.
+	LastAttempts(ctx context.Context, webhookIDs []string) (map[string]LastAttempt, error)
+}
 
 // SecretStore keeps API keys and the server's own secrets.
 type SecretStore interface {
@@ -224,4 +258,9 @@ type SecretStore interface {
 	LoadKey(ctx context.Context, hash []byte) (Key, error)
 	// CountKeys says how many keys there are.
 	CountKeys(ctx context.Context) (int, error)
+	// ListKeys returns all keys, newest first.
+	ListKeys(ctx context.Context) ([]Key, error)
+	// DeleteKey forgets the key of this id, here at once and at other nodes within
+	// 5 s. ErrKeyNotFound.
+	DeleteKey(ctx context.Context, id string) error
 }

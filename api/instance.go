@@ -205,11 +205,14 @@ func (h instancesService) list(ctx context.Context, _ riposte.Caller, r *riposte
 		return nil, err
 	}
 	f.Before, f.Limit = p.before, p.limit()
-	rows, err := h.s.Store.ListInstances(ctx, f)
+	found, err := h.s.Store.ListInstances(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	rows, next := cut(p, rows, func(i riposte.Instance) string { return i.ID })
+	rows, next := cut(p, found.Instances, func(i riposte.Instance) string { return i.ID })
+	if next == "" && found.Searched != "" {
+		next = p.token(found.Searched)
+	}
 	res := &ripostev1.InstancesServiceListResponse{NextPageToken: next}
 	for _, i := range rows {
 		res.List = append(res.List, instanceMessage(i))

@@ -34,3 +34,27 @@ var roles = map[ripostev1.Role]riposte.Role{
 	ripostev1.Role_ROLE_SENDER: riposte.RoleSender,
 	ripostev1.Role_ROLE_ADMIN:  riposte.RoleAdmin,
 }
+
+func (h keysService) List(ctx context.Context, r *ripostev1.KeysServiceListRequest) (*ripostev1.KeysServiceListResponse, error) {
+	return call(ctx, h.s, "KeysService.List", riposte.RoleAdmin, r, h.list)
+}
+
+func (h keysService) Revoke(ctx context.Context, r *ripostev1.KeysServiceRevokeRequest) (*ripostev1.KeysServiceRevokeResponse, error) {
+	return call(ctx, h.s, "KeysService.Revoke", riposte.RoleAdmin, r, h.revoke)
+}
+
+func (h keysService) Current(ctx context.Context, r *ripostev1.KeysServiceCurrentRequest) (*ripostev1.KeysServiceCurrentResponse, error) {
+	return call(ctx, h.s, "KeysService.Current", riposte.RoleViewer, r, h.current)
+}
+
+func (h keysService) list(ctx context.Context, _ riposte.Caller, r *ripostev1.KeysServiceListRequest) (*ripostev1.KeysServiceListResponse, error) {
+	return nil, errNotYet
+}
+
+func (h keysService) revoke(ctx context.Context, _ riposte.Caller, r *ripostev1.KeysServiceRevokeRequest) (*ripostev1.KeysServiceRevokeResponse, error) {
+	return nil, errNotYet
+}
+
+func (h keysService) current(ctx context.Context, caller riposte.Caller, r *ripostev1.KeysServiceCurrentRequest) (*ripostev1.KeysServiceCurrentResponse, error) {
+	return nil, errNotYet
+}

@@ -32,6 +32,8 @@ func (s *Server) routes() http.Handler {
 		settings  = settingsService{s}
 		consumers = consumersService{s}
 		keys      = keysService{s}
+		figures   = statisticsService{s}
+		verify    = verificationService{s}
 	)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", only(http.MethodGet, s.healthz))
@@ -43,7 +45,7 @@ func (s *Server) routes() http.Handler {
 	s.operatorRoutes(mux)
 
 	mux.Handle(watchPath, s.authenticated(only(http.MethodGet, streaming(s.watchREST))))
-	mux.Handle("/api/", s.authenticated(newREST(webhooks, search, instances, settings, consumers, keys)))
+	mux.Handle("/api/", s.authenticated(newREST(webhooks, search, instances, settings, consumers, keys, figures, verify)))
 
 	rpc := func(path string, h http.Handler) { mux.Handle(path, s.authenticated(h)) }
 	options := connect.WithHandlerOptions(
@@ -61,6 +63,8 @@ func (s *Server) routes() http.Handler {
 	rpc(ripostev1connect.NewWebhookSettingsServiceHandler(settings, options))
 	rpc(ripostev1connect.NewConsumersServiceHandler(consumers, options))
 	rpc(ripostev1connect.NewKeysServiceHandler(keys, options))
+	rpc(ripostev1connect.NewStatisticsServiceHandler(figures, options))
+	rpc(ripostev1connect.NewVerificationServiceHandler(verify, options))
 	return mux
 }
 

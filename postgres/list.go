@@ -33,26 +33,26 @@ func (l *listing) where(condition string, args ...any) {
 
 // ListInstances implements riposte.InstanceStore. It walks an index in the order
 // of the ids, newest first, until the page is full.
-func (s *Store) ListInstances(ctx context.Context, f riposte.InstanceFilter) ([]riposte.Instance, error) {
+func (s *Store) ListInstances(ctx context.Context, f riposte.InstanceFilter) (riposte.InstancePage, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	query, args := listQuery(f)
 	if slices.ContainsFunc(args, hasNUL) {
-		return nil, nil
+		return riposte.InstancePage{}, nil
 	}
 	// Planned for what is asked for, each time: the filters decide which index is best.
 	rows, err := s.pool.Query(ctx, query, append([]any{pgx.QueryExecModeSimpleProtocol}, args...)...)
 	if err != nil {
-		return nil, reading(ctx, "listing instances", err)
+		return riposte.InstancePage{}, reading(ctx, "listing instances", err)
 	}
 	instances, err := pgx.CollectRows(rows, scanInstance)
 	if notFound(err) {
-		return nil, nil
+		return riposte.InstancePage{}, nil
 	}
 	if err != nil {
-		return nil, reading(ctx, "listing instances", err)
+		return riposte.InstancePage{}, reading(ctx, "listing instances", err)
 	}
-	return instances, nil
+	return riposte.InstancePage{Instances: instances}, nil
 }
 
 // hasNUL reports whether arg is a text that no row can have.

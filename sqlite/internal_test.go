@@ -130,9 +130,9 @@ func TestOneOpsFailureIsItsOwn(t *testing.T) {
 			t.Errorf("op %d: error is %v", k, err)
 		}
 	}
-	is, err := s.ListInstances(t.Context(), riposte.InstanceFilter{Limit: 10})
-	if err != nil || len(is) != 2 {
-		t.Errorf("there are %d instances (%v), want 2", len(is), err)
+	page, err := s.ListInstances(t.Context(), riposte.InstanceFilter{Limit: 10})
+	if err != nil || len(page.Instances) != 2 {
+		t.Errorf("there are %d instances (%v), want 2", len(page.Instances), err)
 	}
 }
 
@@ -200,8 +200,8 @@ func TestDiskFullIsUnavailableUntilThereIsRoom(t *testing.T) {
 	if _, err := s.CreateInstances(t.Context(), []riposte.NewInstanceRecord{large}); !errors.Is(err, riposte.ErrUnavailable) {
 		t.Fatalf("error is %v, want ErrUnavailable", err)
 	}
-	if is, err := s.ListInstances(t.Context(), riposte.InstanceFilter{Limit: 10}); err != nil || len(is) != 0 {
-		t.Errorf("after the failure there are %d instances (%v)", len(is), err)
+	if page, err := s.ListInstances(t.Context(), riposte.InstanceFilter{Limit: 10}); err != nil || len(page.Instances) != 0 {
+		t.Errorf("after the failure there are %d instances (%v)", len(page.Instances), err)
 	}
 	limitPages(t, s, "SELECT 1000000")
 	created, err := s.CreateInstances(t.Context(), []riposte.NewInstanceRecord{large})

@@ -39,17 +39,17 @@ func (l *listing) by(index, condition string, args ...any) {
 // ListInstances implements riposte.InstanceStore. It walks the index of the
 // most telling part of the filter in the order of the numbers, which is that of
 // the ids, newest first, until the page is full.
-func (s *Store) ListInstances(ctx context.Context, f riposte.InstanceFilter) ([]riposte.Instance, error) {
+func (s *Store) ListInstances(ctx context.Context, f riposte.InstanceFilter) (riposte.InstancePage, error) {
 	query, args := listQuery(f)
 	rows, err := s.readers.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, reading("listing instances", err)
+		return riposte.InstancePage{}, reading("listing instances", err)
 	}
 	instances, err := collect(rows, scanInstance)
 	if err != nil {
-		return nil, reading("listing instances", err)
+		return riposte.InstancePage{}, reading("listing instances", err)
 	}
-	return instances, nil
+	return riposte.InstancePage{Instances: instances}, nil
 }
 
 func listQuery(f riposte.InstanceFilter) (string, []any) {

@@ -253,9 +253,9 @@ func (h *house) list(f riposte.InstanceFilter) []riposte.Instance {
 	if f.Limit == 0 {
 		f.Limit = 1000
 	}
-	is, err := h.store.ListInstances(h.Context(), f)
+	page, err := h.store.ListInstances(h.Context(), f)
 	h.must(err)
-	return is
+	return page.Instances
 }
 
 func ids(is []riposte.Instance) []string {
