@@ -36,7 +36,15 @@ func TestWrongMethodIsToldWhichAreAllowed(t *testing.T) {
 		"/api/v1/consumers/x":                        "DELETE, GET, HEAD",
 		"/api/v1/consumers/x:pull":                   "POST",
 		"/api/v1/consumers/x:ack":                    "POST",
-		"/api/v1/keys":                               "POST",
+		"/api/v1/keys":                               "GET, HEAD, POST",
+		"/api/v1/keys/x":                             "DELETE",
+		"/api/v1/keys/current":                       "DELETE, GET, HEAD",
+		"/api/v1/instances:count":                    "GET, HEAD",
+		"/api/v1/instances:batchCancel":              "POST",
+		"/api/v1/instances:batchRecreate":            "POST",
+		"/api/v1/instances/x/delivery":               "GET, HEAD",
+		"/api/v1/verify/delivery":                    "POST",
+		"/api/v1/verify/document":                    "POST",
 		"/api/v1/webhooks/callback/token":            "POST",
 		"/api/v1/webhooks/callback/settings":         "POST",
 		"/auth/v1/jwks":                              "GET, HEAD",
@@ -86,7 +94,7 @@ func TestIdOfAnyShapeIsNotFound(t *testing.T) {
 		for _, rest := range []string{
 			"GET /api/v1/webhooks/%s", "POST /api/v1/webhooks/%s", "PATCH /api/v1/webhooks/%s", "DELETE /api/v1/webhooks/%s",
 			"POST /api/v1/webhooks/%s/test", "POST /api/v1/webhooks/%s/instances", "GET /api/v1/webhooks/%s/settings",
-			"GET /api/v1/instances/%s", "GET /api/v1/instances/%s:wait", "POST /api/v1/instances/%s:cancel", "POST /api/v1/instances/%s:answer",
+			"GET /api/v1/instances/%s", "GET /api/v1/instances/%s/delivery", "DELETE /api/v1/keys/%s", "GET /api/v1/instances/%s:wait", "POST /api/v1/instances/%s:cancel", "POST /api/v1/instances/%s:answer",
 		} {
 			method, path, _ := strings.Cut(strings.Replace(rest, "%s", id, 1), " ")
 			if strings.HasPrefix(path, "/api/v1/webhooks/callback/") {
