@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -80,12 +79,10 @@ func parseKeySet(b []byte) (keys jose.JSONWebKeySet, err error) {
 // recorded is the delivery as a receiver would have it, and what is wrong with it.
 func (s *Server) recorded(r *ripostev1.VerificationServiceVerifyDeliveryRequest) (receiver.Request, []riposte.Violation) {
 	var wrong []riposte.Violation
+	// The path counts for a receiver's URL without one alone.
 	req := receiver.Request{Method: r.GetMethod(), Path: "/", Header: http.Header{}, Body: []byte(r.GetBody()), At: s.Store.Now()}
 	if req.Method == "" {
 		req.Method = http.MethodPost
-	}
-	if u, err := url.Parse(r.GetUrl()); err == nil && u.EscapedPath() != "" {
-		req.Path = u.EscapedPath()
 	}
 	if at := r.GetReceivedAt(); at != nil {
 		if err := at.CheckValid(); err != nil {
