@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -337,6 +338,38 @@ func TestBatchTokenIsForItsBatchAlone(t *testing.T) {
 	} {
 		if w := h.send("POST /api/v1/instances:"+c.operation, c.fields); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "pageToken must be one that") {
 			t.Errorf("%s: HTTP %d, %s", name, w.Code, w.Body)
+		}
+	}
+}
+
+// hasty is a store that stops counting at a thousandth of what it is asked for.
+type hasty struct{ riposte.Store }
+
+func (s hasty) CountMatching(ctx context.Context, f riposte.InstanceFilter, atMost int) (int, bool, error) {
+	return s.Store.CountMatching(ctx, f, atMost/1000)
+}
+
+func TestCountStopsAtItsBound(t *testing.T) {
+	h := newHouse(t, hasty{newStore(t)})
+	h.ask(h.webhook(), 3)
+	webhook := h.webhook()
+	for _, c := range []struct {
+		asked        int // more
+		filter, want string
+	}{
+		{0, "webhookId = " + webhook, `{"count":0,"more":false}`},
+		{9, "webhookId = " + webhook + " AND state = PENDING", `{"count":9,"more":false}`},
+		{1, "webhookId = " + webhook, `{"count":10,"more":false}`},
+		{1, "webhookId = " + webhook, `{"count":10,"more":true}`},
+		{0, "", `{"count":10,"more":true}`},
+	} {
+		if c.asked > 0 {
+			h.ask(webhook, c.asked)
+		}
+		w := httptest.NewRecorder()
+		h.handler.ServeHTTP(w, newRequest(t.Context(), "GET /api/v1/instances:count?filter="+url.QueryEscape(c.filter), ""))
+		if got := string(compact(t, w.Body.Bytes())); got != c.want {
+			t.Errorf("%q: %s, want %s", c.filter, got, c.want)
 		}
 	}
 }
