@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"time"
 
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 )
@@ -44,13 +45,16 @@ func TestCurrentIsTheKeyOfTheCall(t *testing.T) {
 	n := startNode(t)
 	k, authorization := n.key("screen", ripostev1.Role_ROLE_VIEWER)
 	var got struct {
-		Key struct{ ID, Name, Role, CreatedAt string }
+		Key struct {
+			ID, Name, Role string
+			CreatedAt      time.Time
+		}
 	}
 	for range 2 { // from the store, and as the node remembers it
 		if err := json.Unmarshal(okJSON(t, n.send(http.MethodGet, "/api/v1/keys/current", "", "Authorization", authorization)), &got); err != nil {
 			t.Fatal(err)
 		}
-		if got.Key.ID != k.GetId() || got.Key.Name != "screen" || got.Key.Role != "ROLE_VIEWER" || got.Key.CreatedAt != k.GetCreatedAt().AsTime().Format("2006-01-02T15:04:05.999999Z07:00") {
+		if got.Key.ID != k.GetId() || got.Key.Name != "screen" || got.Key.Role != "ROLE_VIEWER" || !got.Key.CreatedAt.Equal(k.GetCreatedAt().AsTime()) {
 			t.Errorf("it is %+v, want %v", got.Key, k)
 		}
 	}
