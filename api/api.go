@@ -31,13 +31,14 @@ type Options struct {
 	Check      riposte.DestinationCheck // the rules for a webhook's URL
 	OutcomeURL string                   // where outcomes are pushed whose webhook has no URL for them; "" for nowhere
 	JWKS       []byte                   // the document at /auth/v1/jwks
+	Keys       []riposte.Key            // API keys that the configuration gives, beside the store's
+	Tokens     *CallbackTokens
+	Metrics    http.Handler // what GET /metrics answers to a viewer; nil: there is nothing at that path
+	Logger     *slog.Logger
+
 	// Question builds the request that would ask an instance's question now. A
 	// riposte.Error says why there would be none.
 	Question func(context.Context, riposte.Instance, riposte.Envelope) (*http.Request, error)
-	Keys     []riposte.Key // API keys that the configuration gives, beside the store's
-	Tokens   *CallbackTokens
-	Metrics  http.Handler // what GET /metrics answers to a viewer; nil: there is nothing at that path
-	Logger   *slog.Logger
 }
 
 // Server is the API over one store.
