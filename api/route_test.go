@@ -123,7 +123,7 @@ func hex(c byte) string { return string([]byte{"0123456789ABCDEF"[c>>4], "012345
 func TestPathsThatAreNotThere(t *testing.T) {
 	n := startNode(t)
 	for _, rest := range []string{
-		"GET /", "GET /api/", "GET /api/v1", "GET /api/v2/webhooks", "GET /api/v1/webhooks/", "POST /api/v1/webhooks/", "GET /api/v1/instances/",
+		"GET /nothing", "GET /api/", "GET /api/v1", "GET /api/v2/webhooks", "GET /api/v1/webhooks/", "POST /api/v1/webhooks/", "GET /api/v1/instances/",
 		"GET /api/v1/keys/", "POST /api/v1/webhooks/x/", "POST /api/v1/webhooks/x/test/", "POST /api/v1/webhooks/callback/", "POST /api/v1/webhooks/callback/a/b",
 		"POST /api/v1/instances:batchcreate", "GET /healthz/", "GET /auth/v1/jwks/", "POST /riposte.v1.Nothing/Get",
 	} {
