@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -111,3 +112,20 @@ func (l *listing) between(column string, r riposte.TimeRange) {
 
 // ceilMicro is t in microseconds, rounded up: what is kept has whole ones.
 func ceilMicro(t time.Time) int64 { return t.Add(time.Microsecond - time.Nanosecond).UnixMicro() }
+
+var errNotYet = errors.New("not built yet")
+
+// CountMatching implements riposte.InstanceStore.
+func (s *Store) CountMatching(ctx context.Context, f riposte.InstanceFilter, atMost int) (n int, more bool, err error) {
+	return 0, false, errNotYet
+}
+
+// OldestDue implements riposte.InstanceStore.
+func (s *Store) OldestDue(ctx context.Context, limit int) ([]riposte.Instance, error) {
+	return nil, errNotYet
+}
+
+// SoonestToExpire implements riposte.InstanceStore.
+func (s *Store) SoonestToExpire(ctx context.Context, limit int) ([]riposte.Instance, error) {
+	return nil, errNotYet
+}

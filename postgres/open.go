@@ -44,8 +44,8 @@ type Store struct {
 	node     string // names this process among those that share the database
 	writer   *writer
 	watcher  *watcher
-	webhooks webhookLoads
-	keys     sync.Map // riposte.Key by hash, once loaded: keys never change
+	webhooks loads[riposte.Webhook]
+	keys     keyCache
 	logger   *slog.Logger
 
 	secretMu sync.Mutex
@@ -204,6 +204,7 @@ func (s *Store) Close() error {
 		s.writer.queue.Close()
 		s.watcher.close() // says what was committed last, and good-bye
 		s.webhooks.running.Wait()
+		s.keys.loads.running.Wait()
 		s.writer.close()
 		s.pool.Close()
 	})

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -158,4 +159,21 @@ func earliest(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+var errNotYet = errors.New("not built yet")
+
+// CountMatching implements riposte.InstanceStore.
+func (s *Store) CountMatching(ctx context.Context, f riposte.InstanceFilter, atMost int) (n int, more bool, err error) {
+	return 0, false, errNotYet
+}
+
+// OldestDue implements riposte.InstanceStore.
+func (s *Store) OldestDue(ctx context.Context, limit int) ([]riposte.Instance, error) {
+	return nil, errNotYet
+}
+
+// SoonestToExpire implements riposte.InstanceStore.
+func (s *Store) SoonestToExpire(ctx context.Context, limit int) ([]riposte.Instance, error) {
+	return nil, errNotYet
 }

@@ -76,7 +76,6 @@ type Store struct {
 	readers *sql.DB
 	queries queries
 	writer  *writer
-	keys    sync.Map // riposte.Key by hash, once loaded: keys never change
 
 	secretMu sync.Mutex
 }
