@@ -222,6 +222,19 @@ type InstanceFilter struct {
 	Limit      int
 }
 
+// Made returns when what f selects can have been created: what expires in a range was
+// created within the bounds of callbackTimeout before it.
+func (f InstanceFilter) Made() TimeRange {
+	made := f.Created
+	if from := f.Expires.From; !from.IsZero() && made.From.Before(from.Add(-MaxCallbackTimeout)) {
+		made.From = from.Add(-MaxCallbackTimeout)
+	}
+	if to := f.Expires.To; !to.IsZero() && (made.To.IsZero() || to.Add(-MinCallbackTimeout).Before(made.To)) {
+		made.To = to.Add(-MinCallbackTimeout)
+	}
+	return made
+}
+
 // InstancePage is a part of a list.
 type InstancePage struct {
 	Instances []Instance

@@ -48,6 +48,8 @@ type Store struct {
 	keys     keyCache
 	logger   *slog.Logger
 
+	maxSearched, maxCounted int // lower in tests alone
+
 	secretMu sync.Mutex
 	dayMu    sync.Mutex // held by who changes partitions
 	lastDay  day        // that has partitions
@@ -64,7 +66,7 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("reading the database's URL: %w", err)
 	}
 	connectWell(config.ConnConfig)
-	s := &Store{node: riposte.NewID(time.Now()), logger: opts.Logger}
+	s := &Store{node: riposte.NewID(time.Now()), logger: opts.Logger, maxSearched: maxSearched, maxCounted: maxCounted}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
