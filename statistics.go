@@ -48,7 +48,7 @@ type LastAttempt struct {
 func (l LastAttempt) Failed() bool { return l.Error != nil || l.StatusCode/100 != 2 }
 
 // Ended counts an attempt that has ended.
-func (s *Statistics) Ended(instanceID string, a Attempt) {
+func (s *Statistics) Ended(instanceID string, a *Attempt) {
 	last := LastAttempt{EndedAt: Time(a.StartedAt.Add(a.Duration)), InstanceID: instanceID, StatusCode: a.StatusCode, Error: a.Error}
 	s.Attempts++
 	if last.Failed() {
@@ -62,7 +62,7 @@ func (s *Statistics) Ended(instanceID string, a Attempt) {
 }
 
 // Add counts what t counts, too.
-func (s *Statistics) Add(t Statistics) {
+func (s *Statistics) Add(t *Statistics) {
 	s.Created += t.Created
 	s.Answered += t.Answered
 	s.Failed += t.Failed

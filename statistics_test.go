@@ -43,7 +43,7 @@ func TestHealth(t *testing.T) {
 // took counts attempts that took as long as given.
 func took(times ...time.Duration) (s riposte.Statistics) {
 	for n, d := range times {
-		s.Ended("i", riposte.Attempt{Number: n + 1, StartedAt: start, Duration: d, StatusCode: 200})
+		s.Ended("i", &riposte.Attempt{Number: n + 1, StartedAt: start, Duration: d, StatusCode: 200})
 	}
 	return s
 }
@@ -93,9 +93,9 @@ func TestAnswerTime(t *testing.T) {
 
 func TestStatisticsCountAttempts(t *testing.T) {
 	var s riposte.Statistics
-	s.Ended("first", riposte.Attempt{StartedAt: start, Duration: 3 * time.Second, StatusCode: 503})
-	s.Ended("second", riposte.Attempt{StartedAt: start, Duration: time.Second, Error: refused}) // ended earlier
-	s.Ended("third", riposte.Attempt{StartedAt: start, Duration: 2 * time.Second, StatusCode: 200})
+	s.Ended("first", &riposte.Attempt{StartedAt: start, Duration: 3 * time.Second, StatusCode: 503})
+	s.Ended("second", &riposte.Attempt{StartedAt: start, Duration: time.Second, Error: refused}) // ended earlier
+	s.Ended("third", &riposte.Attempt{StartedAt: start, Duration: 2 * time.Second, StatusCode: 200})
 	want := riposte.Statistics{Attempts: 3, AttemptsFailed: 2,
 		Last: &riposte.LastAttempt{EndedAt: start.Add(3 * time.Second), InstanceID: "first", StatusCode: 503}}
 	want.Times[8], want.Times[9] = 1, 1
@@ -113,18 +113,18 @@ func TestStatisticsAddUp(t *testing.T) {
 	}
 	sum := s
 	for _, each := range []riposte.Statistics{{Last: last(0)}, s, {}} {
-		sum.Add(each)
+		sum.Add(&each)
 	}
 	want := riposte.Statistics{Created: 2, Answered: 4, Failed: 6, Attempts: 8, AttemptsFailed: 10, Last: last(time.Second)}
 	want.Times[0], want.Times[12] = 12, 14
 	if diff := cmp.Diff(want, sum); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	if sum.Add(riposte.Statistics{Last: last(time.Minute)}); !sum.Last.EndedAt.Equal(start.Add(time.Minute)) {
+	if sum.Add(&riposte.Statistics{Last: last(time.Minute)}); !sum.Last.EndedAt.Equal(start.Add(time.Minute)) {
 		t.Errorf("the last attempt ended at %s", sum.Last.EndedAt)
 	}
 	var none riposte.Statistics
-	if none.Add(s); none.Last == nil {
+	if none.Add(&s); none.Last == nil {
 		t.Error("the last attempt is lost")
 	}
 }

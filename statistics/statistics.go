@@ -86,8 +86,8 @@ func (s sender) Send(ctx context.Context, c riposte.ClaimedInstance) riposte.Res
 	r := s.next.Send(ctx, c)
 	if !c.Instance.OwesPush() {
 		var ended riposte.Statistics
-		ended.Ended(c.Instance.ID, r.Attempt)
-		s.collector.count(c.Instance.WebhookID, ended)
+		ended.Ended(c.Instance.ID, &r.Attempt)
+		s.collector.count(c.Instance.WebhookID, &ended)
 	}
 	return r
 }
@@ -97,17 +97,17 @@ func (s sender) Send(ctx context.Context, c riposte.ClaimedInstance) riposte.Res
 func (c *Collector) changed(i riposte.Instance) {
 	switch {
 	case i.Version == 1:
-		c.count(i.WebhookID, riposte.Statistics{Created: 1})
+		c.count(i.WebhookID, &riposte.Statistics{Created: 1})
 	case i.Version == 0 || !i.JustDecided():
 	case i.Outcome.Failure != nil:
-		c.count(i.WebhookID, riposte.Statistics{Failed: 1})
+		c.count(i.WebhookID, &riposte.Statistics{Failed: 1})
 	default:
-		c.count(i.WebhookID, riposte.Statistics{Answered: 1})
+		c.count(i.WebhookID, &riposte.Statistics{Answered: 1})
 	}
 }
 
 // count adds what has happened just now.
-func (c *Collector) count(webhookID string, s riposte.Statistics) {
+func (c *Collector) count(webhookID string, s *riposte.Statistics) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.turn(c.Store.Now())
@@ -171,7 +171,7 @@ func (c *Collector) of(webhookID string) *row {
 	return r
 }
 
-func (c *Collector) add(r *row, s riposte.Statistics) {
+func (c *Collector) add(r *row, s *riposte.Statistics) {
 	r.Add(s)
 	if !r.dirty {
 		r.dirty = true
