@@ -128,7 +128,6 @@ func (c *Collector) turn(now time.Time) {
 			// The clock was set back. Rows of that time may have been written already and
 			// must stay: those that begin now are another process's.
 			c.process = riposte.NewID(now)
-			c.quarter = nil
 		}
 	}
 	c.minute = c.newRow("", riposte.StatisticsMinute, now)
