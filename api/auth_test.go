@@ -50,6 +50,9 @@ var needs = map[string]riposte.Role{
 	settings + "Get":          riposte.RoleViewer,
 	settings + "Update":       riposte.RoleAdmin,
 	keys + "Create":           riposte.RoleAdmin,
+	figures + "Get":           riposte.RoleViewer,
+	figures + "GetWebhook":    riposte.RoleViewer,
+	figures + "ListWebhooks":  riposte.RoleViewer,
 }
 
 var pathVariable = regexp.MustCompile(`\{[^}]*\}`)

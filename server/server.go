@@ -196,6 +196,10 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // not block.
 func (s *Server) Subscribe(f func(riposte.Instance)) (cancel func()) { return s.store.Subscribe(f) }
 
+// Told returns when all who subscribed have been told of what is committed by now, and
+// when it is counted.
+func (s *Server) Told(ctx context.Context) error { return s.store.Told(ctx) }
+
 // InFlight is how many attempts are in flight.
 func (s *Server) InFlight() int { return s.engine.InFlight() }
 

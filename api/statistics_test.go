@@ -1,0 +1,182 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/riposte-dev/riposte"
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+	"github.com/riposte-dev/riposte/ripostetest"
+	"github.com/riposte-dev/riposte/server"
+)
+
+// inTheMiddleOfAQuarter sets a clock so that a short test sees the end of no minute.
+func inTheMiddleOfAQuarter(c *server.Config) {
+	var clock ripostetest.Clock
+	now := clock.Now()
+	middle := now.Truncate(riposte.StatisticsQuarter).Add(riposte.StatisticsQuarter + 7*time.Minute + 10*time.Second)
+	clock.Advance(middle.Sub(now))
+	c.Now = clock.Now
+}
+
+// overview is what the statistics say of the server now.
+func (n *node) overview() *ripostev1.StatisticsServiceGetResponse {
+	n.t.Helper()
+	if err := n.Told(n.t.Context()); err != nil {
+		n.t.Fatal(err)
+	}
+	res, err := n.Statistics.Get(n.t.Context(), &ripostev1.StatisticsServiceGetRequest{})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return res
+}
+
+func (n *node) overviewOf(webhook string) *ripostev1.StatisticsServiceGetWebhookResponse {
+	n.t.Helper()
+	if err := n.Told(n.t.Context()); err != nil {
+		n.t.Fatal(err)
+	}
+	res, err := n.Statistics.GetWebhook(n.t.Context(), &ripostev1.StatisticsServiceGetWebhookRequest{WebhookId: webhook})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return res
+}
+
+// TestSeriesAreWhole: each span follows the one before it, and the last is under way.
+func TestSeriesAreWhole(t *testing.T) {
+	n := startNode(t, inTheMiddleOfAQuarter)
+	w := n.webhook("/approve")
+	n.approval(w, riposte.StateSuccess)
+	res := n.overview()
+	for name, series := range map[string]struct {
+		list []*ripostev1.Statistics
+		n    int
+		span time.Duration
+	}{
+		"the last hour":            {res.GetLastHour(), 60, time.Minute},
+		"the last day":             {res.GetLastDay(), 96, 15 * time.Minute},
+		"the webhook's last day":   {n.overviewOf(w).GetLastDay(), 96, 15 * time.Minute},
+		"another one's last day":   {n.overviewOf(n.webhook("/later")).GetLastDay(), 96, 15 * time.Minute},
+		"the sum of the last hour": {[]*ripostev1.Statistics{n.overviewOf(w).GetOverview().GetLastHour()}, 1, time.Hour},
+		"the sum of the last day":  {[]*ripostev1.Statistics{n.overviewOf(w).GetOverview().GetLastDay()}, 1, 24 * time.Hour},
+	} {
+		if len(series.list) != series.n {
+			t.Fatalf("%s has %d spans", name, len(series.list))
+		}
+		next := series.list[0].GetStartAt().AsTime()
+		for at, s := range series.list {
+			if s.GetSpan().AsDuration() != series.span || !s.GetStartAt().AsTime().Equal(next) {
+				t.Errorf("%s: the span %d is %s from %s", name, at, s.GetSpan().AsDuration(), s.GetStartAt().AsTime())
+			}
+			next = next.Add(series.span)
+			want := int64(0)
+			if at == series.n-1 && name != "another one's last day" {
+				want = 1
+			}
+			if s.GetCreated() != want || s.GetAnswered() != want || s.GetAttempts() != want {
+				t.Errorf("%s: the span %d counts %v", name, at, s)
+			}
+		}
+		if now := res.GetAsOf().AsTime(); next.Before(now) || next.Sub(now) > 15*time.Minute {
+			t.Errorf("%s ends at %s, now it is %s", name, next, now)
+		}
+	}
+}
+
+// TestTroubleIsShown: who is held comes first, then whose attempts failed most often.
+func TestTroubleIsShown(t *testing.T) {
+	n := startNode(t, inTheMiddleOfAQuarter)
+	n.approval(n.webhook("/approve"), riposte.StateSuccess)
+	failing, worse, deleted := n.webhook("/down"), n.webhook("/down"), n.webhook("/down")
+	n.approval(failing, riposte.StateError)
+	for range 3 {
+		n.approval(worse, riposte.StateError)
+		n.approval(deleted, riposte.StateError)
+	}
+	okJSON(t, n.send(http.MethodDelete, "/api/v1/webhooks/"+deleted, ""))
+	n.receiver.Close()
+	held := n.webhook("/approve")
+	for range 20 {
+		n.approval(held, riposte.StateError)
+	}
+	res := n.overview()
+	var got []string
+	for _, w := range res.GetInTrouble() {
+		got = append(got, fmt.Sprintf("%s %s %d", w.GetWebhook().GetId(), w.GetHealth(), w.GetLastHour().GetAttemptsFailed()))
+	}
+	want := []string{held + " WEBHOOK_HEALTH_HELD 20", worse + " WEBHOOK_HEALTH_FAILING 3", failing + " WEBHOOK_HEALTH_FAILING 1"}
+	if diff := gocmp.Diff(want, got); diff != "" || res.GetInTroubleCount() != 3 {
+		t.Errorf("%d in trouble: -want +got\n%s", res.GetInTroubleCount(), diff)
+	}
+}
+
+func TestTroubleThatIsTooMuchIsCounted(t *testing.T) {
+	n := startNode(t, inTheMiddleOfAQuarter)
+	for range 12 {
+		n.approval(n.webhook("/down"), riposte.StateError)
+	}
+	if res := n.overview(); len(res.GetInTrouble()) != 10 || res.GetInTroubleCount() != 12 {
+		t.Errorf("%d are shown of %d", len(res.GetInTrouble()), res.GetInTroubleCount())
+	}
+}
+
+// TestStatisticsOfADeletedWebhook can be seen as long as it is there.
+func TestStatisticsOfADeletedWebhook(t *testing.T) {
+	n := startNode(t, inTheMiddleOfAQuarter)
+	w, other := n.webhook("/down"), n.webhook("/down")
+	i := n.approval(w, riposte.StateError)
+	okJSON(t, n.send(http.MethodDelete, "/api/v1/webhooks/"+w, ""))
+	got := n.overviewOf(w).GetOverview()
+	if got.GetWebhook().GetDeletedAt() == nil || got.GetLastAttempt().GetInstanceId() != i || got.GetLastAttempt().GetStatusCode() != 503 {
+		t.Errorf("%v", got)
+	}
+	for deleted, want := range map[bool]string{true: w, false: other} {
+		res, err := n.Statistics.ListWebhooks(t.Context(), &ripostev1.StatisticsServiceListWebhooksRequest{Deleted: deleted})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(res.GetList()) != 1 || res.GetList()[0].GetWebhook().GetId() != want {
+			t.Errorf("deleted %t: %v", deleted, res)
+		}
+	}
+}
+
+// TestWebhooksAreListedByPages, each with its own statistics.
+func TestWebhooksAreListedByPages(t *testing.T) {
+	n := startNode(t, inTheMiddleOfAQuarter)
+	var want, got []string
+	for range 13 {
+		w := n.webhook("/approve")
+		want = append([]string{w + " 1"}, want...)
+		n.approval(w, riposte.StateSuccess)
+	}
+	n.webhook("/later") // which the query leaves out
+	if err := n.Told(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := &ripostev1.StatisticsServiceListWebhooksRequest{Query: "APPROVE", PageSize: 10}
+	for pages := 1; ; pages++ {
+		res, err := n.Statistics.ListWebhooks(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range res.GetList() {
+			got = append(got, fmt.Sprint(w.GetWebhook().GetId(), " ", w.GetLastDay().GetAnswered()))
+		}
+		if r.PageToken = res.GetNextPageToken(); r.PageToken == "" {
+			if pages != 2 {
+				t.Errorf("%d pages", pages)
+			}
+			break
+		}
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
