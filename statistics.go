@@ -62,7 +62,7 @@ func (s *Statistics) Ended(instanceID string, a *Attempt) {
 }
 
 // Add counts what t counts, too.
-func (s *Statistics) Add(t *Statistics) {
+func (s *Statistics) Add(t Statistics) {
 	s.Created += t.Created
 	s.Answered += t.Answered
 	s.Failed += t.Failed

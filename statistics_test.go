@@ -113,18 +113,18 @@ func TestStatisticsAddUp(t *testing.T) {
 	}
 	sum := s
 	for _, each := range []riposte.Statistics{{Last: last(0)}, s, {}} {
-		sum.Add(&each)
+		sum.Add(each)
 	}
 	want := riposte.Statistics{Created: 2, Answered: 4, Failed: 6, Attempts: 8, AttemptsFailed: 10, Last: last(time.Second)}
 	want.Times[0], want.Times[12] = 12, 14
 	if diff := cmp.Diff(want, sum); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	if sum.Add(&riposte.Statistics{Last: last(time.Minute)}); !sum.Last.EndedAt.Equal(start.Add(time.Minute)) {
+	if sum.Add(riposte.Statistics{Last: last(time.Minute)}); !sum.Last.EndedAt.Equal(start.Add(time.Minute)) {
 		t.Errorf("the last attempt ended at %s", sum.Last.EndedAt)
 	}
 	var none riposte.Statistics
-	if none.Add(&s); none.Last == nil {
+	if none.Add(s); none.Last == nil {
 		t.Error("the last attempt is lost")
 	}
 }

@@ -172,7 +172,7 @@ func (s *Server) series(ctx context.Context, webhookID string, all spans) ([]*ri
 	sums := make([]riposte.Statistics, all.n)
 	for _, r := range rows {
 		if n := int(r.Start.Sub(all.from) / all.each); n < all.n { // another node's clock may be ahead
-			sums[n].Add(&r.Statistics)
+			sums[n].Add(r.Statistics)
 		}
 	}
 	list := make([]*ripostev1.Statistics, all.n)
@@ -228,7 +228,7 @@ func sums(rows []riposte.StatisticsRow, from time.Time) map[string]riposte.Stati
 	for _, r := range rows {
 		if !r.Start.Before(from) {
 			sum := all[r.WebhookID]
-			sum.Add(&r.Statistics)
+			sum.Add(r.Statistics)
 			all[r.WebhookID] = sum
 		}
 	}

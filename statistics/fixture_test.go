@@ -134,7 +134,7 @@ func stored(t testing.TB, s riposte.Store, span time.Duration, webhookIDs ...str
 // sum adds rows up, without the last attempt.
 func sum(rows []riposte.StatisticsRow) (all riposte.Statistics) {
 	for _, r := range rows {
-		all.Add(&r.Statistics)
+		all.Add(r.Statistics)
 	}
 	all.Last = nil
 	return all

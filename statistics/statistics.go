@@ -171,7 +171,7 @@ func (c *Collector) of(webhookID string) *row {
 }
 
 func (c *Collector) add(r *row, s *riposte.Statistics) {
-	r.Add(s)
+	r.Add(*s)
 	if !r.dirty {
 		r.dirty = true
 		c.unsaved = append(c.unsaved, r)
