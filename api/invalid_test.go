@@ -240,7 +240,7 @@ var listRefusals = []refusal{
 	{name: "statistics, the token of the webhooks", rest: "GET /api/v1/statistics/webhooks?page_token={webhooksToken}", fields: field("pageToken", "this very list")},
 	{name: "statistics, the token of another query", rest: "GET /api/v1/statistics/webhooks?query=x&page_token={statisticsToken}", fields: field("pageToken", "this very list")},
 	{name: "statistics, the token of those that are there", rest: "GET /api/v1/statistics/webhooks?deleted=true&page_token={statisticsToken}", fields: field("pageToken", "this very list")},
-	{name: "statistics, an unknown parameter", rest: "GET /api/v1/statistics?since=1h", fields: field("since", "is not a parameter")},
+	{name: "statistics, an unknown parameter", rest: "GET /api/v1/statistics/webhooks?since=1h", fields: field("since", "is not a parameter")},
 	{name: "statistics of an unknown webhook", rest: "GET /api/v1/statistics/webhooks/{unknown}", status: 404, reason: "WEBHOOK_NOT_FOUND"},
 	{name: "statistics of an id of another shape", rest: "GET /api/v1/statistics/webhooks/nope", status: 404, reason: "WEBHOOK_NOT_FOUND"},
 	{name: "instance, an unknown view", rest: "GET /api/v1/instances/{waiting}?view=HALF", fields: field("view", `"HALF"`)},

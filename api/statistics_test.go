@@ -1,14 +1,19 @@
 package api_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/api"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 	"github.com/riposte-dev/riposte/ripostetest"
 	"github.com/riposte-dev/riposte/server"
@@ -95,10 +100,10 @@ func TestTroubleIsShown(t *testing.T) {
 	n.approval(n.webhook("/approve"), riposte.StateSuccess)
 	failing, worse, deleted := n.webhook("/down"), n.webhook("/down"), n.webhook("/down")
 	n.approval(failing, riposte.StateError)
-	for range 3 {
+	for range 21 {
 		n.approval(worse, riposte.StateError)
-		n.approval(deleted, riposte.StateError)
 	}
+	n.approval(deleted, riposte.StateError)
 	okJSON(t, n.send(http.MethodDelete, "/api/v1/webhooks/"+deleted, ""))
 	n.receiver.Close()
 	held := n.webhook("/approve")
@@ -110,7 +115,7 @@ func TestTroubleIsShown(t *testing.T) {
 	for _, w := range res.GetInTrouble() {
 		got = append(got, fmt.Sprintf("%s %s %d", w.GetWebhook().GetId(), w.GetHealth(), w.GetLastHour().GetAttemptsFailed()))
 	}
-	want := []string{held + " WEBHOOK_HEALTH_HELD 20", worse + " WEBHOOK_HEALTH_FAILING 3", failing + " WEBHOOK_HEALTH_FAILING 1"}
+	want := []string{held + " WEBHOOK_HEALTH_HELD 20", worse + " WEBHOOK_HEALTH_FAILING 21", failing + " WEBHOOK_HEALTH_FAILING 1"}
 	if diff := gocmp.Diff(want, got); diff != "" || res.GetInTroubleCount() != 3 {
 		t.Errorf("%d in trouble: -want +got\n%s", res.GetInTroubleCount(), diff)
 	}
@@ -161,7 +166,7 @@ func TestWebhooksAreListedByPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &ripostev1.StatisticsServiceListWebhooksRequest{Query: "APPROVE", PageSize: 10}
-	for pages := 1; ; pages++ {
+	for pages := 1; pages <= 2; pages++ {
 		res, err := n.Statistics.ListWebhooks(t.Context(), r)
 		if err != nil {
 			t.Fatal(err)
@@ -169,14 +174,64 @@ func TestWebhooksAreListedByPages(t *testing.T) {
 		for _, w := range res.GetList() {
 			got = append(got, fmt.Sprint(w.GetWebhook().GetId(), " ", w.GetLastDay().GetAnswered()))
 		}
-		if r.PageToken = res.GetNextPageToken(); r.PageToken == "" {
-			if pages != 2 {
-				t.Errorf("%d pages", pages)
-			}
-			break
+		r.PageToken = res.GetNextPageToken()
+		if last := r.PageToken == ""; last != (pages == 2) {
+			t.Errorf("page %d is the last: %t", pages, last)
 		}
 	}
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+// counted are rows that are not saved, and what happens before the store is asked.
+type counted struct {
+	rows []riposte.StatisticsRow
+	then func()
+}
+
+func (c counted) Unsaved(riposte.StatisticsFilter) []riposte.StatisticsRow {
+	c.then()
+	return slices.Clone(c.rows)
+}
+
+// TestNothingIsCountedTwice, whatever of it is saved when somebody asks, and nothing
+// is missed when it is saved at that very moment.
+func TestNothingIsCountedTwice(t *testing.T) {
+	_, store := newAPI(t)
+	w, err := riposte.NewWebhook("w", "", "https://receiver.example/", 0, func(string) (string, error) { return "receiver.example", nil }, store.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w, err = store.SaveWebhook(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	quarter := store.Now().Truncate(riposte.StatisticsQuarter)
+	row := func(process string, created int) riposte.StatisticsRow {
+		return riposte.StatisticsRow{WebhookID: w.ID, Span: riposte.StatisticsQuarter, Process: process,
+			Start: quarter, Statistics: riposte.Statistics{Created: created}}
+	}
+	save := func(rows ...riposte.StatisticsRow) {
+		if err := store.SaveStatistics(t.Context(), rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(row("saved before", 1), row("unsaved", 1), row("saved meanwhile", 1))
+	s := api.New(api.Options{Store: store, Logger: slog.New(slog.DiscardHandler), Held: func() []string { return nil },
+		Keys: []riposte.Key{{ID: "k", Role: riposte.RoleViewer, Hash: riposte.HashKey("secret")}},
+		Counted: counted{[]riposte.StatisticsRow{row("unsaved", 10), row("saved meanwhile", 100), row("new", 1000)}, func() {
+			save(row("saved meanwhile", 200))
+		}}})
+	defer s.Close()
+	r, answer := httptest.NewRequest(http.MethodGet, "/api/v1/statistics/webhooks/"+w.ID, nil), httptest.NewRecorder()
+	r.Header.Set("Authorization", "Bearer secret")
+	s.ServeHTTP(answer, r)
+	var got struct {
+		Overview struct {
+			LastDay struct{ Created string }
+		}
+	}
+	if err := json.Unmarshal(answer.Body.Bytes(), &got); err != nil || got.Overview.LastDay.Created != "1211" {
+		t.Errorf("HTTP %d, %v, created %s", answer.Code, err, got.Overview.LastDay.Created)
 	}
 }
