@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,12 +19,23 @@ import (
 // unsure is a store that may fail to save: before its commit, or after it.
 type unsure struct {
 	riposte.Store
+
+	mu            sync.Mutex
 	before, after error
-	saves         [][]riposte.StatisticsRow
 	during        func()
+	saves         [][]riposte.StatisticsRow
+}
+
+// set changes what happens, or looks at what has.
+func (u *unsure) set(change func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	change()
 }
 
 func (u *unsure) SaveStatistics(ctx context.Context, rows []riposte.StatisticsRow) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	u.saves = append(u.saves, rows)
 	if u.during != nil {
 		u.during()
@@ -35,6 +47,11 @@ func (u *unsure) SaveStatistics(ctx context.Context, rows []riposte.StatisticsRo
 		return err
 	}
 	return u.after
+}
+
+func (u *unsure) saved() (n int) {
+	u.set(func() { n = len(u.saves) })
+	return n
 }
 
 func everything(w riposte.Webhook) []string { return []string{"", w.ID} }
@@ -62,13 +79,13 @@ func TestWhatIsCountedIsSavedAfter10s(t *testing.T) {
 			}
 		}
 		pass(time.Hour)
-		if len(s.saves) != 1 {
-			t.Errorf("%d saves", len(s.saves))
+		if n := s.saved(); n != 1 {
+			t.Errorf("%d saves", n)
 		}
 		ask(t, s, w, 1)
 		pass(savePeriod)
-		if got := sum(stored(t, s, riposte.StatisticsQuarter, w.ID)); got.Created != 3 || len(s.saves) != 2 {
-			t.Errorf("after %d saves there is %+v", len(s.saves), got)
+		if got := sum(stored(t, s, riposte.StatisticsQuarter, w.ID)); got.Created != 3 || s.saved() != 2 {
+			t.Errorf("after %d saves there is %+v", s.saved(), got)
 		}
 	})
 }
@@ -127,11 +144,13 @@ func TestSaveThatFailsIsMadeAgain(t *testing.T) {
 				c, stop := start(t, s, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 				w := newWebhook(t, s)
 				ask(t, s, w, 2)
-				fail(s)
-				s.during = func() {
-					s.during = nil
-					c.count(w.ID, &riposte.Statistics{Created: 1})
-				}
+				s.set(func() {
+					fail(s)
+					s.during = func() {
+						s.during = nil
+						c.count(w.ID, &riposte.Statistics{Created: 1})
+					}
+				})
 				pass(savePeriod)
 				if n := strings.Count(log.String(), "not saved"); n != 1 {
 					t.Errorf("the log has %s", &log)
@@ -141,7 +160,7 @@ func TestSaveThatFailsIsMadeAgain(t *testing.T) {
 				}
 				pass(riposte.StatisticsQuarter) // so that its rows are over
 				ask(t, s, w, 1)
-				s.before, s.after = nil, nil
+				s.set(func() { s.before, s.after = nil, nil })
 				pass(savePeriod)
 				if got := sum(stored(t, s, riposte.StatisticsQuarter, w.ID)); got.Created != 4 {
 					t.Errorf("stored are %+v", got)
@@ -163,7 +182,7 @@ func TestWhatIsCountedDuringASave(t *testing.T) {
 		c := New(Options{Store: s, Logger: quiet})
 		ids := make([]string, saveStep+3) // two steps
 		for n := range ids {
-			ids[n] = newWebhook(t, s).ID
+			ids[n] = riposte.NewID(s.Now())
 			c.count(ids[n], &riposte.Statistics{Created: 1})
 		}
 		last := ids[len(ids)-1]
