@@ -53,6 +53,16 @@ var needs = map[string]riposte.Role{
 	figures + "Get":           riposte.RoleViewer,
 	figures + "GetWebhook":    riposte.RoleViewer,
 	figures + "ListWebhooks":  riposte.RoleViewer,
+
+	keys + "List":               riposte.RoleAdmin,
+	keys + "Revoke":             riposte.RoleAdmin,
+	keys + "Current":            riposte.RoleViewer,
+	instances + "GetDelivery":   riposte.RoleSender,
+	instances + "Count":         riposte.RoleViewer,
+	instances + "BatchCancel":   riposte.RoleSender,
+	instances + "BatchRecreate": riposte.RoleSender,
+	verify + "VerifyDelivery":   riposte.RoleViewer,
+	verify + "VerifyDocument":   riposte.RoleViewer,
 }
 
 var pathVariable = regexp.MustCompile(`\{[^}]*\}`)
