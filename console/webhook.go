@@ -61,7 +61,7 @@ func (v *visit) webhook() error {
 func summarizeWebhook(o *ripostev1.WebhookOverview) summary {
 	if o.GetWebhook().GetDeletedAt() != nil {
 		return summary{"", "It is deleted: nothing is asked here any more.",
-			"Its instances stay as they are kept anyway. Those that were waiting for a callback when it was deleted still take their answer."}
+			"Its instances can still be seen. Those that wait for a callback still take their answer; those that owe an attempt close as failed when it is due."}
 	}
 	last := o.GetLastAttempt()
 	hint := attemptHint(&ripostev1.Attempt{StatusCode: last.GetStatusCode(), Error: last.GetError()})
@@ -70,8 +70,8 @@ func summarizeWebhook(o *ripostev1.WebhookOverview) summary {
 		return summary{"good", "Its receiver takes what it is asked.", ""}
 	case ripostev1.WebhookHealth_WEBHOOK_HEALTH_FAILING:
 		hour := o.GetLastHour()
-		return summary{"warn", fmt.Sprintf("Its last attempt failed; in the last hour, %s of %s did.",
-			number(hour.GetAttemptsFailed()), plural(int(hour.GetAttempts()), "attempt")), hint}
+		return summary{"warn", fmt.Sprintf("Its last attempt failed; in the last hour %s of %s did.",
+			number(hour.GetAttemptsFailed()), number(hour.GetAttempts())), hint}
 	case ripostev1.WebhookHealth_WEBHOOK_HEALTH_HELD:
 		return summary{"bad", "Its receiver doesn't answer at all. Its instances are held, and go on once it does; it is tried again by itself.", hint}
 	}

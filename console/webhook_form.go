@@ -234,12 +234,12 @@ func (v *visit) saveSettings(f webhookForm, s *ripostev1.WebhookSettings, done s
 		return v.redirect(webhookPath(f.ID), done)
 	}
 	if bad := violations(err); bad != nil {
-		f.Problems, f.Problem = bad, "The webhook is "+done+", but without these settings: what is marked must be put right first."
+		f.Problems, f.Problem = bad, "The webhook is "+done+", but without these settings: put right what is marked, and save again."
 		return v.showWebhookForm(http.StatusUnprocessableEntity, f)
 	}
 	switch connect.CodeOf(err) {
 	case connect.CodeUnavailable, connect.CodeDeadlineExceeded, connect.CodeResourceExhausted, connect.CodeInternal:
-		f.Problem = "The webhook is " + done + ", but without these settings. Save them again in a moment. " + problem(err)
+		f.Problem = "The webhook is " + done + ", but without these settings: save again in a moment. " + problem(err)
 		return v.showWebhookForm(http.StatusServiceUnavailable, f)
 	}
 	return err
