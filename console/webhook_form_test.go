@@ -1,7 +1,10 @@
 package console_test
 
 import (
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"strings"
 	"testing"
@@ -10,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"github.com/riposte-dev/riposte/console"
 	webhooksv1 "github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 	"github.com/riposte-dev/riposte/ripostetest"
@@ -91,9 +95,11 @@ func TestAWebhookIsMadeAndChangedByItsForm(t *testing.T) {
 }
 
 func TestAWebhookIsMadeOfNameAndURL(t *testing.T) {
-	r := newReader(t).as(ripostev1.Role_ROLE_ADMIN)
-	r.post("/webhooks", url.Values{"displayName": {"bare"}, "url": {"http://127.0.0.1:9/in"}})
-	r.wantWebhook("bare", "http://127.0.0.1:9/in", "", 8*24*time.Hour, settings(thenSlow, 64, 0, ""))
+	for policy, want := range map[string]ripostev1.RetryPolicy{"": thenSlow, "FAST": fast} {
+		r := newReader(t).as(ripostev1.Role_ROLE_ADMIN)
+		r.post("/webhooks", url.Values{"displayName": {"bare"}, "url": {"http://127.0.0.1:9/in"}, "retryPolicy": {policy}})
+		r.wantWebhook("bare", "http://127.0.0.1:9/in", "", 8*24*time.Hour, settings(want, 64, 0, ""))
+	}
 }
 
 // TestWhatIsWrongWithAWebhookIsSaidAtItsFields, with all that was typed still there
@@ -142,4 +148,40 @@ func TestSettingsThatAreRefusedLoseNothing(t *testing.T) {
 	p.wants(t, http.StatusUnprocessableEntity, "The webhook is saved, but without these settings", `value="99999"`)
 	r.post("/webhooks/"+w.GetId(), webhookForm())
 	r.wantWebhook("approvals", "http://127.0.0.1:9/in", "one\ntwo", 36*time.Hour, settings(fast, 8, 20, "http://127.0.0.1:9/out"))
+}
+
+// TestSettingsThatCantBeSavedNowLoseNothing has a console whose API takes everything
+// but settings, as when the server is overloaded in between.
+func TestSettingsThatCantBeSavedNowLoseNothing(t *testing.T) {
+	r := newReader(t)
+	target, err := url.Parse(r.server.BaseURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	api := &httputil.ReverseProxy{Transport: transport, Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) }}
+	overloaded := http.NewServeMux()
+	overloaded.Handle("/", api)
+	overloaded.HandleFunc("/riposte.v1.WebhookSettingsService/Update", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	c, err := console.New(console.Options{API: overloaded, SessionKey: make([]byte, 32), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cookie string
+	post := func(path string, form url.Values) seen {
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost"+path, strings.NewReader(form.Encode()))
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("Cookie", cookie)
+		w := httptest.NewRecorder()
+		c.ServeHTTP(w, req)
+		return seen{w.Code, path, w.Body.String(), w.Header()}
+	}
+	cookie, _, _ = strings.Cut(post("/sign-in", url.Values{"key": {r.server.APIKey}}).header.Get("Set-Cookie"), ";")
+	p := post("/webhooks", webhookForm())
+	w, _ := r.onlyWebhook()
+	p.wants(t, http.StatusServiceUnavailable, "The webhook is created, but without these settings: save again in a moment.", `value="20"`, `action="/webhooks/`+w.GetId()+`"`)
+	p = post("/webhooks/"+w.GetId(), webhookForm("displayName", "others"))
+	p.wants(t, http.StatusServiceUnavailable, "The webhook is saved, but without these settings")
+	r.wantWebhook("others", "http://127.0.0.1:9/in", "one\ntwo", 36*time.Hour, settings(thenSlow, 64, 0, ""))
 }
