@@ -103,7 +103,7 @@ func TestOnlyAdminsManageWebhooks(t *testing.T) {
 func TestWebhooksAreSearchedAndPaged(t *testing.T) {
 	r := newReader(t).as(ripostev1.Role_ROLE_ADMIN)
 	p := r.get("/webhooks")
-	p.wants(t, 200, "New webhook", "riposte listen --server "+r.server.URL(), `<a href="/webhooks/new">Make a webhook</a>`, "Send a test")
+	p.wants(t, 200, "New webhook", "There is no webhook yet", "riposte listen --server "+r.server.URL(), `<a href="/webhooks/new">Make a webhook</a>`, "Send a test")
 	readerOf(t, r.server).as(ripostev1.Role_ROLE_VIEWER).get("/webhooks").lacks(t, "/webhooks/new")
 	r.get("/webhooks?query=x").wants(t, 200, "No webhook has this in its name or description", `href="/webhooks">Show all`, `value="x"`)
 	r.get("/webhooks?deleted=1").wants(t, 200, "None is deleted", "Those that are there")
