@@ -148,7 +148,7 @@ func (f *webhookForm) mark(problems map[string]string) {
 }
 
 // errNotAdmin is for a form that would be filled in for nothing.
-var errNotAdmin = connect.NewError(connect.CodePermissionDenied, errors.New("Webhooks are made and changed with the API key of an admin."))
+var errNotAdmin = connect.NewError(connect.CodePermissionDenied, errors.New("webhooks are made and changed with the API key of an admin"))
 
 func (v *visit) showWebhookForm(status int, f webhookForm) error {
 	title := "New webhook"
