@@ -29,6 +29,7 @@ var functions = template.FuncMap{
 	"stateOf":  newStateView,
 	"source":   newSourceView,
 	"outcome":  outcomeName,
+	"healthOf": healthOf,
 	"short":    short,
 	"number":   number,
 	"roleName": roleName,

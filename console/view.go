@@ -69,6 +69,18 @@ var sourceKinds = []sourceView{
 	{Kind: "test", Text: "Test"},
 }
 
+// healthView is how a webhook's health looks and reads.
+type healthView struct{ Text, Class string }
+
+var healthViews = map[ripostev1.WebhookHealth]healthView{
+	ripostev1.WebhookHealth_WEBHOOK_HEALTH_QUIET:   {"Quiet", "health-quiet"},
+	ripostev1.WebhookHealth_WEBHOOK_HEALTH_HEALTHY: {"Healthy", "health-healthy"},
+	ripostev1.WebhookHealth_WEBHOOK_HEALTH_FAILING: {"Failing", "health-failing"},
+	ripostev1.WebhookHealth_WEBHOOK_HEALTH_HELD:    {"Held", "health-held"},
+}
+
+func healthOf(h ripostev1.WebhookHealth) healthView { return healthViews[h] }
+
 var outcomeNames = map[ripostev1.OutcomeKind]string{
 	ripostev1.OutcomeKind_OUTCOME_KIND_DELIVERED:       "Delivered",
 	ripostev1.OutcomeKind_OUTCOME_KIND_APPROVED:        "Approved",
