@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	webhooksv1 "github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
@@ -75,15 +73,9 @@ type bulkData struct {
 	bulk
 	Stage   bulkStage
 	Problem string
-	Words   []bulkWord
+	Words   []filterWord
 	Query   string // of the list of these instances
 	Hidden  []bulkField
-}
-
-// bulkWord is a part of the filter, for people.
-type bulkWord struct {
-	Name, Text string
-	At         momentView // in place of Text, for a time
 }
 
 // bulkField is a hidden one of the form.
@@ -125,58 +117,6 @@ func (b bulk) fields() []bulkField {
 		fields = append(fields, bulkField{name, q.Get(name)})
 	}
 	return fields
-}
-
-// fixed is the filter with the beginning of its span as a time: what it matches must
-// not change while it is worked on, nor may what the token is bound to.
-func (f instanceFilter) fixed(now time.Time) instanceFilter {
-	for _, s := range sinces {
-		if s.Value != f.Since {
-			continue
-		}
-		from := now.Add(-s.span).UTC()
-		if t, err := parseMoment(f.From); f.From == "" || err == nil && t.Before(from) {
-			f.From = from.Format(time.RFC3339)
-		}
-	}
-	f.Since = ""
-	return f
-}
-
-// words say in whole what the filter matches; webhook is the name of its webhook.
-func (f instanceFilter) words(webhook string) []bulkWord {
-	var words []bulkWord
-	add := func(name, text string) {
-		if text != "" {
-			words = append(words, bulkWord{Name: name, Text: text})
-		}
-	}
-	moment := func(name, value string) {
-		if t, err := parseMoment(value); err == nil {
-			words = append(words, bulkWord{Name: name, At: newMoment(timestamppb.New(t), "")})
-		}
-	}
-	state, source := f.State, f.Source
-	for _, s := range allStates {
-		if s.Name == state {
-			state = s.Text
-		}
-	}
-	for _, s := range sourceKinds {
-		if s.Kind == source {
-			source = s.Text
-		}
-	}
-	add("State", state)
-	add("Source", source)
-	if f.Webhook != "" {
-		add("Webhook", cmp.Or(webhook, f.Webhook))
-	}
-	add("Ticket", f.Ticket)
-	add("Labels", strings.Join(strings.Fields(f.Labels), " and "))
-	moment("Asked from", f.From)
-	moment("Asked before", f.To)
-	return words
 }
 
 var errMayNotSend = connect.NewError(connect.CodePermissionDenied, errors.New("This needs the key of a sender or of an admin."))
@@ -236,7 +176,6 @@ func (v *visit) bulkNext() error {
 		return err
 	}
 	if err != nil {
-		v.Logger.Error("doing a part of a bulk change", "action", b.Action.Name, "error", err)
 		return v.showBulk(http.StatusServiceUnavailable, bulkFailed, b, problem(err))
 	}
 	b.Changed += int(changed)

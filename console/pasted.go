@@ -97,7 +97,10 @@ func parseHead(lines []string) (p pasted, problem string) {
 			continue
 		}
 		name, value, ok := strings.Cut(line, ":")
-		if !ok || !isToken(name) {
+		switch valid := ok && isToken(name); {
+		case !valid && n == 0:
+			return p, "must begin with its headers: line 1 is none"
+		case !valid:
 			return p, fmt.Sprintf("must have an empty line between its headers and its body: line %d is no header", n+1)
 		}
 		p.Headers = append(p.Headers, headerView{name, strings.TrimSpace(value)})

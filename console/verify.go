@@ -31,15 +31,6 @@ type deliveryForm struct {
 // More reports whether what is folded away at first has anything in it.
 func (f deliveryForm) More() bool { return f.Body+f.ReceivedAt+f.KeySet != "" }
 
-// deliveryVerdict is what the checks say.
-type deliveryVerdict struct {
-	Class  string
-	Text   string
-	Hint   string
-	Read   string // what was made of the text
-	Checks []*ripostev1.Check
-}
-
 // documentForm is a response document to be checked, as it was typed in.
 type documentForm struct {
 	Source   string
@@ -47,12 +38,6 @@ type documentForm struct {
 	Problems map[string]string
 	Sources  []sourceView
 	Verdict  *documentVerdict
-}
-
-type documentVerdict struct {
-	Class   string
-	Text    string
-	Comment string
 }
 
 func (v *visit) verify() error {
@@ -116,46 +101,6 @@ func (f *deliveryForm) request() (req *ripostev1.VerificationServiceVerifyDelive
 	return req, read
 }
 
-// newDeliveryVerdict goes by the API's word; now tells that the delivery was checked
-// as if it came now.
-func newDeliveryVerdict(res *ripostev1.VerificationServiceVerifyDeliveryResponse, now bool) deliveryVerdict {
-	d := deliveryVerdict{Class: "good", Checks: res.GetChecks()}
-	failed := 0
-	for _, c := range d.Checks {
-		if c.GetOk() {
-			continue
-		}
-		failed++
-		d.Hint = cmp.Or(d.Hint, checkHint(c.GetName(), now))
-	}
-	d.Text = fmt.Sprintf("The delivery is authentic: all %d checks passed.", len(d.Checks))
-	if !res.GetAuthentic() {
-		d.Class = "bad"
-		d.Text = fmt.Sprintf("The delivery is not authentic: %d of %s failed.", failed, plural(len(d.Checks), "check"))
-	}
-	return d
-}
-
-// checkHint says what to look at first where a check failed.
-func checkHint(name string, now bool) string {
-	switch name {
-	case "body", "Content-Digest", "htb_s256":
-		return "The body is not the one that was signed. A receiver has to check the bytes as they came, before anything parses them or writes them anew."
-	case "Authorization", "JWT":
-		return "A proxy in front of the receiver may take this header for its own, or a log may leave it out."
-	case "kid", "signature", "iss":
-		return "It was not signed by this server. For a delivery of another one, give that one's key set."
-	case "aud", "htu":
-		return "The receiver's URL has to be the one that the webhook has, whatever a proxy makes of it."
-	case "nbf", "exp":
-		if now {
-			return "A token counts for two minutes, and this was checked as if it came now. Say when it came."
-		}
-		return "A token counts for two minutes: the receiver's clock is wrong, or this is a copy of an old delivery."
-	}
-	return ""
-}
-
 func (v *visit) verifyDocument() error {
 	form := documentForm{Source: v.r.PostFormValue("source"), Document: v.r.PostFormValue("document")}
 	res, err := v.api.verify.VerifyDocument(v.call(), &ripostev1.VerificationServiceVerifyDocumentRequest{Source: form.Source, Document: form.Document})
@@ -167,11 +112,4 @@ func (v *visit) verifyDocument() error {
 	}
 	form.Verdict = newDocumentVerdict(res)
 	return v.showVerify(http.StatusOK, deliveryForm{}, form)
-}
-
-func newDocumentVerdict(res *ripostev1.VerificationServiceVerifyDocumentResponse) *documentVerdict {
-	if !res.GetAccepted() {
-		return &documentVerdict{Class: "bad", Text: "Not accepted. " + sentence(res.GetProblem())}
-	}
-	return &documentVerdict{Class: "good", Text: "Accepted: the instance would come to " + outcomeName(res.GetKind()) + ".", Comment: res.GetComment()}
 }

@@ -158,7 +158,7 @@ async function goOn() {
   const next = () => document.querySelector("form[data-continue]");
   if (!stop || !next()) return;
   let stopped = false;
-  stop.addEventListener("click", () => { stopped = true; stop.disabled = true; });
+  stop.addEventListener("click", () => { stopped = true; });
   stop.hidden = false;
   main.toggleAttribute("data-running", true);
   for (let form = next(); form && !stopped; form = next() === form ? null : next()) {
@@ -174,7 +174,7 @@ async function goOn() {
       break;
     }
   }
-  const focused = stop === document.activeElement || document.body === document.activeElement;
+  const focused = stop === document.activeElement;
   stop.hidden = true;
   main.toggleAttribute("data-running", false);
   if (focused) (main.querySelector("[data-part=next] :is(button, a)") || main).focus();
