@@ -27,6 +27,7 @@ import (
 type Options struct {
 	Store      riposte.Store
 	PublicURL  string                   // base of callback URLs, without a slash at the end
+	Issuer     string                   // the iss of the server's JWTs
 	Check      riposte.DestinationCheck // the rules for a webhook's URL
 	OutcomeURL string                   // where outcomes are pushed whose webhook has no URL for them; "" for nowhere
 	JWKS       []byte                   // the document at /auth/v1/jwks
@@ -34,6 +35,10 @@ type Options struct {
 	Tokens     *CallbackTokens
 	Metrics    http.Handler // what GET /metrics answers to a viewer; nil: there is nothing at that path
 	Logger     *slog.Logger
+
+	// Question builds the request that would ask an instance's question now. A
+	// riposte.Error says why there would be none.
+	Question func(context.Context, riposte.Instance, riposte.Envelope) (*http.Request, error)
 }
 
 // Server is the API over one store.

@@ -121,7 +121,7 @@ func outcomeMessage(o *riposte.Outcome) *ripostev1.Outcome {
 		return nil
 	}
 	m := &ripostev1.Outcome{
-		Kind:         ripostev1.OutcomeKind(ripostev1.OutcomeKind_value["OUTCOME_KIND_"+string(o.Kind)]),
+		Kind:         outcomeKind(o.Kind),
 		Via:          ripostev1.OutcomeVia(ripostev1.OutcomeVia_value["OUTCOME_VIA_"+string(o.Via)]),
 		DocumentJson: string(o.Document),
 		Comment:      o.Comment,
@@ -135,6 +135,10 @@ func outcomeMessage(o *riposte.Outcome) *ripostev1.Outcome {
 		}
 	}
 	return m
+}
+
+func outcomeKind(k riposte.OutcomeKind) ripostev1.OutcomeKind {
+	return ripostev1.OutcomeKind(ripostev1.OutcomeKind_value["OUTCOME_KIND_"+string(k)])
 }
 
 func attemptMessage(a riposte.Attempt) *ripostev1.Attempt {

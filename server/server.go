@@ -118,9 +118,11 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 	s.api = api.New(api.Options{
 		Store:      s.store,
 		PublicURL:  s.config.PublicURL,
+		Issuer:     s.config.Issuer,
 		Check:      destinations.Check,
 		OutcomeURL: s.config.OutcomeURL,
 		JWKS:       s.signing.JWKS(),
+		Question:   s.outbound.Question,
 		Keys:       keys,
 		Tokens:     tokens,
 		Metrics:    s.metrics.Handler(s.config.Logger),
