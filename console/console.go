@@ -66,12 +66,24 @@ func (c *Console) routes() http.Handler {
 		"POST /webhooks/{id}/delete": (*visit).deleteWebhook,
 
 		"GET /instances":                (*visit).instances,
+		"GET /instances/bulk":           (*visit).bulkForm,
+		"POST /instances/bulk":          (*visit).bulkNext,
 		"GET /instances/{id}":           (*visit).instance,
 		"GET /instances/{id}/delivery":  (*visit).delivery,
 		"POST /instances/{id}/cancel":   (*visit).cancelInstance,
 		"POST /instances/{id}/retry":    (*visit).retryInstance,
 		"POST /instances/{id}/recreate": (*visit).recreateInstance,
 		"POST /instances/{id}/answer":   (*visit).answerInstance,
+
+		"GET /verify":           (*visit).verify,
+		"GET /verify/delivery":  (*visit).verify, // for who reloads by the address
+		"GET /verify/document":  (*visit).verify,
+		"POST /verify/delivery": (*visit).verifyDelivery,
+		"POST /verify/document": (*visit).verifyDocument,
+
+		"GET /keys":              (*visit).keys,
+		"POST /keys":             (*visit).createKey,
+		"POST /keys/{id}/revoke": (*visit).revokeKey,
 	} {
 		mux.Handle(pattern, c.signedIn(screen))
 	}

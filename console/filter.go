@@ -1,10 +1,13 @@
 package console
 
 import (
+	"cmp"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // instanceFilter is what a list of instances is narrowed by, as it stands in the URL.
@@ -98,6 +101,64 @@ func (f instanceFilter) expression(now time.Time) (string, map[string]string) {
 		add("createdAt", bound.operator, t.Format(time.RFC3339Nano))
 	}
 	return strings.Join(parts, " AND "), problems
+}
+
+// filterWord is a part of a filter, for people.
+type filterWord struct {
+	Name, Text string
+	At         momentView // in place of Text, for a time
+}
+
+// fixed is the filter with the beginning of its span as a time: what it matches must
+// not change while it is worked on, nor may what the token is bound to.
+func (f instanceFilter) fixed(now time.Time) instanceFilter {
+	for _, s := range sinces {
+		if s.Value != f.Since {
+			continue
+		}
+		from := now.Add(-s.span).UTC()
+		if t, err := parseMoment(f.From); f.From == "" || err == nil && t.Before(from) {
+			f.From = from.Format(time.RFC3339)
+		}
+	}
+	f.Since = ""
+	return f
+}
+
+// words say in whole what the filter matches; webhook is the name of its webhook.
+func (f instanceFilter) words(webhook string) []filterWord {
+	var words []filterWord
+	add := func(name, text string) {
+		if text != "" {
+			words = append(words, filterWord{Name: name, Text: text})
+		}
+	}
+	moment := func(name, value string) {
+		if t, err := parseMoment(value); err == nil {
+			words = append(words, filterWord{Name: name, At: newMoment(timestamppb.New(t), "")})
+		}
+	}
+	state, source := f.State, f.Source
+	for _, s := range allStates {
+		if s.Name == state {
+			state = s.Text
+		}
+	}
+	for _, s := range sourceKinds {
+		if s.Kind == source {
+			source = s.Text
+		}
+	}
+	add("State", state)
+	add("Source", source)
+	if f.Webhook != "" {
+		add("Webhook", cmp.Or(webhook, f.Webhook))
+	}
+	add("Ticket", f.Ticket)
+	add("Labels", strings.Join(strings.Fields(f.Labels), " and "))
+	moment("Asked from", f.From)
+	moment("Asked before", f.To)
+	return words
 }
 
 // parseMoment takes RFC 3339, and shorter forms of it as UTC.

@@ -58,3 +58,44 @@ func TestFilterStaysAsItIsInTheURL(t *testing.T) {
 		t.Errorf("%s has no token or size", u)
 	}
 }
+
+// TestFixedFilterMatchesTheSame, however long it is worked on.
+func TestFixedFilterMatchesTheSame(t *testing.T) {
+	now := time.Date(2026, 1, 31, 8, 0, 0, 5000, time.UTC)
+	for name, tt := range map[string]struct{ filter, want instanceFilter }{
+		"nothing":            {instanceFilter{}, instanceFilter{}},
+		"no span":            {instanceFilter{State: "ERROR", From: "x"}, instanceFilter{State: "ERROR", From: "x"}},
+		"a span":             {instanceFilter{State: "ERROR", Since: "1h"}, instanceFilter{State: "ERROR", From: "2026-01-31T07:00:00Z"}},
+		"a span, from later": {instanceFilter{Since: "1h", From: "2026-01-31T07:30"}, instanceFilter{From: "2026-01-31T07:30"}},
+		"from, a span later": {instanceFilter{Since: "1h", From: "2026-01-30"}, instanceFilter{From: "2026-01-31T07:00:00Z"}},
+		"from is no time":    {instanceFilter{Since: "1h", From: "noon"}, instanceFilter{From: "noon"}},
+		"no such span":       {instanceFilter{Since: "ever"}, instanceFilter{}},
+	} {
+		if got := tt.filter.fixed(now); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
+		}
+	}
+}
+
+func TestFilterInWords(t *testing.T) {
+	f := instanceFilter{State: "WAITING_CALLBACK", Source: "approvalStep", Webhook: "w1", Ticket: "T-1", Labels: " a=b  c=d ", From: "2026-01-31", To: "2026-02-01T09:30"}
+	for name, tt := range map[string]struct {
+		filter  instanceFilter
+		webhook string
+		want    []string
+	}{
+		"all": {f, "Hire", []string{"State Waiting for callback", "Source Approval step", "Webhook Hire", "Ticket T-1", "Labels a=b and c=d",
+			"Asked from 31 Jan 2026 00:00:00 UTC", "Asked before 1 Feb 2026 09:30:00 UTC"}},
+		"none":                      {instanceFilter{}, "", nil},
+		"a webhook that is deleted": {instanceFilter{Webhook: "w1"}, "", []string{"Webhook w1"}},
+		"what nobody knows":         {instanceFilter{State: "SLEEPING", Source: "x", From: "noon"}, "", []string{"State SLEEPING", "Source x"}},
+	} {
+		var got []string
+		for _, w := range tt.filter.words(tt.webhook) {
+			got = append(got, w.Name+" "+w.Text+w.At.Text)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}

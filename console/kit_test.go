@@ -21,6 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type reader struct {
 	t      *testing.T
 	server *ripostetest.Server
+	base   string // of the console's URLs
 	http   *http.Client
 }
 
@@ -38,7 +39,7 @@ func readerOf(t *testing.T, s *ripostetest.Server) *reader {
 	}
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &reader{t: t, server: s, http: &http.Client{Jar: jar, Transport: transport}}
+	return &reader{t: t, server: s, base: s.BaseURL(), http: &http.Client{Jar: jar, Transport: transport}}
 }
 
 // as signs in with a new key of a role.
@@ -80,7 +81,7 @@ func (r *reader) post(path string, form url.Values) seen {
 
 func (r *reader) do(method, path string, form url.Values, header map[string]string) seen {
 	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), method, r.server.BaseURL()+path, strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(r.t.Context(), method, r.base+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -112,15 +112,15 @@ function place(part) {
 }
 
 // The browser parses the page; no script in it runs.
-function fetchPage(url, tag) {
+function fetchPage(url, tag, form) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("GET", url);
+    request.open(form ? "POST" : "GET", url);
     request.responseType = "document";
     if (tag) request.setRequestHeader("If-None-Match", tag);
     request.onload = () => resolve(request);
     request.onerror = reject;
-    request.send();
+    request.send(form && new URLSearchParams(new FormData(form)));
   });
 }
 
@@ -154,8 +154,40 @@ async function live() {
 const form = document.querySelector("form[data-home]");
 if (form) history.replaceState(null, "", form.dataset.home);
 
+// Work of many parts. A form with data-continue asks for the next one: it is sent until
+// no page has it any more, or the reader presses Stop.
+
+async function goOn() {
+  const main = document.getElementById("main");
+  const stop = document.querySelector("button[data-stop]");
+  const next = () => document.querySelector("form[data-continue]");
+  if (!stop || !next()) return;
+  let stopped = false;
+  stop.addEventListener("click", () => { stopped = true; });
+  stop.hidden = false;
+  main.toggleAttribute("data-running", true);
+  for (let form = next(); form && !stopped; form = next() === form ? null : next()) {
+    try {
+      const answer = await fetchPage(form.getAttribute("action"), "", form);
+      if (!answer.response || !answer.response.querySelector("[data-part=progress]")) {
+        form.submit(); // another page, such as the one to sign in: the reader must see it
+        return;
+      }
+      replace(answer.response);
+    } catch {
+      document.querySelector("[data-away]").hidden = false;
+      break;
+    }
+  }
+  const focused = stop === document.activeElement;
+  stop.hidden = true;
+  main.toggleAttribute("data-running", false);
+  if (focused) (main.querySelector("[data-part=next] :is(button, a)") || main).focus();
+}
+
 remember(document);
 tellTimes();
 offerCopies(document);
 setInterval(tellTimes, 1000);
 live();
+goOn();
