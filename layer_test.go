@@ -41,7 +41,7 @@ var layers = map[string][]string{
 	"feed":                  {"."},
 	"api":                   {".", "feed", "gen/...", "apijson"},
 	"metrics":               {"."},
-	"server":                {".", "api", "engine", "outbound", "metrics", "sqlite", "postgres"},
+	"server":                {".", "api", "console", "engine", "outbound", "metrics", "sqlite", "postgres"},
 	"console":               {"gen/...", "apijson"},
 	"client":                {"gen/...", "apijson"},
 	"receiver":              {},

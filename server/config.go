@@ -27,6 +27,8 @@ type Config struct {
 	RetryMaxDelay     time.Duration
 	Keep              time.Duration // how long closed instances stay after they expired
 	APIKey            string        // an admin key of the operator's choice
+	ConsoleHosts      string        // host names that the console answers to beside PublicURL's, comma-separated
+	ConsoleOpen       bool          // whether anybody may sign in to the console with APIKey by one click
 	Logger            *slog.Logger
 	Now               func() time.Time // the clock, for tests; the store's own when nil
 	AttemptTimeout    time.Duration    // for tests; riposte.AttemptTimeout, which a lease outlasts, when zero

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/api"
+	"github.com/riposte-dev/riposte/console"
 	"github.com/riposte-dev/riposte/engine"
 	"github.com/riposte-dev/riposte/metrics"
 	"github.com/riposte-dev/riposte/outbound"
@@ -22,6 +24,7 @@ import (
 const (
 	signingKeySecret  = "signing-key"
 	callbackKeySecret = "callback-key"
+	sessionKeySecret  = "console-session-key"
 )
 
 // Limits of a connection.
@@ -42,6 +45,7 @@ type Server struct {
 	signing  *outbound.Signer
 	api      *api.Server
 	engine   *engine.Engine
+	console  *console.Console
 	metrics  *metrics.Metrics
 	unwatch  func()
 	outbound *outbound.Client
@@ -122,8 +126,34 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 		Metrics:    s.metrics.Handler(s.config.Logger),
 		Logger:     s.config.Logger,
 	})
+	if s.console, err = s.newConsole(ctx); err != nil {
+		return err
+	}
 	s.http = s.newHTTPServer()
 	return nil
+}
+
+func (s *Server) newConsole(ctx context.Context) (*console.Console, error) {
+	key, err := s.store.Secret(ctx, sessionKeySecret, console.NewSessionKey)
+	if err != nil {
+		return nil, fmt.Errorf("loading the console's session key: %w", err)
+	}
+	o := console.Options{API: s.api, SessionKey: key, PublicURL: s.config.PublicURL, Logger: s.config.Logger,
+		Hosts: strings.FieldsFunc(s.config.ConsoleHosts, func(r rune) bool { return r == ',' || r == ' ' })}
+	if s.config.ConsoleOpen {
+		o.DevKey = s.config.APIKey
+	}
+	return console.New(o)
+}
+
+// routes puts the console beside the API, which has every other path.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.api)
+	for _, path := range console.Paths {
+		mux.Handle(path, s.console)
+	}
+	return mux
 }
 
 func (s *Server) newHTTPServer() *http.Server {
@@ -131,7 +161,7 @@ func (s *Server) newHTTPServer() *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true) // gRPC without TLS
 	h := &http.Server{
-		Handler:           s.api,
+		Handler:           s.routes(),
 		Protocols:         protocols,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,

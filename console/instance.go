@@ -1,0 +1,132 @@
+package console
+
+import (
+	"net/http"
+	"time"
+
+	webhooksv1 "github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1"
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+)
+
+const (
+	// instanceLive is how often an open instance is looked at again.
+	instanceLive = time.Second
+	// attemptsShown is how many of the last attempts are shown at first.
+	attemptsShown = 20
+)
+
+// instanceData is what the page of this name shows.
+type instanceData struct {
+	*ripostev1.Instance
+	Source   sourceView
+	State    stateView
+	Webhook  string // its name; "" when it is deleted
+	Summary  summary
+	Steps    []step
+	Shown    []attemptView // the last ones, newest first
+	Hidden   int           // how many are not shown
+	Payload  string
+	Answer   answerForm
+	MayRetry bool
+	Closed   bool
+}
+
+func (v *visit) instance() error {
+	return v.showInstance(http.StatusOK, answerForm{})
+}
+
+// showInstance shows the instance in the path, with an answer that could not be given
+// in its form.
+func (v *visit) showInstance(status int, answer answerForm) error {
+	res, err := v.api.instances.Get(v.call(), &ripostev1.InstancesServiceGetRequest{Id: v.id(), View: ripostev1.InstanceView_INSTANCE_VIEW_FULL})
+	if err != nil {
+		return err
+	}
+	i := res.GetInstance()
+	rows, err := v.rows([]*ripostev1.Instance{i}, nil)
+	if err != nil {
+		return err
+	}
+	in := i.GetWebhookInstance()
+	d := instanceData{
+		Instance: i, Source: newSourceView(in.GetSource()), State: newStateView(in.GetState()), Webhook: rows[0].Webhook,
+		Summary: summarize(i), Steps: timeline(i), Payload: string(i.GetPayload()), Closed: in.GetCompletedAt() != nil,
+		Answer: answer.of(i), MayRetry: mayRetry(i),
+	}
+	limit := attemptsShown
+	if v.r.URL.Query().Has("attempts") {
+		limit = len(i.GetAttempts())
+	}
+	d.Shown, d.Hidden = attemptViews(i.GetAttempts(), limit)
+	p := page{Title: title(d.Source), Nav: "/instances", Data: d}
+	if !d.Closed {
+		p.Live = instanceLive
+	}
+	return v.show(status, "instance", p)
+}
+
+// title says what an instance is about.
+func title(s sourceView) string {
+	if s.Ticket == "" {
+		return s.Text
+	}
+	return s.Text + " " + visible(s.Ticket)
+}
+
+// mayRetry reports whether there is anything that retry now would hasten.
+func mayRetry(i *ripostev1.Instance) bool {
+	return i.GetWebhookInstance().GetState() == webhooksv1.WebhookState_WEBHOOK_STATE_ERROR || owesPush(i)
+}
+
+// owesPush reports whether nobody has taken the outcome yet who must.
+func owesPush(i *ripostev1.Instance) bool {
+	return i.GetOutcome() != nil && i.GetPush() != nil && i.GetWebhookInstance().GetCompletedAt() == nil
+}
+
+func (v *visit) instancePath(id string) string { return "/instances/" + id }
+
+func (v *visit) cancelInstance() error {
+	if _, err := v.api.instances.Cancel(v.call(), &ripostev1.InstancesServiceCancelRequest{Id: v.id()}); err != nil {
+		return err
+	}
+	return v.redirect(v.instancePath(v.id()), "canceled")
+}
+
+func (v *visit) retryInstance() error {
+	res, err := v.api.instances.RetryNow(v.call(), &ripostev1.InstancesServiceRetryNowRequest{Id: v.id()})
+	if err != nil {
+		return err
+	}
+	done := "retried"
+	if res.GetInstance().GetOutcome() != nil {
+		done = "pushed"
+	}
+	return v.redirect(v.instancePath(v.id()), done)
+}
+
+func (v *visit) recreateInstance() error {
+	res, err := v.api.instances.Recreate(v.call(), &ripostev1.InstancesServiceRecreateRequest{Id: v.id()})
+	if err != nil {
+		return err
+	}
+	return v.redirect(v.instancePath(res.GetInstance().GetWebhookInstance().GetId()), "recreated")
+}
+
+// answerInstance gives an operator's answer. What is wrong with it is said at the form.
+func (v *visit) answerInstance() error {
+	form := readAnswerForm(v.r)
+	document, problem := form.document()
+	if problem == "" {
+		_, err := v.api.instances.Answer(v.call(), &ripostev1.InstancesServiceAnswerRequest{Id: v.id(), Document: document})
+		if err == nil {
+			return v.redirect(v.instancePath(v.id()), "answered")
+		}
+		bad := violations(err)
+		if bad["document"] == "" {
+			return err
+		}
+		problem = sentence(bad["document"])
+	}
+	form.Problem = problem
+	return v.showInstance(http.StatusUnprocessableEntity, form)
+}

@@ -1,0 +1,100 @@
+package console
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+)
+
+const (
+	signInPath  = "/sign-in"
+	signOutPath = "/sign-out"
+)
+
+// signInData is what the page of this name shows.
+type signInData struct {
+	Next    string // where to go then
+	Problem string
+	Dev     bool // whether one click does
+}
+
+// toSignIn sends a reader to sign in. What was not read but sent is lost, so that
+// nothing is sent twice.
+func (c *Console) toSignIn(w http.ResponseWriter, r *http.Request) {
+	to := signInPath
+	if r.Method == http.MethodGet && r.URL.Path != "/" {
+		to += "?next=" + url.QueryEscape(r.URL.RequestURI())
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+func (c *Console) signInForm(w http.ResponseWriter, r *http.Request) {
+	c.showSignIn(w, http.StatusOK, c.newSignIn(r))
+}
+
+func (c *Console) newSignIn(r *http.Request) signInData {
+	return signInData{Next: localPath(r.FormValue("next")), Dev: c.DevKey != "" && isLoopback(r.RemoteAddr)}
+}
+
+// isLoopback reports whether a peer is on this machine.
+func isLoopback(address string) bool {
+	ap, err := netip.ParseAddrPort(address)
+	return err == nil && ap.Addr().Unmap().IsLoopback()
+}
+
+func (c *Console) showSignIn(w http.ResponseWriter, status int, d signInData) {
+	c.write(w, status, "signin", page{Title: "Sign in", Data: d})
+}
+
+func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
+	d := c.newSignIn(r)
+	key := strings.TrimSpace(r.PostFormValue("key"))
+	if r.PostFormValue("dev") != "" && d.Dev {
+		key = c.DevKey
+	}
+	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		d.Problem = "Paste an API key: the whole line of admin.key, or what riposte keys create printed."
+		c.showSignIn(w, http.StatusUnprocessableEntity, d)
+		return
+	}
+	res, err := c.api.keys.Current(as(r.Context(), key), &ripostev1.KeysServiceCurrentRequest{})
+	if err != nil {
+		status := http.StatusUnprocessableEntity
+		if d.Problem = problem(err); connect.CodeOf(err) != connect.CodeUnauthenticated {
+			status = http.StatusServiceUnavailable
+		}
+		c.showSignIn(w, status, d)
+		return
+	}
+	k := res.GetKey()
+	sealed, err := c.sessions.seal(session{Key: key, KeyID: k.GetId(), Name: k.GetName(), Role: k.GetRole(), Expires: time.Now().Add(sessionLife)})
+	if err != nil {
+		d.Problem = problem(err)
+		c.showSignIn(w, http.StatusInternalServerError, d)
+		return
+	}
+	http.SetCookie(w, c.cookie(r, sealed))
+	http.Redirect(w, r, d.Next, http.StatusSeeOther)
+}
+
+func (c *Console) signOut(w http.ResponseWriter, r *http.Request) {
+	http.SetCookie(w, c.cookie(r, ""))
+	http.Redirect(w, r, signInPath, http.StatusSeeOther)
+}
+
+// localPath is a path of ours, or the overview's: nobody may be sent elsewhere by a
+// link to the sign-in page.
+func localPath(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") ||
+		strings.ContainsAny(next, "\\\t\r\n") {
+		return "/"
+	}
+	return u.RequestURI()
+}
