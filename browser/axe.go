@@ -65,3 +65,18 @@ func (t *Tab) violations() ([]violation, error) {
 	return inIsolation[[]violation](t, `(() => { if (!globalThis.axe) { `+source+` }
 		return axe.run(document, {resultTypes: ['violations'], preload: false}).then(r => r.violations) })()`)
 }
+
+// CheckFits fails the test where the page is wider than a phone or than a window.
+func (t *Tab) CheckFits() {
+	t.tb.Helper()
+	for _, size := range []Size{Phone, Wide} {
+		t.Resize(size)
+		if width := Eval[int64](t, `document.documentElement.scrollWidth`); width > size.Width {
+			t.tb.Errorf("%s is %d wide in a window of %d: %s", t.Path(), width, size.Width, Eval[string](t, widest))
+		}
+	}
+}
+
+// widest is the innermost of what reaches beyond the window.
+const widest = `[...document.body.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > innerWidth + 0.5 &&
+	![...e.children].some(c => c.getBoundingClientRect().right > innerWidth + 0.5)).map(e => e.outerHTML.slice(0, 200)).slice(0, 5).join('\n')`

@@ -44,6 +44,12 @@ func (t *Tab) ClickIn(selector, role, name string) {
 	t.clickNode(fmt.Sprintf("the %s %q of %s", role, name, selector), t.find(querySelector(selector), []string{role}, name))
 }
 
+// Unfold opens what is folded behind a name, or folds it again.
+func (t *Tab) Unfold(name string) {
+	t.tb.Helper()
+	t.clickNode(fmt.Sprintf("the fold %q", name), t.find("document", []string{"DisclosureTriangle"}, name))
+}
+
 // Follow clicks, and waits for the document that it leads to.
 func (t *Tab) Follow(role, name string) {
 	t.tb.Helper()

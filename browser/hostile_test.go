@@ -185,3 +185,135 @@ func waitFor(t *testing.T, s *ripostetest.Server, id string, state webhooksv1.We
 		t.Fatalf("%v was waited for, and came %v, %v", state, i, err)
 	}
 }
+
+// TestTextOfOthersIsText shows each hostile text in every place that shows any.
+func TestTextOfOthersIsText(t *testing.T) {
+	r, err := ripostetest.NewReceiver(receiveGuests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	s := ripostetest.Start(t)
+	guests := invite(t, s, r)
+	tab := chromium.Open(t, s.BaseURL())
+	tab.SignIn(s.APIKey)
+	for n, g := range guests {
+		t.Run(hostile[n].name, func(t *testing.T) {
+			tab := tab.in(t)
+			tab.showsInstance(s, g.answered)
+			tab.showsInstance(s, g.refused)
+			tab.takesBack(g)
+			tab.showsInstance(s, g.undecided)
+		})
+	}
+	for _, path := range []string{"/instances", "/instances?size=100"} {
+		tab.Goto(path)
+		tab.isInert()
+		tab.CheckFits()
+	}
+}
+
+// in returns the tab for a test inside the one that opened it. Its faults so far
+// are that test's.
+func (t *Tab) in(tb testing.TB) *Tab {
+	sub := *t
+	sub.tb = tb
+	tb.Cleanup(func() {
+		sub.reportFaults()
+		t.watch.forgive("")
+	})
+	return &sub
+}
+
+// showsInstance visits an instance and looks for all that the API says of it.
+func (t *Tab) showsInstance(s *ripostetest.Server, id string) {
+	t.tb.Helper()
+	res, err := s.Instances.Get(t.ctx, &ripostev1.InstancesServiceGetRequest{Id: id, View: ripostev1.InstanceView_INSTANCE_VIEW_FULL})
+	if err != nil {
+		t.tb.Fatalf("getting an instance: %v", err)
+	}
+	i := res.GetInstance()
+	t.Goto("/instances/" + id)
+	Eval[bool](t, `[...document.querySelectorAll('details')].every(d => d.open = true)`)
+	source := i.GetWebhookInstance().GetSource()
+	texts := []string{
+		source.GetApprovalStep().GetTicketId(), source.GetProvisionStep().GetTicketId(), source.GetWorkflowStep().GetWorkflowStepId(),
+		i.GetWebhookInstance().GetSpec().GetDestination(), string(i.GetPayload()), i.GetOutcome().GetComment(), i.GetOutcome().GetDocumentJson(),
+		i.GetOutcome().GetFailure().GetMessage()[min(1, len(i.GetOutcome().GetFailure().GetMessage())):], // it begins a sentence
+	}
+	for key, value := range i.GetLabels() {
+		texts = append(texts, key, value)
+	}
+	for _, a := range i.GetAttempts() {
+		texts = append(texts, a.GetResponseBody())
+		for _, value := range a.GetResponseHeaders() {
+			texts = append(texts, value)
+		}
+	}
+	w, err := s.Webhooks.Get(t.ctx, &webhooksv1.WebhooksServiceGetRequest{Id: i.GetWebhookInstance().GetWebhookId()})
+	if err != nil {
+		t.tb.Fatalf("getting a webhook: %v", err)
+	}
+	t.shows(append(texts, w.GetWebhook().GetDisplayName())...)
+	t.isInert()
+	t.CheckFits()
+}
+
+// takesBack fills the text in wherever a person can, and looks at what comes back.
+func (t *Tab) takesBack(g guest) {
+	t.tb.Helper()
+	text := forField(g.text)
+	query := url.Values{}
+	for _, name := range []string{"state", "source", "webhook", "ticket", "labels", "since", "from", "to", "size", "page", "attempts", "next"} {
+		query.Set(name, g.text[:min(len(g.text), 200)])
+	}
+	t.Goto("/instances?" + query.Encode())
+	t.isInert()
+	t.Goto("/instances")
+	t.Fill("Ticket", text)
+	t.Follow("button", "Filter")
+	if got := t.Value("Ticket"); got != text {
+		t.tb.Errorf("the filter's field came back as %q", got)
+	}
+	t.isInert()
+	t.Goto("/instances/" + g.undecided)
+	t.Fill("Comment", forAPI(g.text, riposte.MaxCommentLength))
+	t.Follow("button", "Give this answer")
+	t.shows(forAPI(g.text, riposte.MaxCommentLength))
+	t.isInert()
+}
+
+// forField is what stays of a text in a field of one line, and blanks around it are
+// none that a person means.
+func forField(text string) string {
+	return strings.TrimSpace(strings.NewReplacer("\n", "", "\r", "").Replace(forAPI(text, 200)))
+}
+
+// shows fails the test for each text that the page has nowhere.
+func (t *Tab) shows(texts ...string) {
+	t.tb.Helper()
+	page := words(t.Text())
+	for _, text := range texts {
+		if !strings.Contains(page, words(shown(text))) {
+			t.tb.Errorf("%.100s does not show %.300q, but %.1000q", t.Path(), words(shown(text)), page)
+		}
+	}
+}
+
+// words makes all blanks alike, as pages do.
+func words(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// isInert fails the test when the page has elements or attributes that only a text
+// can have made; what it did is among the tab's faults.
+func (t *Tab) isInert() {
+	t.tb.Helper()
+	made := Eval[[]string](t, `[...document.querySelectorAll('*')].filter(e =>
+		['IFRAME', 'OBJECT', 'EMBED', 'BASE', 'STYLE', 'ANIMATE', 'MARQUEE', 'TEMPLATE'].includes(e.tagName.toUpperCase()) ||
+		e.matches('script:not([src^="/static/"]), img:not([src^="/static/"]), link:not([href^="/static/"]), meta[http-equiv], b') ||
+		[...e.attributes].some(a => a.name.startsWith('on') || a.name === 'style') ||
+		['href', 'action', 'formaction', 'src', 'data', 'xlink:href'].some(n => e.hasAttribute(n) && !/^[\/?#](?!\/)/.test(e.getAttribute(n)))
+	).map(e => e.outerHTML.slice(0, 200))`)
+	for _, html := range made {
+		t.tb.Errorf("%.100s has an element that nobody made: %s", t.Path(), html)
+	}
+}

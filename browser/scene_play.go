@@ -73,6 +73,7 @@ func (s *Scene) everyday(n int) {
 // finale is how things stand: one of each state and outcome, what waits, and what
 // is wrong.
 func (s *Scene) finale() {
+	s.advance(s.behind - time.Minute)
 	s.trouble()
 	s.advance(s.behind) // from here on it is now
 	s.ends()

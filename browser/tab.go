@@ -95,7 +95,7 @@ func (t *Tab) Reload() {
 // SignIn signs in with an API key.
 func (t *Tab) SignIn(apiKey string) {
 	t.tb.Helper()
-	t.Goto("/sign-in")
+	t.Goto("/sign-in?next=/instances")
 	t.Fill("API key", apiKey)
 	t.Follow("button", "Sign in")
 	t.Until("the page behind sign-in", `location.pathname !== '/sign-in'`)
