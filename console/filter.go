@@ -102,7 +102,7 @@ func (f instanceFilter) expression(now time.Time) (string, map[string]string) {
 
 // parseMoment takes RFC 3339, and shorter forms of it as UTC.
 func parseMoment(s string) (t time.Time, err error) {
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
 		if t, err = time.Parse(layout, strings.TrimSuffix(s, " UTC")); err == nil {
 			return t.UTC(), nil
 		}

@@ -1,0 +1,60 @@
+package console
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestFilterBecomesTheAPIs(t *testing.T) {
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		query, want string
+		bad         []string
+	}{
+		{query: "", want: ""},
+		{query: "state=ERROR", want: `state = "ERROR"`},
+		{query: "state=ERROR&source=test&webhook=w&ticket=T-1", want: `state = "ERROR" AND webhookId = "w" AND source = "test" AND ticketId = "T-1"`},
+		{query: `ticket=a"b\c AND state=x`, want: `ticketId = "a\"b\\c AND state=x"`},
+		{query: "ticket=+ ", want: ""},
+		{query: "labels=team%3Dred+env%3Da%3Db", want: `labels."team" = "red" AND labels."env" = "a=b"`},
+		{query: "labels=team", bad: []string{"labels"}},
+		{query: "labels=%3Dred", bad: []string{"labels"}},
+		{query: `labels=a"b%3Dred`, bad: []string{"labels"}},
+		{query: "since=1h", want: `createdAt >= "2026-11-26T11:00:00Z"`},
+		{query: "since=nonsense", want: ""},
+		{query: "from=2026-11-26T10:00Z", want: `createdAt >= "2026-11-26T10:00:00Z"`},
+		{query: "from=10:00", bad: []string{"from"}},
+		{query: "from=2026-11-26T10:00", want: `createdAt >= "2026-11-26T10:00:00Z"`},
+		{query: "from=2026-11-26T10:00:00.5%2B01:00", want: `createdAt >= "2026-11-26T09:00:00.5Z"`},
+		{query: "to=2026-11-26", want: `createdAt < "2026-11-26T00:00:00Z"`},
+		{query: "from=x&to=y", bad: []string{"from", "to"}},
+	} {
+		q, err := url.ParseQuery(tt.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, problems := readInstanceFilter(q).expression(now)
+		bad := slices.Sorted(maps.Keys(problems))
+		if !slices.Equal(bad, tt.bad) || len(bad) == 0 && got != tt.want {
+			t.Errorf("%s: %s %v, want %s %v", tt.query, got, bad, tt.want, tt.bad)
+		}
+	}
+}
+
+// TestFilterStaysAsItIsInTheURL, so that a page can be shared and gone back to.
+func TestFilterStaysAsItIsInTheURL(t *testing.T) {
+	f := instanceFilter{State: "ERROR", Webhook: "w", Source: "test", Ticket: `&"'<`, Labels: "a=b c=d", Since: "1h", From: "2026-01-01", To: "x"}
+	u, err := url.Parse(instancesURL(f, 50, "token+/="))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := readInstanceFilter(u.Query()); got != f {
+		t.Errorf("%s reads as %+v", u, got)
+	}
+	if q := u.Query(); q.Get("page") != "token+/=" || pageSize(q) != 50 {
+		t.Errorf("%s has no token or size", u)
+	}
+}

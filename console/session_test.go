@@ -1,0 +1,130 @@
+package console_test
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+	"github.com/riposte-dev/riposte/ripostetest"
+	"github.com/riposte-dev/riposte/server"
+)
+
+func TestSigningInLeadsBackToWhereItBegan(t *testing.T) {
+	r := newReader(t)
+	for _, tt := range []struct{ path, want string }{
+		{"/instances?state=ERROR&ticket=a%26b", "/instances?state=ERROR&ticket=a%26b"},
+		{"/", "/"},
+	} {
+		p := r.get(tt.path)
+		p.wants(t, 200, "API key")
+		next := ""
+		if u, err := url.Parse(p.path); err == nil {
+			next = u.Query().Get("next")
+		}
+		if got := r.post("/sign-in", url.Values{"key": {ripostetest.APIKey}, "next": {next}}).path; got != tt.want {
+			t.Errorf("%s led to %s", tt.path, got)
+		}
+		if got := r.post("/sign-out", url.Values{}).path; got != "/sign-in" {
+			t.Errorf("signing out led to %s", got)
+		}
+	}
+}
+
+// TestSigningInLeadsNowhereElse: a link to the sign-in page can name any address.
+func TestSigningInLeadsNowhereElse(t *testing.T) {
+	r := newReader(t)
+	for _, next := range []string{"https://evil.example/", "//evil.example/", `/\evil.example`, "javascript:alert(1)", "instances", "/\t/evil.example", "http:/evil", "%"} {
+		p := r.post("/sign-in", url.Values{"key": {ripostetest.APIKey}, "next": {next}})
+		if p.path != "/" {
+			t.Errorf("%q led to %s", next, p.path)
+		}
+	}
+}
+
+func TestBadKeysAreRefused(t *testing.T) {
+	r := newReader(t)
+	for _, key := range []string{"", "  ", "riposte_nope", "two words", "a\nb", "ü"} {
+		r.post("/sign-in", url.Values{"key": {key}}).wants(t, http.StatusUnprocessableEntity, `role="alert"`)
+	}
+	r.post("/sign-in", url.Values{"dev": {"1"}}).wants(t, http.StatusUnprocessableEntity, `role="alert"`)
+	if p := r.get("/instances"); !strings.HasPrefix(p.path, "/sign-in") {
+		t.Errorf("is signed in all the same, at %s", p.path)
+	}
+}
+
+func TestOneClickWhereTheServerSaysSo(t *testing.T) {
+	r := newReader(t, func(c *server.Config) { c.ConsoleOpen = true })
+	r.get("/sign-in").wants(t, 200, "Sign in as an admin")
+	if p := r.post("/sign-in", url.Values{"dev": {"1"}}); p.path != "/" {
+		t.Errorf("one click led to %s", p.path)
+	}
+	newReader(t).get("/sign-in").lacks(t, "Sign in as an admin")
+}
+
+// TestCookieTellsNobodyTheKey, and counts only as it was given.
+func TestCookieTellsNobodyTheKey(t *testing.T) {
+	r := newReader(t, func(c *server.Config) { c.PublicURL = "https://riposte.example" })
+	r.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	cookie := func(host string) string {
+		p := r.do(http.MethodPost, "/sign-in", url.Values{"key": {ripostetest.APIKey}}, map[string]string{"Host": host})
+		return p.header.Get("Set-Cookie")
+	}
+	plain, secure := cookie("127.0.0.1"), cookie("riposte.example")
+	for _, attribute := range []string{"HttpOnly", "SameSite=Lax", "Path=/"} {
+		if !strings.Contains(plain, attribute) {
+			t.Errorf("the cookie lacks %s: %s", attribute, plain)
+		}
+	}
+	if strings.Contains(plain, "Secure") || !strings.Contains(secure, "Secure") {
+		t.Errorf("Secure must be said at the https URL alone: %q, %q", plain, secure)
+	}
+	_, value, _ := strings.Cut(strings.Split(plain, ";")[0], "=")
+	sealed, err := base64.RawURLEncoding.DecodeString(value)
+	if err != nil || strings.Contains(value+string(sealed), ripostetest.APIKey) {
+		t.Errorf("the cookie %q (%v) has the key in it", value, err)
+	}
+	r.http.Jar = nil
+	for name, value := range map[string]string{"as it is": value, "one bit off": flipped(sealed), "cut": value[:20], "empty": "", "somebody else's": newSealed(t)} {
+		p := r.do(http.MethodGet, "/instances", nil, map[string]string{"Cookie": "riposte_session=" + value})
+		if want := map[bool]int{true: 200, false: 303}[name == "as it is"]; p.status != want {
+			t.Errorf("%s: %d, want %d", name, p.status, want)
+		}
+	}
+}
+
+func flipped(sealed []byte) string {
+	b := append([]byte(nil), sealed...)
+	b[len(b)/2] ^= 1
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// newSealed is another server's cookie.
+func newSealed(t *testing.T) string {
+	r := newReader(t)
+	r.with(ripostetest.APIKey)
+	u, err := url.Parse(r.server.BaseURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.http.Jar.Cookies(u)[0].Value
+}
+
+// TestSessionEndsWithItsKey, because the API is asked with the key each time.
+func TestSessionEndsWithItsKey(t *testing.T) {
+	s := ripostetest.Start(t)
+	res, err := s.Keys.Create(t.Context(), &ripostev1.KeysServiceCreateRequest{Name: "k", Role: ripostev1.Role_ROLE_VIEWER})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := readerOf(t, s).with(res.GetSecret())
+	r.get("/instances").wants(t, 200, "Instances", "viewer")
+	if _, err := s.Keys.Revoke(t.Context(), &ripostev1.KeysServiceRevokeRequest{Id: res.GetKey().GetId()}); err != nil {
+		t.Fatal(err)
+	}
+	if p := r.get("/instances"); !strings.HasPrefix(p.path, "/sign-in") {
+		t.Errorf("a revoked key still sees %s", p.path)
+	}
+}
