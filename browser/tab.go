@@ -221,6 +221,16 @@ func (t *Tab) Screenshot() []byte {
 	return b
 }
 
+// Window returns what of the page is in the window, as a PNG.
+func (t *Tab) Window() []byte {
+	t.tb.Helper()
+	b, err := chromedp.Run(t.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		t.fail("taking a screenshot: %v", err)
+	}
+	return b
+}
+
 func (t *Tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	t.tb.Helper()
 	ctx, cancel := context.WithTimeout(t.ctx, t.patience)

@@ -20,7 +20,7 @@ import (
 const aDay = 104
 
 // inReadme are the pictures of README.md, by their screens.
-var inReadme = []string{"overview", "instance-replaced", "webhook"}
+var inReadme = []string{"overview", "instance-answered-late", "webhook"}
 
 func main() {
 	log.SetFlags(0)
@@ -28,31 +28,31 @@ func main() {
 	only := flag.String("only", "", "take those screens alone whose name contains this `text`")
 	readme := flag.Bool("readme", false, "take those of README.md alone, light and wide, into docs/screenshots")
 	flag.Parse()
-	s := studio{out: *out, wants: func(name string) bool { return strings.Contains(name, *only) }, sizes: sizes, themes: themes}
+	s := studio{out: *out, sizes: sizes, themes: themes, wants: func(screen string) bool { return strings.Contains(screen, *only) }}
 	if *readme {
-		s.out, s.sizes, s.themes = "../docs/screenshots", sizes[:1], themes[:1]
-		s.wants = func(name string) bool { return slices.Contains(inReadme, name) }
+		s = studio{out: "../docs/screenshots", window: true, sizes: sizes[:1], themes: themes[:1]}
+		s.wants = func(screen string) bool { return slices.Contains(inReadme, screen) }
 	}
 	if err := run(s); err != nil {
 		log.Fatal(err)
 	}
 }
 
-var sizes = []struct {
-	name string
-	size browser.Size
-}{{"wide", browser.Wide}, {"phone", browser.Phone}}
+var sizes = []size{{"wide", browser.Wide}, {"phone", browser.Phone}}
 
 var themes = []string{browser.Light, browser.Dark}
 
-// studio is what pictures are taken of, how and where to.
+type size struct {
+	name string
+	browser.Size
+}
+
+// studio is what pictures are taken of, how, and where to.
 type studio struct {
-	out   string
-	wants func(screen string) bool
-	sizes []struct {
-		name string
-		size browser.Size
-	}
+	out    string
+	wants  func(screen string) bool
+	window bool // no more of a page than a window has
+	sizes  []size
 	themes []string
 }
 
@@ -89,11 +89,15 @@ func run(s studio) (err error) {
 func (s studio) take(tab *browser.Tab, screen browser.Screen) error {
 	for _, size := range s.sizes {
 		for _, theme := range s.themes {
-			tab.Resize(size.size)
+			tab.Resize(size.Size)
 			tab.Prefer(theme)
 			screen.Visit(tab)
 			name := filepath.Join(s.out, screen.Name+"-"+theme+"-"+size.name+".png")
-			if err := os.WriteFile(name, tab.Screenshot(), 0o644); err != nil {
+			picture := tab.Screenshot
+			if s.window {
+				picture = tab.Window
+			}
+			if err := os.WriteFile(name, picture(), 0o644); err != nil {
 				return fmt.Errorf("writing a picture: %w", err)
 			}
 			fmt.Println(name)
