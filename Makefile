@@ -77,7 +77,7 @@ bench-smoke:
 .PHONY: browser
 browser:
 	@scripts/needs chromium
-	$(GO) -C browser test -race -timeout 10m $(TESTFLAGS) ./...
+	$(GO) -C browser test -race -timeout 20m $(TESTFLAGS) ./...
 
 .PHONY: screenshots
 screenshots:

@@ -17,7 +17,7 @@ import (
 
 const (
 	lookAgain   = 20 * time.Millisecond
-	tabLifetime = 5 * time.Minute // so that nothing waits for ever
+	tabLifetime = 15 * time.Minute // so that nothing waits for ever
 )
 
 // Tab is a page with cookies of its own, in a window of the size Wide. What its
@@ -45,7 +45,7 @@ func (b *Browser) Open(tb ripostetest.TB, base string) *Tab {
 		closeTab()
 		tb.Fatalf("opening a tab: %v", err)
 	}
-	t := &Tab{tb: tb, base: base, ctx: ctx, watch: w, patience: 10 * time.Second}
+	t := &Tab{tb: tb, base: base, ctx: ctx, watch: w, patience: 20 * time.Second}
 	tb.Cleanup(func() {
 		t.reportFaults()
 		closeTab()
