@@ -76,6 +76,13 @@ func HashKey(secret string) []byte {
 // Caller is who makes a request: what authentication found, handed as an
 // argument to whatever needs to know.
 type Caller struct {
-	KeyID string
-	Role  Role
+	KeyID        string
+	KeyName      string
+	KeyCreatedAt time.Time
+	Role         Role
+}
+
+// Caller is whoever calls with k.
+func (k Key) Caller() Caller {
+	return Caller{KeyID: k.ID, KeyName: k.Name, KeyCreatedAt: k.CreatedAt, Role: k.Role}
 }

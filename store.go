@@ -116,6 +116,9 @@ type InstanceStore interface {
 	// Version is 0 then. An instance without an ID says that f may not have
 	// been told of something.
 	Subscribe(f func(Instance)) (cancel func())
+	// Told returns when all subscribers have been told of what this process
+	// had committed when it was called.
+	Told(ctx context.Context) error
 }
 
 // FeedStore reads outcomes in the order of their sequences. That order never
@@ -222,6 +225,19 @@ type InstanceFilter struct {
 	Limit      int
 }
 
+// Made returns when what f selects can have been created: what expires in a range was
+// created within the bounds of callbackTimeout before it.
+func (f InstanceFilter) Made() TimeRange {
+	made := f.Created
+	if from := f.Expires.From; !from.IsZero() && made.From.Before(from.Add(-MaxCallbackTimeout)) {
+		made.From = from.Add(-MaxCallbackTimeout)
+	}
+	if to := f.Expires.To; !to.IsZero() && (made.To.IsZero() || to.Add(-MinCallbackTimeout).Before(made.To)) {
+		made.To = to.Add(-MinCallbackTimeout)
+	}
+	return made
+}
+
 // InstancePage is a part of a list.
 type InstancePage struct {
 	Instances []Instance
@@ -237,13 +253,13 @@ type TimeRange struct{ From, To time.Time }
 type StatisticsStore interface {
 	// SaveStatistics stores each row, in the place of the one with its WebhookID,
 	// Span, Start and Process, and forgets rows that are older by now than
-	// KeepStatisticsMinutes and KeepStatisticsQuarters, but of each webhook the last,
-	// which knows its last attempt.
+	// KeepStatisticsMinutes and KeepStatisticsQuarters. Of each webhook it keeps the
+	// last attempt that any row knew of, as long as there is the webhook.
 	SaveStatistics(ctx context.Context, rows []StatisticsRow) error
 	// LoadStatistics returns rows by their Start.
 	LoadStatistics(ctx context.Context, f StatisticsFilter) ([]StatisticsRow, error)
 	// LastAttempts returns the last attempts of these webhooks, by their ids, as far
-	// as rows of any age know of them.
+	// as rows of any age knew of them.
 	LastAttempts(ctx context.Context, webhookIDs []string) (map[string]LastAttempt, error)
 }
 
@@ -261,6 +277,10 @@ type SecretStore interface {
 	// ListKeys returns all keys, newest first.
 	ListKeys(ctx context.Context) ([]Key, error)
 	// DeleteKey forgets the key of this id, here at once and at other nodes within
-	// 5 s. ErrKeyNotFound.
+	// 5 s. ErrKeyNotFound. It deletes the last one, too: then only the key that the
+	// configuration gives can call. Without that, a server on its own data directory
+	// makes a first key again when it starts, of the secret that admin.key still has,
+	// even if that is the one that was deleted; with a shared database, riposte keys
+	// create makes one.
 	DeleteKey(ctx context.Context, id string) error
 }

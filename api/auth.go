@@ -61,12 +61,12 @@ func (s *Server) caller(r *http.Request) (riposte.Caller, error) {
 	hash := riposte.HashKey(secret)
 	for _, k := range s.Keys {
 		if subtle.ConstantTimeCompare(k.Hash, hash) == 1 {
-			return riposte.Caller{KeyID: k.ID, Role: k.Role}, nil
+			return k.Caller(), nil
 		}
 	}
 	k, err := s.Store.LoadKey(r.Context(), hash)
 	if errors.Is(err, riposte.ErrKeyNotFound) {
 		err = errBadCredentials
 	}
-	return riposte.Caller{KeyID: k.ID, Role: k.Role}, err
+	return k.Caller(), err
 }

@@ -50,6 +50,19 @@ var needs = map[string]riposte.Role{
 	settings + "Get":          riposte.RoleViewer,
 	settings + "Update":       riposte.RoleAdmin,
 	keys + "Create":           riposte.RoleAdmin,
+
+	keys + "List":               riposte.RoleAdmin,
+	keys + "Revoke":             riposte.RoleAdmin,
+	keys + "Current":            riposte.RoleViewer,
+	instances + "GetDelivery":   riposte.RoleSender,
+	instances + "Count":         riposte.RoleViewer,
+	instances + "BatchCancel":   riposte.RoleSender,
+	instances + "BatchRecreate": riposte.RoleSender,
+	verify + "VerifyDelivery":   riposte.RoleViewer,
+	verify + "VerifyDocument":   riposte.RoleViewer,
+	figures + "Get":             riposte.RoleViewer,
+	figures + "GetWebhook":      riposte.RoleViewer,
+	figures + "ListWebhooks":    riposte.RoleViewer,
 }
 
 var pathVariable = regexp.MustCompile(`\{[^}]*\}`)

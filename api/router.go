@@ -19,6 +19,9 @@ import (
 const (
 	maxBody      = 2 << 20
 	maxBatchBody = 32 << 20
+	// maxVerifiedBody holds any delivery that a receiver takes, in a JSON string, where
+	// its quotes count twice.
+	maxVerifiedBody = 4 << 20
 	// minCompressed: what fits into a packet gains nothing by gzip.
 	minCompressed = 1 << 10
 )
@@ -75,6 +78,8 @@ func bodyLimit(path string) int {
 	switch path {
 	case ripostev1connect.InstancesServiceBatchCreateProcedure, "/api/v1/instances:batchCreate":
 		return maxBatchBody
+	case ripostev1connect.VerificationServiceVerifyDeliveryProcedure, "/api/v1/verify/delivery":
+		return maxVerifiedBody
 	}
 	return maxBody
 }

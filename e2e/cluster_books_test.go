@@ -127,10 +127,14 @@ func (b clusterBooks) all() iter.Seq[riposte.Instance] {
 					return
 				}
 			}
-			if len(page.Instances) < f.Limit {
+			switch {
+			case len(page.Instances) == f.Limit:
+				f.Before = page.Instances[f.Limit-1].ID
+			case page.Searched != "":
+				f.Before = page.Searched
+			default:
 				return
 			}
-			f.Before = page.Instances[len(page.Instances)-1].ID
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -12,8 +14,63 @@ import (
 
 const (
 	insertKeySQL = `INSERT INTO api_keys (hash, id, name, role, created_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (hash) DO NOTHING`
-	loadKeySQL   = `SELECT hash, id, name, role, created_at FROM api_keys WHERE hash = $1`
+	loadKeySQL   = `SELECT ` + keyColumns + ` FROM api_keys WHERE hash = $1`
+	listKeysSQL  = `SELECT ` + keyColumns + ` FROM api_keys ORDER BY id COLLATE "C" DESC`
+	deleteKeySQL = `DELETE FROM api_keys WHERE id = $1`
+
+	keyColumns = `hash, id, name, role, created_at`
 )
+
+// keyPatience is for how long a key counts without another look: another node may have
+// deleted it.
+const keyPatience = 5 * time.Second
+
+// keyCache has keys that were loaded lately.
+type keyCache struct {
+	byHash sync.Map // knownKey
+	loads  loads[riposte.Key]
+
+	mu      sync.Mutex
+	forgets int // how many times all were forgotten
+}
+
+// knownKey is a key as it was when it was asked for.
+type knownKey struct {
+	riposte.Key
+	asked time.Time
+}
+
+func (c *keyCache) load(hash []byte, now time.Time) (riposte.Key, bool) {
+	v, ok := c.byHash.Load(string(hash))
+	if !ok {
+		return riposte.Key{}, false
+	}
+	k := v.(knownKey)
+	return k.Key, !now.Before(k.asked) && now.Before(k.asked.Add(keyPatience))
+}
+
+// age tells what is read now from what was read before keys were forgotten.
+func (c *keyCache) age() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.forgets
+}
+
+// store keeps a key that was asked for at that age, unless it may be deleted since.
+func (c *keyCache) store(k knownKey, age int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if age == c.forgets {
+		c.byHash.Store(string(k.Hash), k)
+	}
+}
+
+func (c *keyCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forgets++
+	c.byHash.Clear()
+}
 
 // CreateKey implements riposte.SecretStore.
 func (s *Store) CreateKey(ctx context.Context, k riposte.Key) error {
@@ -25,25 +82,73 @@ func (s *Store) CreateKey(ctx context.Context, k riposte.Key) error {
 	return nil
 }
 
-// LoadKey implements riposte.SecretStore.
+// LoadKey implements riposte.SecretStore. All who ask when a key must be looked at
+// again share one look.
 func (s *Store) LoadKey(ctx context.Context, hash []byte) (riposte.Key, error) {
+	if k, ok := s.keys.load(hash, s.Now()); ok {
+		return k, nil
+	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	if known, ok := s.keys.Load(string(hash)); ok {
-		return known.(riposte.Key), nil
+	return s.keys.loads.wait(ctx, "loading an API key", string(hash), func() (riposte.Key, error) { return s.loadKey(hash) })
+}
+
+func (s *Store) loadKey(hash []byte) (riposte.Key, error) {
+	ctx, cancel := bounded(context.Background())
+	defer cancel()
+	age, asked := s.keys.age(), s.Now()
+	rows, err := s.pool.Query(ctx, loadKeySQL, hash)
+	if err != nil {
+		return riposte.Key{}, reading(ctx, "loading an API key", err)
 	}
-	var k riposte.Key
-	var created int64
-	err := s.pool.QueryRow(ctx, loadKeySQL, hash).Scan(&k.Hash, &k.ID, &k.Name, &k.Role, &created)
+	k, err := pgx.CollectExactlyOneRow(rows, scanKey)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return riposte.Key{}, riposte.ErrKeyNotFound
 	}
 	if err != nil {
 		return riposte.Key{}, reading(ctx, "loading an API key", err)
 	}
-	k.CreatedAt = moment(&created)
-	s.keys.Store(string(hash), k)
+	s.keys.store(knownKey{k, asked}, age)
 	return k, nil
+}
+
+func scanKey(r pgx.CollectableRow) (riposte.Key, error) {
+	var k riposte.Key
+	var created int64
+	err := r.Scan(&k.Hash, &k.ID, &k.Name, &k.Role, &created)
+	k.CreatedAt = moment(&created)
+	return k, err
+}
+
+// ListKeys implements riposte.SecretStore. Keys are few.
+func (s *Store) ListKeys(ctx context.Context) ([]riposte.Key, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, listKeysSQL)
+	if err != nil {
+		return nil, reading(ctx, "listing API keys", err)
+	}
+	all, err := pgx.CollectRows(rows, scanKey)
+	if err != nil {
+		return nil, reading(ctx, "listing API keys", err)
+	}
+	return all, nil
+}
+
+// DeleteKey implements riposte.SecretStore. What was loaded is forgotten also where
+// nobody knows whether the key is deleted.
+func (s *Store) DeleteKey(ctx context.Context, id string) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	tag, err := s.pool.Exec(ctx, deleteKeySQL, id)
+	s.keys.forget()
+	switch {
+	case notFound(err), err == nil && tag.RowsAffected() == 0:
+		return riposte.ErrKeyNotFound
+	case err != nil:
+		return reading(ctx, "deleting an API key", err)
+	}
+	return nil
 }
 
 // CountKeys implements riposte.SecretStore.

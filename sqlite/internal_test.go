@@ -14,7 +14,7 @@ import (
 	"github.com/riposte-dev/riposte"
 )
 
-func openStore(t *testing.T, opts Options) *Store {
+func openStore(t testing.TB, opts Options) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), t.TempDir(), opts)
 	if err != nil {
@@ -28,7 +28,7 @@ func openStore(t *testing.T, opts Options) *Store {
 	return s
 }
 
-func saveWebhook(t *testing.T, s *Store) riposte.Webhook {
+func saveWebhook(t testing.TB, s *Store) riposte.Webhook {
 	t.Helper()
 	w, err := riposte.NewWebhook("w", "", "https://receiver.example", 0, func(string) (string, error) { return "receiver.example", nil }, s.Now())
 	if err == nil {
@@ -40,7 +40,7 @@ func saveWebhook(t *testing.T, s *Store) riposte.Webhook {
 	return w
 }
 
-func newRecord(t *testing.T, s *Store, w riposte.Webhook, payload string) riposte.NewInstanceRecord {
+func newRecord(t testing.TB, s *Store, w riposte.Webhook, payload string) riposte.NewInstanceRecord {
 	t.Helper()
 	i, e, err := riposte.NewInstance(w, riposte.InstanceRequest{
 		Source:  riposte.Source{Kind: riposte.SourceApprovalStep, TicketID: "t"},

@@ -1429,7 +1429,8 @@ type InstancesServiceGetDeliveryResponse struct {
 	Method string                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
 	Url    string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
 	// All that the receiver needs, the Authorization among them, which counts for
-	// two minutes.
+	// two minutes. Webhook-Attempt is that of the next attempt, or of the last one
+	// where none is to come.
 	Headers       map[string]string `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Body          string            `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1793,7 +1794,8 @@ type InstancesServiceBatchRecreateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many were asked again.
 	Recreated int32 `protobuf:"varint,1,opt,name=recreated,proto3" json:"recreated,omitempty"`
-	// How many could not be, because their webhook is deleted.
+	// How many could not be, because their webhook is deleted, or because their
+	// outcome may not be pushed to where it was any more.
 	Refused int32 `protobuf:"varint,2,opt,name=refused,proto3" json:"refused,omitempty"`
 	// Empty when there are no more.
 	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`

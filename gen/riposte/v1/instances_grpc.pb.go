@@ -60,7 +60,8 @@ type InstancesServiceClient interface {
 	Count(ctx context.Context, in *InstancesServiceCountRequest, opts ...grpc.CallOption) (*InstancesServiceCountResponse, error)
 	// BatchCancel closes open instances, newest first, a part of them with each call:
 	// go on with the token that it returns until there is none. Those that are created
-	// after the first call are not among them.
+	// after the first call are not among them. A call that fails may have closed some,
+	// and may be repeated.
 	BatchCancel(ctx context.Context, in *InstancesServiceBatchCancelRequest, opts ...grpc.CallOption) (*InstancesServiceBatchCancelResponse, error)
 	// BatchRecreate asks the questions of instances again, like BatchCancel a part of
 	// them with each call.
@@ -261,7 +262,8 @@ type InstancesServiceServer interface {
 	Count(context.Context, *InstancesServiceCountRequest) (*InstancesServiceCountResponse, error)
 	// BatchCancel closes open instances, newest first, a part of them with each call:
 	// go on with the token that it returns until there is none. Those that are created
-	// after the first call are not among them.
+	// after the first call are not among them. A call that fails may have closed some,
+	// and may be repeated.
 	BatchCancel(context.Context, *InstancesServiceBatchCancelRequest) (*InstancesServiceBatchCancelResponse, error)
 	// BatchRecreate asks the questions of instances again, like BatchCancel a part of
 	// them with each call.

@@ -89,7 +89,8 @@ type InstancesServiceClient interface {
 	Count(context.Context, *v1.InstancesServiceCountRequest) (*v1.InstancesServiceCountResponse, error)
 	// BatchCancel closes open instances, newest first, a part of them with each call:
 	// go on with the token that it returns until there is none. Those that are created
-	// after the first call are not among them.
+	// after the first call are not among them. A call that fails may have closed some,
+	// and may be repeated.
 	BatchCancel(context.Context, *v1.InstancesServiceBatchCancelRequest) (*v1.InstancesServiceBatchCancelResponse, error)
 	// BatchRecreate asks the questions of instances again, like BatchCancel a part of
 	// them with each call.
@@ -367,7 +368,8 @@ type InstancesServiceHandler interface {
 	Count(context.Context, *v1.InstancesServiceCountRequest) (*v1.InstancesServiceCountResponse, error)
 	// BatchCancel closes open instances, newest first, a part of them with each call:
 	// go on with the token that it returns until there is none. Those that are created
-	// after the first call are not among them.
+	// after the first call are not among them. A call that fails may have closed some,
+	// and may be repeated.
 	BatchCancel(context.Context, *v1.InstancesServiceBatchCancelRequest) (*v1.InstancesServiceBatchCancelResponse, error)
 	// BatchRecreate asks the questions of instances again, like BatchCancel a part of
 	// them with each call.
