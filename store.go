@@ -277,7 +277,8 @@ type SecretStore interface {
 	// ListKeys returns all keys, newest first.
 	ListKeys(ctx context.Context) ([]Key, error)
 	// DeleteKey forgets the key of this id, here at once and at other nodes within
-	// 5 s. ErrKeyNotFound. It deletes the last one, too: then only the key that the
+	// 5 s. ErrKeyNotFound. It deletes the last one, too, from which the API keeps an
+	// admin: then only the key that the
 	// configuration gives can call. Without that, a server on its own data directory
 	// makes a first key again when it starts, of the secret that admin.key still has,
 	// even if that is the one that was deleted; with a shared database, riposte keys

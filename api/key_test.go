@@ -3,11 +3,18 @@ package api_test
 import (
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+	"github.com/riposte-dev/riposte/ripostetest"
+	"github.com/riposte-dev/riposte/server"
 )
 
 // key makes one and returns it with the header that calls with it.
@@ -77,5 +84,38 @@ func TestRevokedKeyIsNoKeyAtOnce(t *testing.T) {
 	again := n.send(http.MethodDelete, "/api/v1/keys/"+k.GetId(), "", "Authorization", stays)
 	if s := again.error(t); again.status != http.StatusNotFound || s.reason() != "KEY_NOT_FOUND" {
 		t.Errorf("revoked again: HTTP %d, %s", again.status, again.body)
+	}
+}
+
+// TestLastKeyOfAnAdminStays: nobody could make another one, and the next start would
+// take admin.key for a first key again.
+func TestLastKeyOfAnAdminStays(t *testing.T) {
+	dir := t.TempDir()
+	s := ripostetest.Start(t, func(c *server.Config) { c.APIKey, c.Data = "", dir })
+	secret, err := os.ReadFile(filepath.Join(dir, "admin.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := ripostetest.NewClient(s.BaseURL(), strings.TrimSpace(string(secret)))
+	t.Cleanup(c.CloseIdleConnections)
+	create := func(role ripostev1.Role) string {
+		res, err := c.Keys.Create(t.Context(), &ripostev1.KeysServiceCreateRequest{Name: "n", Role: role})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.GetKey().GetId()
+	}
+	create(ripostev1.Role_ROLE_SENDER)
+	current, err := c.Keys.Current(t.Context(), &ripostev1.KeysServiceCurrentRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := &ripostev1.KeysServiceRevokeRequest{Id: current.GetKey().GetId()}
+	if _, err := c.Keys.Revoke(t.Context(), first); connect.CodeOf(err) != connect.CodeFailedPrecondition {
+		t.Errorf("revoking the last one: %v", err)
+	}
+	create(ripostev1.Role_ROLE_ADMIN)
+	if _, err := c.Keys.Revoke(t.Context(), first); err != nil {
+		t.Errorf("revoking one of two: %v", err)
 	}
 }

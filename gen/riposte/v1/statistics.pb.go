@@ -36,7 +36,8 @@ const (
 	WebhookHealth_WEBHOOK_HEALTH_HEALTHY WebhookHealth = 2
 	// The last attempt failed, as did a fifth of the last hour's or more.
 	WebhookHealth_WEBHOOK_HEALTH_FAILING WebhookHealth = 3
-	// It doesn't answer at all, and its instances are held until it does.
+	// It doesn't answer at all, and the node that was called holds its instances until it
+	// does.
 	WebhookHealth_WEBHOOK_HEALTH_HELD WebhookHealth = 4
 )
 
