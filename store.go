@@ -116,6 +116,9 @@ type InstanceStore interface {
 	// Version is 0 then. An instance without an ID says that f may not have
 	// been told of something.
 	Subscribe(f func(Instance)) (cancel func())
+	// Told returns when all subscribers have been told of what this process
+	// had committed when it was called.
+	Told(ctx context.Context) error
 }
 
 // FeedStore reads outcomes in the order of their sequences. That order never

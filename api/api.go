@@ -33,7 +33,9 @@ type Options struct {
 	JWKS       []byte                   // the document at /auth/v1/jwks
 	Keys       []riposte.Key            // API keys that the configuration gives, beside the store's
 	Tokens     *CallbackTokens
-	Metrics    http.Handler // what GET /metrics answers to a viewer; nil: there is nothing at that path
+	Counted    Counted         // what is not in the store yet of the statistics
+	Held       func() []string // the webhooks, by id, that are held because their receivers can't be reached
+	Metrics    http.Handler    // what GET /metrics answers to a viewer; nil: there is nothing at that path
 	Logger     *slog.Logger
 
 	// Question builds the request that would ask an instance's question now. A
@@ -46,6 +48,7 @@ type Server struct {
 	Options
 	waiters     *waiters
 	feed        *feed.Feed
+	trouble     *troubles
 	refusals    rate.Sometimes // to be logged
 	unsubscribe func()
 	handler     http.Handler
@@ -57,6 +60,7 @@ type Server struct {
 // New returns the API. Close it before the store.
 func New(o Options) *Server {
 	s := &Server{Options: o, refusals: rate.Sometimes{Interval: time.Second}, waiters: newWaiters(o.Store), feed: feed.New(o.Store, o.Logger)}
+	s.trouble = newTroubles(s.readTrouble)
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.unsubscribe = o.Store.Subscribe(s.waiters.changed)
 	s.running.Go(func() { s.waiters.run(s.stopping) })

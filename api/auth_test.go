@@ -60,6 +60,9 @@ var needs = map[string]riposte.Role{
 	instances + "BatchRecreate": riposte.RoleSender,
 	verify + "VerifyDelivery":   riposte.RoleViewer,
 	verify + "VerifyDocument":   riposte.RoleViewer,
+	figures + "Get":             riposte.RoleViewer,
+	figures + "GetWebhook":      riposte.RoleViewer,
+	figures + "ListWebhooks":    riposte.RoleViewer,
 }
 
 var pathVariable = regexp.MustCompile(`\{[^}]*\}`)

@@ -1,6 +1,10 @@
 package api
 
-import "github.com/riposte-dev/riposte"
+import (
+	"context"
+
+	"github.com/riposte-dev/riposte"
+)
 
 // What the tests, which are package api_test, see of the inside.
 var (
@@ -11,6 +15,7 @@ var (
 const (
 	MaxFilterLength = maxFilterLength
 	NotePause       = notePause
+	TroubleAge      = troubleAge
 )
 
 // Page reads a page's token and returns where it begins.
@@ -48,4 +53,16 @@ func (w *Waiters) Len() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.m)
+}
+
+// NewTroubles returns what asks read for how many webhooks are in trouble.
+func NewTroubles(read func(context.Context) (int, error)) (get func(context.Context) (int, error)) {
+	t := newTroubles(func(ctx context.Context) (trouble, error) {
+		n, err := read(ctx)
+		return trouble{count: n}, err
+	})
+	return func(ctx context.Context) (int, error) {
+		last, err := t.get(ctx)
+		return last.count, err
+	}
 }

@@ -278,6 +278,13 @@ var listRefusals = []refusal{
 	{name: "instances, an unknown parameter", rest: "GET /api/v1/instances?sort=id", fields: field("sort", "is not a parameter")},
 	{name: "instances, a parameter of invalid UTF-8", rest: "GET /api/v1/instances?%ff=1", fields: field("\uFFFD", "is not a parameter")},
 	{name: "instance, an unknown parameter", rest: "GET /api/v1/instances/{waiting}?viewing=FULL", fields: field("viewing", "is not a parameter")},
+	{name: "statistics, negative page size", rest: "GET /api/v1/statistics/webhooks?page_size=-1", fields: field("pageSize", "negative")},
+	{name: "statistics, the token of the webhooks", rest: "GET /api/v1/statistics/webhooks?page_token={webhooksToken}", fields: field("pageToken", "this very list")},
+	{name: "statistics, the token of another query", rest: "GET /api/v1/statistics/webhooks?query=x&page_token={statisticsToken}", fields: field("pageToken", "this very list")},
+	{name: "statistics, the token of those that are there", rest: "GET /api/v1/statistics/webhooks?deleted=true&page_token={statisticsToken}", fields: field("pageToken", "this very list")},
+	{name: "statistics, an unknown parameter", rest: "GET /api/v1/statistics/webhooks?since=1h", fields: field("since", "is not a parameter")},
+	{name: "statistics of an unknown webhook", rest: "GET /api/v1/statistics/webhooks/{unknown}", status: 404, reason: "WEBHOOK_NOT_FOUND"},
+	{name: "statistics of an id of another shape", rest: "GET /api/v1/statistics/webhooks/nope", status: 404, reason: "WEBHOOK_NOT_FOUND"},
 	{name: "instance, an unknown view", rest: "GET /api/v1/instances/{waiting}?view=HALF", fields: field("view", `"HALF"`)},
 }
 
@@ -361,6 +368,7 @@ func (n *node) fixture() map[string]string {
 	}
 	names["webhooksToken"] = n.nextPage("/api/v1/webhooks?page_size=10")
 	names["instancesToken"] = n.nextPage("/api/v1/instances?page_size=10")
+	names["statisticsToken"] = n.nextPage("/api/v1/statistics/webhooks?page_size=10")
 	return names
 }
 

@@ -2,12 +2,31 @@ package api
 
 import (
 	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/riposte-dev/riposte"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 )
 
-var errNotYet = &riposte.Error{Code: riposte.CodeUnavailable, Reason: "NOT_YET", Message: "not built yet"}
+// Counted is what this node has counted.
+type Counted interface {
+	// Unsaved returns rows that the store may not have yet, or not as they are now: who
+	// asks here first and then the store misses none.
+	Unsaved(f riposte.StatisticsFilter) []riposte.StatisticsRow
+}
+
+// What the statistics have at most.
+const (
+	minutesShown  = 60
+	quartersShown = 96
+	dueShown      = 5
+	expiringShown = 5
+	troubleShown  = 10
+)
 
 // statisticsService is riposte.v1's StatisticsService.
 type statisticsService struct{ s *Server }
@@ -24,14 +43,230 @@ func (h statisticsService) ListWebhooks(ctx context.Context, r *ripostev1.Statis
 	return call(ctx, h.s, "StatisticsService.ListWebhooks", riposte.RoleViewer, r, h.listWebhooks)
 }
 
-func (h statisticsService) get(ctx context.Context, _ riposte.Caller, r *ripostev1.StatisticsServiceGetRequest) (*ripostev1.StatisticsServiceGetResponse, error) {
-	return nil, errNotYet
+func (h statisticsService) get(ctx context.Context, _ riposte.Caller, _ *ripostev1.StatisticsServiceGetRequest) (*ripostev1.StatisticsServiceGetResponse, error) {
+	now := h.s.Store.Now()
+	res := &ripostev1.StatisticsServiceGetResponse{AsOf: timestamp(riposte.Time(now))}
+	states, err := h.s.Store.CountInstances(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, state := range riposte.States {
+		res.States = append(res.States, &ripostev1.StateCount{State: stateMessage(state), Count: int64(states[state])})
+	}
+	if res.LastHour, err = h.s.series(ctx, "", hour(now)); err != nil {
+		return nil, err
+	}
+	if res.LastDay, err = h.s.series(ctx, "", day(now)); err != nil {
+		return nil, err
+	}
+	due, err := h.s.Store.OldestDue(ctx, dueShown)
+	if err != nil {
+		return nil, err
+	}
+	expiring, err := h.s.Store.SoonestToExpire(ctx, expiringShown)
+	if err != nil {
+		return nil, err
+	}
+	res.OldestDue, res.SoonestToExpire = instanceMessages(due), instanceMessages(expiring)
+	t, err := h.s.trouble.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res.InTrouble, res.InTroubleCount = t.webhooks, int32(t.count)
+	return res, nil
 }
 
 func (h statisticsService) getWebhook(ctx context.Context, _ riposte.Caller, r *ripostev1.StatisticsServiceGetWebhookRequest) (*ripostev1.StatisticsServiceGetWebhookResponse, error) {
-	return nil, errNotYet
+	w, err := h.s.webhook(ctx, r.GetWebhookId())
+	if err != nil {
+		return nil, err
+	}
+	now := h.s.Store.Now()
+	overviews, err := h.s.overviews(ctx, []riposte.Webhook{w}, now)
+	if err != nil {
+		return nil, err
+	}
+	series, err := h.s.series(ctx, w.ID, day(now))
+	if err != nil {
+		return nil, err
+	}
+	return &ripostev1.StatisticsServiceGetWebhookResponse{Overview: overviews[0], LastDay: series}, nil
 }
 
 func (h statisticsService) listWebhooks(ctx context.Context, _ riposte.Caller, r *ripostev1.StatisticsServiceListWebhooksRequest) (*ripostev1.StatisticsServiceListWebhooksResponse, error) {
-	return nil, errNotYet
+	p, err := newPage(r.GetPageSize(), r.GetPageToken(), maxPageSize, "statistics", r.GetQuery(), strconv.FormatBool(r.GetDeleted()))
+	if err != nil {
+		return nil, err
+	}
+	rows, err := h.s.Store.ListWebhooks(ctx, riposte.WebhookFilter{Query: r.GetQuery(), Deleted: r.GetDeleted(), Before: p.before, Limit: p.limit()})
+	if err != nil {
+		return nil, err
+	}
+	rows, next := cut(p, rows, func(w riposte.Webhook) string { return w.ID })
+	list, err := h.s.overviews(ctx, rows, h.s.Store.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &ripostev1.StatisticsServiceListWebhooksResponse{List: list, NextPageToken: next}, nil
+}
+
+// spans are n spans in a row, the last of which is under way.
+type spans struct {
+	from time.Time
+	each time.Duration
+	n    int
+}
+
+func spansUntil(now time.Time, each time.Duration, n int) spans {
+	return spans{now.Truncate(each).Add(-time.Duration(n-1) * each), each, n}
+}
+
+func hour(now time.Time) spans { return spansUntil(now, riposte.StatisticsMinute, minutesShown) }
+func day(now time.Time) spans  { return spansUntil(now, riposte.StatisticsQuarter, quartersShown) }
+
+// hourOfWebhook is what a webhook's last hour is: single webhooks are counted by the
+// quarter.
+func hourOfWebhook(now time.Time) spans {
+	return spansUntil(now, riposte.StatisticsQuarter, int(time.Hour/riposte.StatisticsQuarter))
+}
+
+// message is what was counted in all of them together.
+func (s spans) message(sum riposte.Statistics) *ripostev1.Statistics {
+	return statisticsMessage(s.from, time.Duration(s.n)*s.each, sum)
+}
+
+// counted returns all rows that f selects, those included that are not saved yet.
+func (s *Server) counted(ctx context.Context, f riposte.StatisticsFilter) ([]riposte.StatisticsRow, error) {
+	type key struct {
+		webhook, process string
+		start            int64
+	}
+	rows := s.Counted.Unsaved(f)
+	saved, err := s.Store.LoadStatistics(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	at := make(map[key]int, len(rows))
+	for n, r := range rows {
+		at[key{r.WebhookID, r.Process, r.Start.Unix()}] = n
+	}
+	for _, r := range saved {
+		n, both := at[key{r.WebhookID, r.Process, r.Start.Unix()}]
+		switch {
+		case !both:
+			rows = append(rows, r)
+		case r.Counted() > rows[n].Counted(): // it was saved in between
+			rows[n] = r
+		}
+	}
+	return rows, nil
+}
+
+// series is what was counted in each of these spans, also where that is nothing: of
+// a webhook, or of all together for "".
+func (s *Server) series(ctx context.Context, webhookID string, all spans) ([]*ripostev1.Statistics, error) {
+	rows, err := s.counted(ctx, riposte.StatisticsFilter{WebhookIDs: []string{webhookID}, Span: all.each, From: all.from})
+	if err != nil {
+		return nil, err
+	}
+	sums := make([]riposte.Statistics, all.n)
+	for _, r := range rows {
+		if n := int(r.Start.Sub(all.from) / all.each); n < all.n { // another node's clock may be ahead
+			sums[n].Add(r.Statistics)
+		}
+	}
+	list := make([]*ripostev1.Statistics, all.n)
+	for n, sum := range sums {
+		list[n] = statisticsMessage(all.from.Add(time.Duration(n)*all.each), all.each, sum)
+	}
+	return list, nil
+}
+
+// overviews says how these webhooks fare, in their order.
+func (s *Server) overviews(ctx context.Context, webhooks []riposte.Webhook, now time.Time) ([]*ripostev1.WebhookOverview, error) {
+	if len(webhooks) == 0 {
+		return nil, nil
+	}
+	ids := make([]string, len(webhooks))
+	for n, w := range webhooks {
+		ids[n] = w.ID
+	}
+	lastHour, lastDay := hourOfWebhook(now), day(now)
+	rows, err := s.counted(ctx, riposte.StatisticsFilter{WebhookIDs: ids, Span: lastDay.each, From: lastDay.from})
+	if err != nil {
+		return nil, err
+	}
+	hours, days := sums(rows, lastHour.from), sums(rows, lastDay.from)
+	ids = slices.DeleteFunc(ids, func(id string) bool { return days[id].Last != nil })
+	before := map[string]riposte.LastAttempt{}
+	if len(ids) > 0 {
+		if before, err = s.Store.LastAttempts(ctx, ids); err != nil {
+			return nil, err
+		}
+	}
+	held := s.held()
+	list := make([]*ripostev1.WebhookOverview, len(webhooks))
+	for n, w := range webhooks {
+		last := days[w.ID].Last
+		if l, ok := before[w.ID]; ok && last == nil {
+			last = &l
+		}
+		list[n] = &ripostev1.WebhookOverview{
+			Webhook:     webhookMessage(w),
+			Health:      healthMessage(hours[w.ID].Health(held[w.ID])),
+			LastHour:    lastHour.message(hours[w.ID]),
+			LastDay:     lastDay.message(days[w.ID]),
+			LastAttempt: lastAttemptMessage(last),
+		}
+	}
+	return list, nil
+}
+
+// sums adds up the rows that began at from or later, by webhook.
+func sums(rows []riposte.StatisticsRow, from time.Time) map[string]riposte.Statistics {
+	all := map[string]riposte.Statistics{}
+	for _, r := range rows {
+		if !r.Start.Before(from) {
+			sum := all[r.WebhookID]
+			sum.Add(r.Statistics)
+			all[r.WebhookID] = sum
+		}
+	}
+	return all
+}
+
+// held are the webhooks that this node holds. Another one may hold others, or have
+// found the receiver again.
+func (s *Server) held() map[string]bool {
+	ids := map[string]bool{}
+	for _, id := range s.Held() {
+		ids[id] = true
+	}
+	return ids
+}
+
+func statisticsMessage(start time.Time, span time.Duration, s riposte.Statistics) *ripostev1.Statistics {
+	return &ripostev1.Statistics{
+		StartAt:        timestamp(start),
+		Span:           durationpb.New(span),
+		Created:        int64(s.Created),
+		Answered:       int64(s.Answered),
+		Failed:         int64(s.Failed),
+		Attempts:       int64(s.Attempts),
+		AttemptsFailed: int64(s.AttemptsFailed),
+		AnswerTimeP50:  duration(s.AnswerTime(0.5)),
+		AnswerTimeP95:  duration(s.AnswerTime(0.95)),
+	}
+}
+
+func healthMessage(h riposte.Health) ripostev1.WebhookHealth {
+	return ripostev1.WebhookHealth(ripostev1.WebhookHealth_value["WEBHOOK_HEALTH_"+string(h)])
+}
+
+func lastAttemptMessage(l *riposte.LastAttempt) *ripostev1.LastAttempt {
+	if l == nil {
+		return nil
+	}
+	return &ripostev1.LastAttempt{
+		EndedAt: timestamp(l.EndedAt), InstanceId: l.InstanceID, StatusCode: int32(l.StatusCode), Error: errorMessage(l.Error)}
 }

@@ -56,6 +56,15 @@ func (c *Console) routes() http.Handler {
 	for pattern, screen := range map[string]func(*visit) error{
 		"GET /{$}": (*visit).overview,
 
+		"GET /webhooks":              (*visit).webhooks,
+		"POST /webhooks":             (*visit).createWebhook,
+		"GET /webhooks/new":          (*visit).newWebhook,
+		"GET /webhooks/{id}":         (*visit).webhook,
+		"POST /webhooks/{id}":        (*visit).updateWebhook,
+		"GET /webhooks/{id}/edit":    (*visit).editWebhook,
+		"POST /webhooks/{id}/test":   (*visit).testWebhook,
+		"POST /webhooks/{id}/delete": (*visit).deleteWebhook,
+
 		"GET /instances":                (*visit).instances,
 		"GET /instances/bulk":           (*visit).bulkForm,
 		"POST /instances/bulk":          (*visit).bulkNext,

@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"context"
+	"html"
 	"net/http"
 	"net/url"
 	"strings"
@@ -206,7 +207,7 @@ func nextPage(page string) string {
 	if !ok {
 		return ""
 	}
-	return strings.ReplaceAll(before[strings.LastIndex(before, `"`)+1:], "&amp;", "&")
+	return html.UnescapeString(before[strings.LastIndex(before, `"`)+1:])
 }
 
 // TestAPageThatIsTheSameIsNotSentAgain to one that looks every second.

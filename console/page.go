@@ -64,6 +64,7 @@ var notices = map[string]string{
 	"answered":  "Your answer is the outcome.",
 	"created":   "Created.",
 	"saved":     "Saved.",
+	"tested":    "Asked: this is the test, and here its answer shows.",
 	"deleted":   "Deleted. What it still owed an attempt closes; what is awaited may still come.",
 	"revoked":   "Revoked: the key is refused from now on.",
 }

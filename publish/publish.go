@@ -2,6 +2,7 @@
 package publish
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,7 @@ type subscriber struct {
 type publication struct {
 	changed []riposte.Instance
 	to      []*subscriber
+	told    chan<- struct{} // closed afterwards, if there is one
 }
 
 // New returns a Publisher. Close it.
@@ -52,6 +54,9 @@ func (p *Publisher) run() {
 				}
 			}
 		}
+		if c.told != nil {
+			close(c.told)
+		}
 	}
 }
 
@@ -59,7 +64,24 @@ func (p *Publisher) run() {
 // commits.
 func (p *Publisher) Publish(changed []riposte.Instance) {
 	if to := *p.current.Load(); len(changed) > 0 && len(to) > 0 {
-		p.commits <- publication{changed, to}
+		p.commits <- publication{changed: changed, to: to}
+	}
+}
+
+// Told returns when everybody has been told of what was published before, or with
+// ctx's error.
+func (p *Publisher) Told(ctx context.Context) error {
+	told := make(chan struct{})
+	select {
+	case p.commits <- publication{told: told}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-told:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/riposte-dev/riposte/engine"
 	"github.com/riposte-dev/riposte/metrics"
 	"github.com/riposte-dev/riposte/outbound"
+	"github.com/riposte-dev/riposte/statistics"
 )
 
 // The names under which the store keeps the server's own secrets.
@@ -36,6 +37,8 @@ const (
 	// shutdownTimeout is a little longer than an attempt may take: a stop waits
 	// for calls as long as for attempts.
 	shutdownTimeout = riposte.AttemptTimeout + 5*time.Second
+	// statisticsTimeout is for how long a stop then tries to save them.
+	statisticsTimeout = 5 * time.Second
 )
 
 // Server is one node.
@@ -48,6 +51,7 @@ type Server struct {
 	console  *console.Console
 	metrics  *metrics.Metrics
 	unwatch  func()
+	counted  *statistics.Collector
 	outbound *outbound.Client
 	http     *http.Server
 	listener net.Listener
@@ -107,9 +111,10 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 	if err != nil {
 		return err
 	}
+	s.counted = statistics.New(statistics.Options{Store: s.store, Logger: s.config.Logger})
 	s.engine = engine.New(engine.Options{
 		Store:  s.metrics.Store(s.store),
-		Sender: s.metrics.Sender(s.outbound),
+		Sender: s.metrics.Sender(s.counted.Sender(s.outbound)),
 		Fast:   riposte.FastDelay{Min: s.config.RetryMinDelay, Max: s.config.RetryMaxDelay},
 		Keep:   s.config.Keep,
 		Logger: s.config.Logger,
@@ -125,6 +130,8 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 		Question:   s.outbound.Question,
 		Keys:       keys,
 		Tokens:     tokens,
+		Counted:    s.counted,
+		Held:       s.engine.Held,
 		Metrics:    s.metrics.Handler(s.config.Logger),
 		Logger:     s.config.Logger,
 	})
@@ -221,6 +228,10 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // not block.
 func (s *Server) Subscribe(f func(riposte.Instance)) (cancel func()) { return s.store.Subscribe(f) }
 
+// Told returns when all who subscribed have been told of what is committed by now, and
+// when it is counted.
+func (s *Server) Told(ctx context.Context) error { return s.store.Told(ctx) }
+
 // InFlight is how many attempts are in flight.
 func (s *Server) InFlight() int { return s.engine.InFlight() }
 
@@ -232,6 +243,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cancel()
 	var running sync.WaitGroup
 	running.Go(func() { s.engine.Run(ctx) })
+	running.Go(func() { s.counted.Run(ctx) })
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listener) }()
 
@@ -255,5 +267,16 @@ func (s *Server) close() error {
 	s.api.Close()
 	s.unwatch()
 	s.outbound.Close()
+	s.closeCounted()
 	return errors.Join(err, s.store.Close())
+}
+
+// closeCounted comes when nothing changes any more. A stop without it is clean: what
+// is lost then are some counts.
+func (s *Server) closeCounted() {
+	ctx, cancel := context.WithTimeout(context.Background(), statisticsTimeout)
+	defer cancel()
+	if err := s.counted.Close(ctx); err != nil {
+		s.config.Logger.Warn("statistics: the last ones are lost", "error", err)
+	}
 }

@@ -102,7 +102,7 @@ var searches = []behaviour{
 		h.wantDue(10, a, b, c, first)
 		h.clock.Advance(leased.LeasedUntil.Sub(h.now()))
 		h.wantDue(10, a, b, c, first, leased)
-		b = h.change(b, riposte.Canceled{})
+		h.change(b, riposte.Canceled{})
 		h.deleteWebhook(other)
 		h.wantDue(10, a, c, first, leased)
 		h.clock.Advance(waiting.ExpiresAt.Sub(h.now()))

@@ -149,6 +149,11 @@ async function live() {
   }
 }
 
+// A form that came as the answer to another one says where it is found again, so that
+// a reload sends nothing a second time.
+const form = document.querySelector("form[data-home]");
+if (form) history.replaceState(null, "", form.dataset.home);
+
 // Work of many parts. A form with data-continue asks for the next one: it is sent until
 // no page has it any more, or the reader presses Stop.
 
