@@ -119,7 +119,7 @@ func (b bulk) fields() []bulkField {
 	return fields
 }
 
-var errMayNotSend = connect.NewError(connect.CodePermissionDenied, errors.New("This needs the key of a sender or of an admin."))
+var errMayNotSend = connect.NewError(connect.CodePermissionDenied, errors.New("this needs the key of a sender or of an admin"))
 
 // bulkForm says what is about to be done to how many, and asks.
 func (v *visit) bulkForm() error {
