@@ -59,7 +59,7 @@ func (f instanceFilter) query() url.Values {
 // Empty reports whether it selects everything.
 func (f instanceFilter) Empty() bool { return f == instanceFilter{} }
 
-// expression is the filter as the API takes it, or what is wrong with a field, by its
+// expression is a fixed filter as the API takes it, or what is wrong with a field, by its
 // name. What has a rule of its own in the API is left to that.
 func (f instanceFilter) expression(now time.Time) (string, map[string]string) {
 	var parts []string
@@ -84,18 +84,13 @@ func (f instanceFilter) expression(now time.Time) (string, map[string]string) {
 		}
 		add(`labels."`+key+`"`, "=", value)
 	}
-	for _, s := range sinces {
-		if s.Value == f.Since {
-			add("createdAt", ">=", now.Add(-s.span).UTC().Format(time.RFC3339))
-		}
-	}
-	for name, bound := range map[string]struct{ operator, value string }{"from": {">=", f.From}, "to": {"<", f.To}} {
+	for _, bound := range []struct{ name, operator, value string }{{"from", ">=", f.From}, {"to", "<", f.To}} {
 		if bound.value == "" {
 			continue
 		}
 		t, err := parseMoment(bound.value)
 		if err != nil {
-			problems[name] = "must be a time such as " + now.UTC().Format("2006-01-02T15:04:05Z")
+			problems[bound.name] = "must be a time such as " + now.UTC().Format("2006-01-02T15:04:05Z")
 			continue
 		}
 		add("createdAt", bound.operator, t.Format(time.RFC3339Nano))
@@ -116,7 +111,8 @@ func (f instanceFilter) fixed(now time.Time) instanceFilter {
 		if s.Value != f.Since {
 			continue
 		}
-		from := now.Add(-s.span).UTC()
+		// To the minute, so that a list that is looked at again stays the same page.
+		from := now.Add(-s.span).Truncate(time.Minute).UTC()
 		if t, err := parseMoment(f.From); f.From == "" || err == nil && t.Before(from) {
 			f.From = from.Format(time.RFC3339)
 		}

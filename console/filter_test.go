@@ -36,7 +36,7 @@ func TestFilterBecomesTheAPIs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, problems := readInstanceFilter(q).expression(now)
+		got, problems := readInstanceFilter(q).fixed(now).expression(now)
 		bad := slices.Sorted(maps.Keys(problems))
 		if !slices.Equal(bad, tt.bad) || len(bad) == 0 && got != tt.want {
 			t.Errorf("%s: %s %v, want %s %v", tt.query, got, bad, tt.want, tt.bad)

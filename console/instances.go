@@ -56,7 +56,8 @@ func (v *visit) instances() error {
 		return err
 	}
 	d.Webhooks = webhooks.GetList()
-	expression, problems := d.Filter.expression(time.Now())
+	fixed := d.Filter.fixed(time.Now())
+	expression, problems := fixed.expression(time.Now())
 	if d.Problems = problems; len(problems) > 0 {
 		return v.show(http.StatusUnprocessableEntity, "instances", page{Title: "Instances", Nav: "/instances", Data: d})
 	}
@@ -79,7 +80,7 @@ func (v *visit) instances() error {
 		d.First = instancesURL(d.Filter, d.Size, "")
 	}
 	if token := list.GetNextPageToken(); token != "" {
-		d.Next = instancesURL(d.Filter, d.Size, token)
+		d.Next = instancesURL(fixed, d.Size, token)
 		d.Looking = len(d.Rows) < d.Size
 	}
 	d.Any = len(d.Webhooks) > 0
