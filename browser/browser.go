@@ -3,7 +3,10 @@ package browser
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 
 	"github.com/chromedp/chromedp"
 )
@@ -33,6 +36,18 @@ func Start() (*Browser, error) {
 // Close ends the process and removes its profile. Tabs that are open fail what
 // they are at. It may be called twice.
 func (b *Browser) Close() { b.close() }
+
+// ExitOnInterrupt makes SIGINT and SIGTERM close the browser before they end this
+// process, so that no profile is left behind.
+func (b *Browser) ExitOnInterrupt() {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		b.Close()
+		os.Exit(1)
+	}()
+}
 
 func flags() []chromedp.ExecAllocatorOption {
 	options := []chromedp.ExecAllocatorOption{

@@ -18,6 +18,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	chromium.ExitOnInterrupt()
 	closeBefore(flag.Lookup("test.timeout").Value.(flag.Getter).Get().(time.Duration))
 	code := m.Run()
 	chromium.Close()

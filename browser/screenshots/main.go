@@ -65,6 +65,7 @@ func run(s studio) (err error) {
 		return err
 	}
 	defer b.Close()
+	b.ExitOnInterrupt()
 	p := &program{}
 	defer func() { err = errors.Join(err, p.end(recover())) }()
 	scene := browser.NewScene(p, aDay)
