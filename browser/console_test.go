@@ -158,6 +158,25 @@ func TestOperatorAnswers(t *testing.T) {
 	}
 }
 
+// TestWrongAnswerStays: the page goes on to change, and leaves what is to be put right.
+func TestWrongAnswerStays(t *testing.T) {
+	t.Parallel()
+	s, tab := signedIn(t)
+	tab.Goto("/instances/" + s.Instances["ACC-4"])
+	tab.Click("radio", "Replace the policy")
+	tab.Fill("Policy steps", "two of them")
+	tab.Follow("button", "Give this answer")
+	tab.UntilText("The policy's steps are no JSON")
+	if path := tab.Path(); path != "/instances/"+s.Instances["ACC-4"] {
+		t.Errorf("who reloads comes to %s", path)
+	}
+	callBack(t, s.get(t, "ACC-4"), s, `{"version":"v1","approve":{"comment":"I was faster."}}`)
+	tab.untilState("Success")
+	if got := tab.Value("Policy steps"); got != "two of them" || !tab.Has("alert", "") {
+		t.Errorf("what is to be put right became %q", got)
+	}
+}
+
 func TestCancelAsksFirst(t *testing.T) {
 	t.Parallel()
 	s, tab := signedIn(t)

@@ -56,8 +56,8 @@ document.addEventListener("click", async (event) => {
 });
 
 // Live parts. Each element with data-part, which every state of a page has, takes the
-// place of the one of its name,
-// unless the reader is typing in that; what is folded open stays so.
+// place of the one of its name, unless the reader is typing in that or has to put right
+// what was typed; what is folded open stays so.
 
 const shown = new Map();
 
@@ -68,6 +68,7 @@ function remember(root) {
 function busy(part) {
   const active = document.activeElement;
   if (part.contains(active) && active.matches("input, textarea, select")) return true;
+  if (part.querySelector("form [role=alert]")) return true;
   if ([...part.querySelectorAll("input:not([type=hidden], [type=radio], [type=checkbox]), textarea")].some((f) => f.value !== f.defaultValue)) return true;
   const selection = document.getSelection();
   return !selection.isCollapsed && part.contains(selection.anchorNode);
