@@ -66,8 +66,7 @@ func resultOf(a *ripostev1.Attempt) (text string, failed bool) {
 // scale is what a waterfall is wide.
 const scale = 1000
 
-// waterfall lays out what took place one after the other, the response's body being
-// what is left of the whole.
+// waterfall lays out what took place one after the other.
 func waterfall(a *ripostev1.Attempt) []phaseView {
 	whole := a.GetDuration().AsDuration()
 	if whole <= 0 {
@@ -89,6 +88,25 @@ func waterfall(a *ripostev1.Attempt) []phaseView {
 	add("Connect", "phase-connect", p.GetConnect().AsDuration())
 	add("TLS", "phase-tls", p.GetTls().AsDuration())
 	add("First byte", "phase-first-byte", p.GetFirstByte().AsDuration())
-	add("Body", "phase-body", whole-at)
+	rest := lastPhase(a)
+	add(rest.Name, rest.Class, whole-at)
 	return views
+}
+
+// errorPhases are what an attempt that broke off was at.
+var errorPhases = map[string]phaseView{
+	"dns":      {Name: "DNS", Class: "phase-dns"},
+	"connect":  {Name: "Connect", Class: "phase-connect"},
+	"tls":      {Name: "TLS", Class: "phase-tls"},
+	"request":  {Name: "Request", Class: "phase-first-byte"},
+	"response": {Name: "No byte", Class: "phase-first-byte"},
+}
+
+// lastPhase is what an attempt's time was spent on that no phase accounts for: its
+// response's body, or what it broke off at.
+func lastPhase(a *ripostev1.Attempt) phaseView {
+	if broke, ok := errorPhases[a.GetError().GetPhase()]; ok && a.GetStatusCode() == 0 {
+		return broke
+	}
+	return phaseView{Name: "Body", Class: "phase-body"}
 }

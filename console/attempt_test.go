@@ -27,6 +27,12 @@ func TestWaterfallFillsTheWholeAttempt(t *testing.T) {
 		{"a phase longer than what is left", &ripostev1.Attempt{Duration: ms(10), Phases: &ripostev1.AttemptPhases{Dns: ms(8), Connect: ms(8)}}, []phaseView{
 			{"DNS", "phase-dns", "8.0 ms", 0, 800}, {"Connect", "phase-connect", "2.0 ms", 800, 200},
 		}},
+		{"a connection that never came about", &ripostev1.Attempt{Duration: ms(10), Error: &ripostev1.AttemptError{Phase: "connect"}, Phases: &ripostev1.AttemptPhases{Dns: ms(1)}}, []phaseView{
+			{"DNS", "phase-dns", "1.0 ms", 0, 100}, {"Connect", "phase-connect", "9.0 ms", 100, 900},
+		}},
+		{"a response that broke off", &ripostev1.Attempt{Duration: ms(10), StatusCode: 200, Error: &ripostev1.AttemptError{Phase: "response"}, Phases: &ripostev1.AttemptPhases{FirstByte: ms(1)}}, []phaseView{
+			{"First byte", "phase-first-byte", "1.0 ms", 0, 100}, {"Body", "phase-body", "9.0 ms", 100, 900},
+		}},
 		{"in flight", &ripostev1.Attempt{}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -55,7 +55,7 @@ func attemptsChart(label string, buckets []*ripostev1.Statistics) chart {
 		return []pile{{{"bar-good", taken}, {"bar-bad", failed}}}, fmt.Sprintf("%s taken, %s failed", number(taken), number(failed))
 	})
 	all := sum(buckets)
-	c.Summary = fmt.Sprintf("%s, %s of them failed", plural(int(all.GetAttempts()), "attempt"), number(all.GetAttemptsFailed()))
+	c.Summary = fmt.Sprintf("%s, %s of them failed", plural(all.GetAttempts(), "attempt"), number(all.GetAttemptsFailed()))
 	c.Legend = []legend{{"bar-good", "taken"}, {"bar-bad", "failed"}}
 	return c
 }

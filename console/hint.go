@@ -37,13 +37,13 @@ func summarizeOpen(i *ripostev1.Instance) summary {
 	switch in.GetState() {
 	case webhooksv1.WebhookState_WEBHOOK_STATE_PENDING:
 		return summary{"busy", "It has not been asked yet.",
-			"Where this lasts, its webhook has as many attempts in flight as it may, or its receiver doesn't answer at all and is given a rest."}
+			"Where this lasts, its webhook has as many attempts in flight as it may: its settings say how many."}
 	case webhooksv1.WebhookState_WEBHOOK_STATE_RUNNING:
 		return summary{"busy", fmt.Sprintf("Attempt %d is in flight.", in.GetAttempts()), ""}
 	case webhooksv1.WebhookState_WEBHOOK_STATE_WAITING_CALLBACK:
 		return summary{"wait", "The receiver has taken the question and will call back.", ""}
 	}
-	s := summary{Class: "warn", Text: fmt.Sprintf("%s failed so far; it will be tried again.", plural(int(in.GetAttempts()), "attempt"))}
+	s := summary{Class: "warn", Text: fmt.Sprintf("%s failed so far; it will be tried again.", plural(in.GetAttempts(), "attempt"))}
 	if attempts := i.GetAttempts(); len(attempts) > 0 {
 		s.Hint = attemptHint(attempts[len(attempts)-1])
 	}
@@ -108,11 +108,4 @@ func join(sentences ...string) string {
 		}
 	}
 	return strings.Join(some, " ")
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return number(n) + " " + noun + "s"
 }

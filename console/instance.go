@@ -58,11 +58,33 @@ func (v *visit) showInstance(status int, answer answerForm) error {
 		limit = len(i.GetAttempts())
 	}
 	d.Shown, d.Hidden = attemptViews(i.GetAttempts(), limit)
+	if overdue(i, time.Now()) {
+		if d.Summary, err = v.whyNotAsked(in.GetWebhookId(), d.Summary); err != nil {
+			return err
+		}
+	}
 	p := page{Title: title(d.Source), Nav: "/instances", Data: d}
 	if !d.Closed {
 		p.Live = instanceLive
 	}
 	return v.show(status, "instance", p)
+}
+
+// overdue reports whether an attempt should have begun: it may be held.
+func overdue(i *ripostev1.Instance, now time.Time) bool {
+	next := i.GetNextAttemptAt()
+	return i.GetOutcome() == nil && next != nil && next.AsTime().Before(now)
+}
+
+// whyNotAsked says so where the receiver is the reason that an instance must wait.
+func (v *visit) whyNotAsked(webhook string, s summary) (summary, error) {
+	res, err := v.api.statistics.GetWebhook(v.call(), &ripostev1.StatisticsServiceGetWebhookRequest{WebhookId: webhook})
+	if err != nil || res.GetOverview().GetHealth() != ripostev1.WebhookHealth_WEBHOOK_HEALTH_HELD {
+		return s, err
+	}
+	s.Class, s.Text = "warn", "It is held: its receiver doesn't answer at all."
+	s.Hint = join(s.Hint, "One attempt at a time finds out when the receiver is back; then all that is held goes on by itself.")
+	return s, nil
 }
 
 // title says what an instance is about.

@@ -28,7 +28,7 @@ func patience(d time.Duration) string {
 	var parts []string
 	for _, u := range patienceUnits[:3] {
 		if n := d / u.of; n > 0 {
-			parts = append(parts, plural(int(n), u.names[0]))
+			parts = append(parts, plural(int64(n), u.names[0]))
 			d -= n * u.of
 		}
 	}

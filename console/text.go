@@ -32,6 +32,7 @@ var functions = template.FuncMap{
 	"healthOf": healthOf,
 	"short":    short,
 	"number":   number,
+	"count":    count,
 	"roleName": roleName,
 	"field":    newField,
 	"dict":     dict,
@@ -157,6 +158,17 @@ func number(n any) string {
 	}
 	return s
 }
+
+// count is a number of things, whole and of any type.
+func count(n any, one, many string) string {
+	if text := number(n); text != "1" {
+		return text + " " + many
+	}
+	return "1 " + one
+}
+
+// plural is count for a noun that takes an s.
+func plural(n any, noun string) string { return count(n, noun, noun+"s") }
 
 func roleName(r ripostev1.Role) string {
 	return strings.ToLower(strings.TrimPrefix(r.String(), "ROLE_"))

@@ -26,7 +26,7 @@ func (v *visit) call() context.Context { return as(v.r.Context(), v.session.Key)
 func (v *visit) id() string { return v.r.PathValue("id") }
 
 // errNoPage is for a path that has no page.
-var errNoPage = connect.NewError(connect.CodeNotFound, errors.New("There is no such page."))
+var errNoPage = connect.NewError(connect.CodeNotFound, errors.New("there is no such page"))
 
 // signedIn is the door of every screen: whoever has not signed in is sent to do so and
 // comes back, and an error that the screen returns becomes a page.
