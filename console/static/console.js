@@ -134,7 +134,9 @@ async function live() {
       await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
     }
     try {
-      const answer = await fetchPage(location.href, tag);
+      const here = location.href;
+      const answer = await fetchPage(here, tag);
+      if (location.href !== here) continue;
       if (answer.responseURL && new URL(answer.responseURL).pathname !== location.pathname) {
         location.reload(); // the session is over
         return;
@@ -146,6 +148,20 @@ async function live() {
     } catch {
       // The server is away; it may come back.
     }
+  }
+}
+
+// A list that has found nothing yet looks further back by itself, page by page.
+
+async function lookOn() {
+  for (;;) {
+    const link = document.querySelector("a[data-look]");
+    if (!link) return;
+    const answer = await fetchPage(link.href, "");
+    if (answer.status !== 200 || !answer.response) return;
+    history.replaceState(null, "", link.href);
+    replace(answer.response);
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
@@ -190,4 +206,5 @@ tellTimes();
 offerCopies(document);
 setInterval(tellTimes, 1000);
 live();
+lookOn().catch(() => {}); // the link is there, too
 goOn();
