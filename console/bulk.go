@@ -74,12 +74,27 @@ type bulkData struct {
 	Stage   bulkStage
 	Problem string
 	Words   []filterWord
-	Query   string // of the list of these instances
+	List    string // the list of these instances
 	Hidden  []bulkField
 }
 
 // bulkField is a hidden one of the form.
 type bulkField struct{ Name, Value string }
+
+// bulkLink leads to the page that asks whether a change is meant.
+type bulkLink struct{ Text, URL string }
+
+func bulkLinks(f instanceFilter) []bulkLink {
+	if f.Empty() {
+		return nil
+	}
+	link := func(text, action string) bulkLink {
+		q := f.query()
+		q.Set("action", action)
+		return bulkLink{text, (&url.URL{Path: "/instances/bulk", RawQuery: q.Encode()}).String()}
+	}
+	return []bulkLink{link("Cancel all…", "cancel"), link("Recreate all…", "recreate")}
+}
 
 // Looked is how many are behind it.
 func (b bulk) Looked() int { return b.Changed + b.Refused }
@@ -133,6 +148,10 @@ func (v *visit) bulkForm() error {
 	now := time.Now()
 	b = bulk{Action: b.Action, Filter: b.Filter.fixed(now), Request: rand.Text()}
 	expression, problem := b.expression(now)
+	if problem == "" { // and of these, those that are there
+		b.Filter = b.Filter.before(now)
+		expression, problem = b.expression(now)
+	}
 	if problem != "" {
 		return v.showBulk(http.StatusUnprocessableEntity, bulkRefused, b, problem)
 	}
@@ -200,10 +219,10 @@ func (v *visit) bulkPart(b bulk, expression string) (changed, refused int32, tok
 
 func (v *visit) showBulk(status int, stage bulkStage, b bulk, problem string) error {
 	webhook, err := v.webhookName(b.Filter.Webhook)
-	if err != nil && stage != bulkFailed {
-		return err
+	if err != nil {
+		webhook = "" // what was done must be said all the same
 	}
-	d := bulkData{bulk: b, Stage: stage, Problem: problem, Words: b.Filter.words(webhook), Query: b.Filter.query().Encode(), Hidden: b.fields()}
+	d := bulkData{bulk: b, Stage: stage, Problem: problem, Words: b.Filter.words(webhook), List: instancesURL(b.Filter, 0, ""), Hidden: b.fields()}
 	return v.show(status, "bulk", page{Title: bulkTitle(b, stage), Nav: "/instances", Data: d})
 }
 

@@ -121,6 +121,14 @@ func (f instanceFilter) fixed(now time.Time) instanceFilter {
 	return f
 }
 
+// before is the filter without what is created from now on.
+func (f instanceFilter) before(now time.Time) instanceFilter {
+	if t, err := parseMoment(f.To); f.To == "" || err == nil && t.After(now) {
+		f.To = now.UTC().Format(time.RFC3339Nano)
+	}
+	return f
+}
+
 // words say in whole what the filter matches; webhook is the name of its webhook.
 func (f instanceFilter) words(webhook string) []filterWord {
 	var words []filterWord

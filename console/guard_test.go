@@ -79,7 +79,7 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 // TestNoGetActs walks all forms' paths.
 func TestNoGetActs(t *testing.T) {
 	r := newReader(t).as(ripostev1.Role_ROLE_ADMIN)
-	for _, path := range []string{"/instances/i/cancel", "/instances/i/retry", "/instances/i/recreate", "/instances/i/answer", "/sign-out"} {
+	for _, path := range []string{"/instances/i/cancel", "/instances/i/retry", "/instances/i/recreate", "/sign-out"} {
 		if p := r.get(path); p.status != http.StatusMethodNotAllowed && p.status != http.StatusNotFound {
 			t.Errorf("GET %s answers %d", path, p.status)
 		}

@@ -62,6 +62,13 @@ func TestOneClickWhereTheServerSaysSo(t *testing.T) {
 		t.Errorf("one click led to %s", p.path)
 	}
 	newReader(t).get("/sign-in").lacks(t, "Sign in as an admin")
+	// By way of a tunnel or a proxy on this machine, anybody is on this machine.
+	for name, value := range map[string]string{"Host": "riposte.tunnel.example", "X-Forwarded-For": "192.0.2.1", "Forwarded": "for=192.0.2.1"} {
+		s := newReader(t, func(c *server.Config) { c.ConsoleOpen, c.PublicURL = true, "https://riposte.tunnel.example" })
+		header := map[string]string{name: value}
+		s.do(http.MethodGet, "/sign-in", nil, header).lacks(t, "Sign in as an admin")
+		s.do(http.MethodPost, "/sign-in", url.Values{"dev": {"1"}}, header).wants(t, http.StatusUnprocessableEntity)
+	}
 }
 
 // TestCookieTellsNobodyTheKey, and counts only as it was given.

@@ -39,13 +39,24 @@ func (c *Console) signInForm(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Console) newSignIn(r *http.Request) signInData {
-	return signInData{Next: localPath(r.FormValue("next")), Dev: c.DevKey != "" && isLoopback(r.RemoteAddr)}
+	return signInData{Next: localPath(r.FormValue("next")), Dev: c.DevKey != "" && isLocal(r)}
 }
 
-// isLoopback reports whether a peer is on this machine.
-func isLoopback(address string) bool {
-	ap, err := netip.ParseAddrPort(address)
-	return err == nil && ap.Addr().Unmap().IsLoopback()
+// isLocal reports whether a browser on this machine asks for a page of this machine,
+// and not somebody else by way of a tunnel that ends here.
+func isLocal(r *http.Request) bool {
+	for name := range r.Header {
+		if name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") {
+			return false
+		}
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !peer.Addr().Unmap().IsLoopback() {
+		return false
+	}
+	name := hostname(r.Host)
+	ip, err := netip.ParseAddr(name)
+	return name == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 func (c *Console) showSignIn(w http.ResponseWriter, status int, d signInData) {

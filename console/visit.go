@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -48,7 +47,7 @@ func (c *Console) signedIn(screen func(*visit) error) http.Handler {
 // reload as it likes. done is the word for what was done, which notices has.
 func (v *visit) redirect(path, done string) error {
 	if done != "" {
-		path += "?done=" + url.QueryEscape(done)
+		http.SetCookie(v.w, v.noticeOn(path, done))
 	}
 	http.Redirect(v.w, v.r, path, http.StatusSeeOther)
 	return nil
