@@ -33,6 +33,7 @@ func (s *Scene) get(t *testing.T, ticket string) *ripostev1.Instance {
 }
 
 func TestSignsInAndOut(t *testing.T) {
+	t.Parallel()
 	s := ripostetest.Start(t)
 	tab := chromium.Open(t, s.BaseURL())
 	tab.Goto("/instances?state=ERROR")
@@ -60,6 +61,7 @@ func TestSignsInAndOut(t *testing.T) {
 }
 
 func TestViewerIsOfferedNothingToDo(t *testing.T) {
+	t.Parallel()
 	s, admin := signedIn(t)
 	admin.Goto("/instances/" + s.Instances["ACC-4"])
 	if !admin.Has("button", "Give this answer") || !admin.Has("DisclosureTriangle", "Cancel…") {
@@ -80,6 +82,7 @@ func TestViewerIsOfferedNothingToDo(t *testing.T) {
 
 // TestInstanceChangesLive: what happens elsewhere comes to the page without a click.
 func TestInstanceChangesLive(t *testing.T) {
+	t.Parallel()
 	s, tab := signedIn(t)
 	tab.Goto("/instances/" + s.Instances["ACC-4"])
 	list := chromium.Open(t, s.BaseURL())
@@ -102,7 +105,12 @@ func TestInstanceChangesLive(t *testing.T) {
 // callBack answers as the receiver does.
 func callBack(t *testing.T, i *ripostev1.Instance, s *Scene, document string) {
 	t.Helper()
-	deliveries := s.receiver.Deliveries(i.GetWebhookInstance().GetId())
+	answerByCallback(t, s.receiver, i.GetWebhookInstance().GetId(), document)
+}
+
+func answerByCallback(t *testing.T, r *ripostetest.Receiver, id, document string) {
+	t.Helper()
+	deliveries := r.Deliveries(id)
 	if len(deliveries) == 0 {
 		t.Fatal("the receiver was never asked")
 	}
@@ -118,6 +126,7 @@ func callBack(t *testing.T, i *ripostev1.Instance, s *Scene, document string) {
 
 // TestTypingSurvivesWhatIsLive: what somebody types stays when the page changes.
 func TestTypingSurvivesWhatIsLive(t *testing.T) {
+	t.Parallel()
 	s, tab := signedIn(t)
 	tab.Goto("/instances/" + s.Instances["ACC-4"])
 	tab.Unfold("A response document of your own instead")
@@ -130,6 +139,7 @@ func TestTypingSurvivesWhatIsLive(t *testing.T) {
 }
 
 func TestOperatorAnswers(t *testing.T) {
+	t.Parallel()
 	s, tab := signedIn(t)
 	tab.Goto("/instances/" + s.Instances["ACC-5"])
 	tab.Click("radio", "Reassign to others")
@@ -148,7 +158,27 @@ func TestOperatorAnswers(t *testing.T) {
 	}
 }
 
+// TestWrongAnswerStays: the page goes on to change, and leaves what is to be put right.
+func TestWrongAnswerStays(t *testing.T) {
+	t.Parallel()
+	s, tab := signedIn(t)
+	tab.Goto("/instances/" + s.Instances["ACC-4"])
+	tab.Click("radio", "Replace the policy")
+	tab.Fill("Policy steps", "two of them")
+	tab.Follow("button", "Give this answer")
+	tab.UntilText("The policy's steps are no JSON")
+	if path := tab.Path(); path != "/instances/"+s.Instances["ACC-4"] {
+		t.Errorf("who reloads comes to %s", path)
+	}
+	callBack(t, s.get(t, "ACC-4"), s, `{"version":"v1","approve":{"comment":"I was faster."}}`)
+	tab.untilState("Success")
+	if got := tab.Value("Policy steps"); got != "two of them" || !tab.Has("alert", "") {
+		t.Errorf("what is to be put right became %q", got)
+	}
+}
+
 func TestCancelAsksFirst(t *testing.T) {
+	t.Parallel()
 	s, tab := signedIn(t)
 	tab.Goto("/instances/" + s.Instances["ACC-6"])
 	if tab.Has("button", "Cancel this instance") {
@@ -169,6 +199,7 @@ func TestCancelAsksFirst(t *testing.T) {
 }
 
 func TestRetryNowAttemptsAtOnce(t *testing.T) {
+	t.Parallel()
 	s, tab := signedIn(t)
 	before := s.get(t, "LDAP-1").GetWebhookInstance().GetAttempts()
 	tab.Goto("/instances/" + s.Instances["LDAP-1"])
@@ -178,6 +209,7 @@ func TestRetryNowAttemptsAtOnce(t *testing.T) {
 }
 
 func TestFilters(t *testing.T) {
+	t.Parallel()
 	s, tab := signedIn(t)
 	tab.Goto("/instances")
 	tab.Fill("State", "Waiting for callback")
@@ -212,6 +244,7 @@ func TestFilters(t *testing.T) {
 
 // TestKeyboardAlone signs in, finds an instance and answers it without a mouse.
 func TestKeyboardAlone(t *testing.T) {
+	t.Parallel()
 	s := NewScene(t, 1)
 	tab := chromium.Open(t, s.BaseURL())
 	tab.Goto("/sign-in")
@@ -241,6 +274,7 @@ func TestKeyboardAlone(t *testing.T) {
 
 // TestWorksWithoutScripts does the same with scripts switched off.
 func TestWorksWithoutScripts(t *testing.T) {
+	t.Parallel()
 	s := NewScene(t, 1)
 	tab := chromium.Open(t, s.BaseURL())
 	tab.do("switching scripts off", func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {

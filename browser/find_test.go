@@ -23,6 +23,7 @@ const form = `<form>
 </form>`
 
 func TestFillsByLabel(t *testing.T) {
+	t.Parallel()
 	tab := openDocument(t, form)
 	for _, tt := range []struct{ label, value, want string }{
 		{"Name", "ada", "ada"},
@@ -48,6 +49,7 @@ func TestFillsByLabel(t *testing.T) {
 }
 
 func TestWalksByKeyboard(t *testing.T) {
+	t.Parallel()
 	tab := openDocument(t, form)
 	if got := tab.Focused(); got != "" {
 		t.Errorf("at first %s has the focus", got)
@@ -69,6 +71,7 @@ func TestWalksByKeyboard(t *testing.T) {
 
 // TestFindsNothingThatAPersonWouldNot is the other test of the test.
 func TestFindsNothingThatAPersonWouldNot(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, body string
 		do         func(*Tab)
@@ -109,6 +112,7 @@ func TestFindsNothingThatAPersonWouldNot(t *testing.T) {
 }
 
 func TestFindsBelowASelector(t *testing.T) {
+	t.Parallel()
 	tab := openDocument(t, `<div id="one"><button>Go</button></div><div id="two"><button id="b">Go</button></div>`)
 	tab.ClickIn("#two", "button", "Go")
 	if !Eval[bool](tab, `document.activeElement.id === 'b'`) {

@@ -188,6 +188,7 @@ func waitFor(t *testing.T, s *ripostetest.Server, id string, state webhooksv1.We
 
 // TestTextOfOthersIsText shows each hostile text in every place that shows any.
 func TestTextOfOthersIsText(t *testing.T) {
+	t.Parallel()
 	r, err := ripostetest.NewReceiver(receiveGuests)
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,7 @@ type Scene struct {
 	*ripostetest.Server
 	Webhooks  map[string]string // ids, by their names in the cast
 	Instances map[string]string // ids, by their tickets and steps
+	APIKeys   map[string]string // by their keys' names
 
 	tb       ripostetest.TB
 	receiver *ripostetest.Receiver
@@ -57,6 +58,13 @@ const (
 	Payroll      = "Payroll bridge"
 	Badges       = "Badge printer"
 	Portal       = "Old HR portal"
+	Contractors  = "Contractor onboarding"
+)
+
+// The names of a scene's keys that have no admin's role.
+const (
+	Sender = "ticket-desk"
+	Viewer = "grafana"
 )
 
 var cast = []member{
@@ -68,6 +76,7 @@ var cast = []member{
 	{name: Payroll, about: "Moves people between cost centres.", path: "/payroll"},
 	{name: Badges, about: "One printer, two badges at a time.", path: "/badges", settings: &ripostev1.WebhookSettings{MaxInFlight: proto.Int32(2)}},
 	{name: Portal, about: "Switched off.", path: "/portal"},
+	{name: Contractors, about: "From the first of next month.", path: "/contractors"},
 }
 
 // NewScene plays a scene whose past is so many quarters of an hour long: 1 for a
@@ -75,7 +84,7 @@ var cast = []member{
 func NewScene(tb ripostetest.TB, quarters int) *Scene {
 	tb.Helper()
 	s := &Scene{
-		tb: tb, clock: &ripostetest.Clock{}, Webhooks: map[string]string{}, Instances: map[string]string{},
+		tb: tb, clock: &ripostetest.Clock{}, Webhooks: map[string]string{}, Instances: map[string]string{}, APIKeys: map[string]string{},
 		replies: map[string]func(ripostetest.Delivery) ripostetest.Reply{},
 		taken:   func(ripostetest.Delivery) ripostetest.Reply { return ripostetest.Reply{} },
 	}
@@ -150,10 +159,12 @@ func (s *Scene) engage() {
 	for _, key := range []struct {
 		name string
 		role ripostev1.Role
-	}{{"ticket-desk", ripostev1.Role_ROLE_SENDER}, {"grafana", ripostev1.Role_ROLE_VIEWER}, {"ops", ripostev1.Role_ROLE_ADMIN}} {
-		if _, err := s.Keys.Create(context.Background(), &ripostev1.KeysServiceCreateRequest{Name: key.name, Role: key.role}); err != nil {
+	}{{Sender, ripostev1.Role_ROLE_SENDER}, {Viewer, ripostev1.Role_ROLE_VIEWER}, {"ops", ripostev1.Role_ROLE_ADMIN}} {
+		res, err := s.Keys.Create(context.Background(), &ripostev1.KeysServiceCreateRequest{Name: key.name, Role: key.role})
+		if err != nil {
 			s.tb.Fatalf("making the key %s: %v", key.name, err)
 		}
+		s.APIKeys[key.name] = res.GetSecret()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	webhooksv1 "github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+	"github.com/riposte-dev/riposte/ripostetest"
 )
 
 // people are who the questions are about.
@@ -139,6 +140,12 @@ func (s *Scene) ends() {
 		reply: answering(200, `{"version":"v1","complete":{"comment":"The account is there."}}`)})
 }
 
+func (s *Scene) replyToPushes(reply func(ripostetest.Delivery) ripostetest.Reply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken = reply
+}
+
 // waits asks what is under way when the scene begins.
 func (s *Scene) waits() {
 	labels := map[string]string{"team": "finance", "env": "production"}
@@ -147,9 +154,10 @@ func (s *Scene) waits() {
 	s.ask(question{webhook: Approvals, kind: "approvalStep", id: "ACC-5", about: about, labels: labels, timeout: 3 * 24 * time.Hour, reply: answering(202, `{"queued":true}`)})
 	s.ask(question{webhook: Approvals, kind: "approvalStep", id: "ACC-6", about: about, labels: labels, reply: answering(202, "")})
 	s.ask(question{webhook: Directory, kind: "provisionStep", id: "LDAP-1", about: about, labels: labels, reply: answering(503, "slapd: too many connections\n")})
-	s.mu.Lock()
-	s.taken = answering(503, "the ticket system is being upgraded\n")
-	s.mu.Unlock()
+	s.replyToPushes(answering(410, "this ticket was deleted\n"))
+	s.ask(question{webhook: Provisioning, kind: "provisionStep", id: "PRV-5", about: about, labels: labels, outcomeURL: s.receiver.URL + "/outcomes",
+		reply: answering(200, `{"version":"v1","complete":{"comment":"The account is there."}}`)})
+	s.replyToPushes(answering(503, "the ticket system is being upgraded\n"))
 	s.ask(question{webhook: Provisioning, kind: "provisionStep", id: "PRV-4", about: about, labels: labels, outcomeURL: s.receiver.URL + "/outcomes",
 		reply: answering(200, `{"version":"v1","complete":{"comment":"The account is there."}}`)})
 }

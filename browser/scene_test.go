@@ -9,6 +9,7 @@ import (
 
 // TestSceneHasOneOfEach: every state and every outcome is there to be looked at.
 func TestSceneHasOneOfEach(t *testing.T) {
+	t.Parallel()
 	s := NewScene(t, 104)
 	states, kinds, reasons := map[string]int{}, map[string]int{}, map[string]int{}
 	req := &ripostev1.InstancesServiceListRequest{PageSize: 1000}

@@ -52,7 +52,16 @@ func (b *Browser) Open(tb ripostetest.TB, base string) *Tab {
 	})
 	t.Resize(Wide)
 	t.Prefer(Light)
+	t.focus()
 	return t
+}
+
+// focus makes the tab behave as the one in front, whatever other tabs there are.
+func (t *Tab) focus() {
+	t.tb.Helper()
+	t.do("focusing a tab", func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
+		return callVoid(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+	})
 }
 
 func (t *Tab) reportFaults() {

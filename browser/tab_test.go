@@ -83,6 +83,7 @@ func try(t *testing.T, test func(*trial)) []string {
 // TestFaultsFailATest is the test of the test: whatever must not happen on a page
 // of the console does so once here.
 func TestFaultsFailATest(t *testing.T) {
+	t.Parallel()
 	elsewhere := serve(t, nil)
 	for _, tt := range []struct {
 		name, body, script string
@@ -129,6 +130,7 @@ func containing(failures []string, part string) bool {
 }
 
 func TestForgivesWhatATestWants(t *testing.T) {
+	t.Parallel()
 	base := serve(t, map[string]string{"/": document(`<script src="/page.js"></script>`), "/page.js": `console.error('one'); console.error('two')`})
 	got := try(t, func(tr *trial) {
 		tab := chromium.Open(tr, base)
@@ -141,6 +143,7 @@ func TestForgivesWhatATestWants(t *testing.T) {
 }
 
 func TestTabsShareNoCookies(t *testing.T) {
+	t.Parallel()
 	base := serve(t, map[string]string{"/": document(`<p>Here.</p>`)})
 	first, second := chromium.Open(t, base), chromium.Open(t, base)
 	first.Goto("/")
@@ -152,6 +155,7 @@ func TestTabsShareNoCookies(t *testing.T) {
 }
 
 func TestCountsDocumentsAndNotChanges(t *testing.T) {
+	t.Parallel()
 	base := serve(t, map[string]string{
 		"/":        document(`<a href="/next">Next</a><button id="live">Change</button><p id="p">old</p><script src="/page.js"></script>`),
 		"/page.js": `document.getElementById('live').onclick = () => { history.pushState({}, '', '/?changed'); setTimeout(() => document.getElementById('p').textContent = 'new', 50) }`,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/chromedp/cdproto/audits"
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
@@ -33,6 +34,7 @@ type watch struct {
 	faults      []string
 	navigations int
 	urls        map[network.RequestID]string
+	held        []fetch.RequestID // what waits by Hold, oldest first
 
 	dismiss func() // closes the dialog that is open; must not block
 }
@@ -85,6 +87,8 @@ func (w *watch) saw(event any) {
 		if d := e.Issue.Details.ContentSecurityPolicyIssueDetails; d != nil {
 			w.fault("the content security policy was violated: %s %s", d.ViolatedDirective, d.BlockedURL)
 		}
+	case *fetch.EventRequestPaused:
+		w.held = append(w.held, e.RequestID)
 	case *runtime.EventBindingCalled:
 		w.fault("the content security policy was violated: %s", e.Payload)
 	default:

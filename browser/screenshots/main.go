@@ -69,17 +69,15 @@ func run(s studio) (err error) {
 	p := &program{}
 	defer func() { err = errors.Join(err, p.end(recover())) }()
 	scene := browser.NewScene(p, aDay)
-	signedOut, signedIn := b.Open(p, scene.BaseURL()), b.Open(p, scene.BaseURL())
-	signedIn.SignIn(scene.APIKey)
+	tabs := map[browser.Visitor]*browser.Tab{}
 	for _, screen := range scene.Screens() {
 		if !s.wants(screen.Name) {
 			continue
 		}
-		tab := signedIn
-		if screen.SignedOut {
-			tab = signedOut
+		if tabs[screen.Visitor] == nil {
+			tabs[screen.Visitor] = screen.Visitor.Arrive(p, b)
 		}
-		if err := s.take(tab, screen); err != nil {
+		if err := s.take(tabs[screen.Visitor], screen); err != nil {
 			return err
 		}
 	}
@@ -101,6 +99,7 @@ func (s studio) take(tab *browser.Tab, screen browser.Screen) error {
 			if err := os.WriteFile(name, picture(), 0o644); err != nil {
 				return fmt.Errorf("writing a picture: %w", err)
 			}
+			screen.Leave(tab)
 			fmt.Println(name)
 		}
 	}

@@ -67,9 +67,9 @@ function remember(root) {
 }
 
 // busy reports whether the reader is in the middle of something that a change would
-// disturb: typing, choosing, about to confirm.
+// disturb: typing, choosing, about to confirm, told what is wrong.
 function busy(part) {
-  if (part.querySelector("form :focus, details.confirm[open]")) return true;
+  if (part.querySelector("form :focus, details.confirm[open], form :is([role=alert], [aria-invalid])")) return true;
   if ([...part.querySelectorAll("input:not([type=hidden], [type=radio], [type=checkbox]), textarea")].some((f) => f.value !== f.defaultValue)) return true;
   const selection = document.getSelection();
   return !selection.isCollapsed && part.contains(selection.anchorNode);
@@ -218,10 +218,10 @@ async function lookOn() {
   }
 }
 
-// A form that came as the answer to another one says where it is found again, so that
+// What came as the answer to a form says where it is found again, so that
 // a reload sends nothing a second time.
-const form = document.querySelector("form[data-home]");
-if (form) history.replaceState(null, "", form.dataset.home);
+const home = document.querySelector("[data-home]");
+if (home) history.replaceState(null, "", home.dataset.home);
 
 // Work of many parts. A form with data-continue asks for the next one: it is sent until
 // no page has it any more, or the reader presses Stop.
