@@ -75,12 +75,18 @@ function busy(part) {
   return !selection.isCollapsed && part.contains(selection.anchorNode);
 }
 
+// replace reports whether a part has to wait until the reader is done with it.
 function replace(page) {
+  let waits = false;
   for (const now of document.querySelectorAll("[data-part]")) {
     const name = now.dataset.part;
     const next = page.querySelector(`[data-part="${name}"]`);
     const html = next ? next.outerHTML : "";
-    if (html === shown.get(name) || busy(now)) continue;
+    if (html === shown.get(name)) continue;
+    if (busy(now)) {
+      waits = true;
+      continue;
+    }
     shown.set(name, html);
     if (!next) {
       now.replaceChildren();
@@ -96,6 +102,7 @@ function replace(page) {
   }
   document.title = page.title;
   tellTimes();
+  return waits;
 }
 
 function keepOpen(now, next) {
@@ -186,9 +193,9 @@ async function live() {
     failed = 0;
     since = new Date();
     stale("");
-    tag = answer.getResponseHeader("ETag") || "";
-    replace(answer.response);
-    document.body.dataset.live = answer.response.body.dataset.live || "";
+    const waits = replace(answer.response);
+    tag = waits ? "" : answer.getResponseHeader("ETag") || "";
+    document.body.dataset.live = answer.response.body.dataset.live || (waits ? pause : "");
   }
 }
 
