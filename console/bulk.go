@@ -166,7 +166,9 @@ func (v *visit) bulkNext() error {
 	if !ok {
 		return errNoPage
 	}
-	expression, wrong := b.expression(time.Now())
+	now := time.Now()
+	b.Filter = b.Filter.fixed(now) // it is already, but in a form that isn't ours
+	expression, wrong := b.expression(now)
 	if wrong != "" {
 		return v.showBulk(http.StatusUnprocessableEntity, bulkRefused, b, wrong)
 	}

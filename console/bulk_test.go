@@ -128,14 +128,15 @@ func TestABulkChangeNeedsAFilter(t *testing.T) {
 	webhook := r.newWebhook(ripostetest.Reply{Status: http.StatusAccepted})
 	r.ask(webhook, approvalStep("T-1"), waiting)
 	for query, want := range map[string]string{
-		"":                      "There is no filter",
-		"&since=ever":           "There is no filter",
-		"&state=SLEEPING":       "The filter ",
-		"&labels=red":           "Labels must be key=value",
-		"&from=noon&to=later":   "From must be a time",
-		"&since=1h&from=noon":   "From must be a time",
-		"&webhook=nobody":       "No instance matches",
-		"&state=SUCCESS&to=%3C": "To must be a time",
+		"":                                 "There is no filter",
+		"&since=ever":                      "Since must be one of 15m, 1h,",
+		"&since=2h&state=WAITING_CALLBACK": "Since must be one of 15m, 1h,",
+		"&state=SLEEPING":                  "The filter ",
+		"&labels=red":                      "Labels must be key=value",
+		"&from=noon&to=later":              "From must be a time",
+		"&since=1h&from=noon":              "From must be a time",
+		"&webhook=nobody":                  "No instance matches",
+		"&state=SUCCESS&to=%3C":            "To must be a time",
 	} {
 		p := r.get("/instances/bulk?action=cancel" + query)
 		status := http.StatusUnprocessableEntity
@@ -150,7 +151,6 @@ func TestABulkChangeNeedsAFilter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		form.Del("since")
 		if form.Get("webhook") == "" {
 			r.post("/instances/bulk", form).wants(t, http.StatusUnprocessableEntity)
 		}
