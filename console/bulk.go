@@ -161,7 +161,6 @@ func (b bulk) expression(now time.Time) (expression, problem string) {
 
 // bulkNext does one part, and answers with the page that asks for the next one.
 func (v *visit) bulkNext() error {
-	_ = v.r.ParseForm() // what is not read is missed below
 	b, ok := readBulk(v.r.PostForm)
 	if !ok {
 		return errNoPage
