@@ -95,6 +95,33 @@ func TestCookieTellsNobodyTheKey(t *testing.T) {
 	}
 }
 
+// TestCookieIsSecureWhereTheBrowserCameByTLS, which ends at a proxy.
+func TestCookieIsSecureWhereTheBrowserCameByTLS(t *testing.T) {
+	for name, tt := range map[string]struct {
+		publicURL, host, proto string
+		want                   bool
+	}{
+		"the public URL's host":       {"https://riposte.example", "riposte.example", "", true},
+		"its port is that of https":   {"https://Riposte.example:443", "riposte.example", "", true},
+		"the browser says the port":   {"https://riposte.example", "riposte.example:443", "", true},
+		"another port":                {"https://riposte.example:8443", "riposte.example", "", false},
+		"http":                        {"http://riposte.example", "riposte.example", "", false},
+		"another name":                {"https://riposte.example", "ops.internal", "", false},
+		"another name, behind TLS":    {"https://riposte.example", "ops.internal", "https", true},
+		"behind two proxies":          {"http://riposte.example", "riposte.example", "HTTPS, http", true},
+		"without TLS, inside with it": {"http://riposte.example", "riposte.example", "http, https", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newReader(t, func(c *server.Config) { c.PublicURL, c.ConsoleHosts = tt.publicURL, "ops.internal" })
+			r.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+			p := r.do(http.MethodPost, "/sign-in", url.Values{"key": {ripostetest.APIKey}}, map[string]string{"Host": tt.host, "X-Forwarded-Proto": tt.proto})
+			if cookie := p.header.Get("Set-Cookie"); strings.Contains(cookie, "Secure") != tt.want || cookie == "" {
+				t.Errorf("%q, want Secure: %t", cookie, tt.want)
+			}
+		})
+	}
+}
+
 func flipped(sealed []byte) string {
 	b := append([]byte(nil), sealed...)
 	b[len(b)/2] ^= 1
