@@ -75,11 +75,8 @@ type bulkData struct {
 	Problem string
 	Words   []filterWord
 	List    string // the list of these instances
-	Hidden  []bulkField
+	Hidden  []formField
 }
-
-// bulkField is a hidden one of the form.
-type bulkField struct{ Name, Value string }
 
 // bulkLink leads to the page that asks whether a change is meant.
 type bulkLink struct{ Text, URL string }
@@ -116,7 +113,7 @@ func readBulk(q url.Values) (b bulk, ok bool) {
 }
 
 // fields are what readBulk reads again.
-func (b bulk) fields() []bulkField {
+func (b bulk) fields() []formField {
 	q := b.Filter.query()
 	q.Set("action", b.Action.Name)
 	for name, value := range map[string]string{
@@ -127,9 +124,9 @@ func (b bulk) fields() []bulkField {
 	if b.More {
 		q.Set("more", "1")
 	}
-	var fields []bulkField
+	var fields []formField
 	for _, name := range slices.Sorted(maps.Keys(q)) {
-		fields = append(fields, bulkField{name, q.Get(name)})
+		fields = append(fields, formField{name, q.Get(name)})
 	}
 	return fields
 }
@@ -180,12 +177,13 @@ func (b bulk) expression(now time.Time) (expression, problem string) {
 
 // bulkNext does one part, and answers with the page that asks for the next one.
 func (v *visit) bulkNext() error {
-	_ = v.r.ParseForm() // what is not read is missed below
 	b, ok := readBulk(v.r.PostForm)
 	if !ok {
 		return errNoPage
 	}
-	expression, wrong := b.expression(time.Now())
+	now := time.Now()
+	b.Filter = b.Filter.fixed(now) // it is already, but in a form that isn't ours
+	expression, wrong := b.expression(now)
 	if wrong != "" {
 		return v.showBulk(http.StatusUnprocessableEntity, bulkRefused, b, wrong)
 	}

@@ -29,8 +29,13 @@ func nextPart(page string) url.Values {
 		return nil
 	}
 	form, _, _ = strings.Cut(form, "</form>")
+	return hiddenFields(form)
+}
+
+// hiddenFields are those of a page, or of a part of one.
+func hiddenFields(page string) url.Values {
 	fields := url.Values{}
-	for _, m := range hiddenField.FindAllStringSubmatch(form, -1) {
+	for _, m := range hiddenField.FindAllStringSubmatch(page, -1) {
 		fields.Set(html.UnescapeString(m[1]), html.UnescapeString(m[2]))
 	}
 	return fields
@@ -142,14 +147,15 @@ func TestABulkChangeNeedsAFilter(t *testing.T) {
 	webhook := r.newWebhook(ripostetest.Reply{Status: http.StatusAccepted})
 	r.ask(webhook, approvalStep("T-1"), waiting)
 	for query, want := range map[string]string{
-		"":                      "There is no filter",
-		"&since=ever":           "There is no filter",
-		"&state=SLEEPING":       "The filter ",
-		"&labels=red":           "Labels must be key=value",
-		"&from=noon&to=later":   "From must be a time",
-		"&since=1h&from=noon":   "From must be a time",
-		"&webhook=nobody":       "No instance matches",
-		"&state=SUCCESS&to=%3C": "To must be a time",
+		"":                                 "There is no filter",
+		"&since=ever":                      "Since must be one of 15m, 1h,",
+		"&since=2h&state=WAITING_CALLBACK": "Since must be one of 15m, 1h,",
+		"&state=SLEEPING":                  "The filter ",
+		"&labels=red":                      "Labels must be key=value",
+		"&from=noon&to=later":              "From must be a time",
+		"&since=1h&from=noon":              "From must be a time",
+		"&webhook=nobody":                  "No instance matches",
+		"&state=SUCCESS&to=%3C":            "To must be a time",
 	} {
 		p := r.get("/instances/bulk?action=cancel" + query)
 		status := http.StatusUnprocessableEntity
@@ -164,7 +170,6 @@ func TestABulkChangeNeedsAFilter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		form.Del("since")
 		if form.Get("webhook") == "" {
 			r.post("/instances/bulk", form).wants(t, http.StatusUnprocessableEntity)
 		}

@@ -52,8 +52,9 @@ document.addEventListener("click", async (event) => {
   if (!button) return;
   // What is shown may stand for what can't be seen.
   await navigator.clipboard.writeText(button.dataset.text ?? document.getElementById(button.dataset.copy).textContent);
-  button.textContent = "Copied";
-  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  const word = button.firstChild; // what is copied stays in the button's name
+  word.data = "Copied";
+  setTimeout(() => { word.data = "Copy"; }, 2000);
 });
 
 // Live parts. Each element with data-part, which every state of a page has, takes the
