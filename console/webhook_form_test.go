@@ -77,7 +77,7 @@ func TestAWebhookIsMadeAndChangedByItsForm(t *testing.T) {
 	r.get("/webhooks/new").wants(t, 200, "New webhook", `action="/webhooks"`, `value="FAST_THEN_SLOW" checked`)
 	p := r.post("/webhooks", webhookForm())
 	w, _ := r.onlyWebhook()
-	if want := "/webhooks/" + w.GetId() + ""; p.path != want {
+	if want := "/webhooks/" + w.GetId(); p.path != want {
 		t.Fatalf("led to %s, want %s: %s", p.path, want, p.text)
 	}
 	r.wantWebhook("approvals", "http://127.0.0.1:9/in", "one\ntwo", 36*time.Hour, settings(fast, 8, 20, "http://127.0.0.1:9/out"))
@@ -85,7 +85,7 @@ func TestAWebhookIsMadeAndChangedByItsForm(t *testing.T) {
 	r.get("/webhooks/"+w.GetId()+"/edit").wants(t, 200, "Edit webhook", `value="approvals"`, `value="http://127.0.0.1:9/in"`, "one\ntwo</textarea>",
 		`value="1 day 12 hours"`, `value="FAST" checked`, `value="8"`, `value="20"`, `value="http://127.0.0.1:9/out"`, `action="/webhooks/`+w.GetId()+`"`)
 	p = r.post("/webhooks/"+w.GetId(), webhookForm("displayName", "others", "description", "", "callbackTimeout", "2 days", "maxInFlight", "9"))
-	if want := "/webhooks/" + w.GetId() + ""; p.path != want {
+	if want := "/webhooks/" + w.GetId(); p.path != want {
 		t.Fatalf("led to %s, want %s: %s", p.path, want, p.text)
 	}
 	r.wantWebhook("others", "http://127.0.0.1:9/in", "", 48*time.Hour, settings(fast, 9, 20, "http://127.0.0.1:9/out"))
