@@ -98,7 +98,7 @@ func TestAnOperatorsAnswerHasTheFieldsOfItsSource(t *testing.T) {
 			id := r.ask(webhook, tt.source, waiting)
 			r.get("/instances/"+id).wants(t, 200, tt.field, "Give this answer", "Waiting for callback")
 			p := r.post("/instances/"+id+"/answer", tt.form)
-			if want := "/instances/" + id + ""; p.path != want {
+			if want := "/instances/" + id; p.path != want {
 				t.Fatalf("led to %s: %s", p.path, p.text)
 			}
 			p.wants(t, 200, "Your answer is the outcome.", "by an operator", "Success")
