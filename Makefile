@@ -5,8 +5,10 @@
 #   make test-long the tests of whole servers at their full counts, in an hour
 #   make build     bin/riposte, static
 #   make generate  gen/ from proto/
-#   make bench     the figures of docs/performance.md, in an hour and a half; less
-#                  of them: make bench SYSTEMS=limit,riposte SCENARIO=a,c
+#   make bench     the figures of docs/performance.md, in two hours; less of them:
+#                  make bench SYSTEMS=limit,riposte SCENARIO=a,c
+#   make seed DATA=dir [N=1000000]
+#                  a new data directory with many instances, to look at the console
 #   make deploy-check
 #                  the manifests of deploy/, by the types of those who read them
 #   make browser   the console's tests in Chromium, as make test runs them
@@ -66,6 +68,12 @@ build:
 .PHONY: bench
 bench:
 	scripts/postgres $(GO) -C bench run . -json figures.json $(if $(SYSTEMS),-systems $(SYSTEMS)) $(if $(SCENARIO),-scenario $(SCENARIO))
+
+# Nothing in there becomes due for weeks, because nobody is there to be asked.
+.PHONY: seed
+seed:
+	@test -n '$(DATA)' || { echo 'usage: make seed DATA=dir [N=1000000]' >&2; exit 2; }
+	$(GO) -C bench run . -seed '$(abspath $(DATA))' $(if $(N),-n $(N))
 
 # Every scenario, tiny, for its books and not for its times. Not cached: Go does
 # not know of the programs that it builds and runs.

@@ -48,6 +48,7 @@ type Server struct {
 	Options
 	waiters     *waiters
 	feed        *feed.Feed
+	older       *olderSums
 	trouble     *troubles
 	refusals    rate.Sometimes // to be logged
 	unsubscribe func()
@@ -60,7 +61,7 @@ type Server struct {
 // New returns the API. Close it before the store.
 func New(o Options) *Server {
 	s := &Server{Options: o, refusals: rate.Sometimes{Interval: time.Second}, waiters: newWaiters(o.Store), feed: feed.New(o.Store, o.Logger)}
-	s.trouble = newTroubles(s.readTrouble)
+	s.older, s.trouble = newOlderSums(s.counted), newTroubles(s.readTrouble)
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.unsubscribe = o.Store.Subscribe(s.waiters.changed)
 	s.running.Go(func() { s.waiters.run(s.stopping) })

@@ -192,11 +192,19 @@ func (s *Server) overviews(ctx context.Context, webhooks []riposte.Webhook, now 
 		ids[n] = w.ID
 	}
 	lastHour, lastDay := hourOfWebhook(now), day(now)
-	rows, err := s.counted(ctx, riposte.StatisticsFilter{WebhookIDs: ids, Span: lastDay.each, From: lastDay.from})
+	days, err := s.older.get(ctx, ids, lastDay.from, lastHour.from)
 	if err != nil {
 		return nil, err
 	}
-	hours, days := sums(rows, lastHour.from), sums(rows, lastDay.from)
+	rows, err := s.counted(ctx, riposte.StatisticsFilter{WebhookIDs: ids, Span: lastHour.each, From: lastHour.from})
+	if err != nil {
+		return nil, err
+	}
+	hours := sums(rows, lastHour.from)
+	for id, sum := range hours {
+		sum.Add(days[id])
+		days[id] = sum
+	}
 	ids = slices.DeleteFunc(ids, func(id string) bool { return days[id].Last != nil })
 	before := map[string]riposte.LastAttempt{}
 	if len(ids) > 0 {

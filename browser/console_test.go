@@ -242,6 +242,16 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+// TestCopyKeepsItsName: what a button copies is told by its name alone to who can't see
+// what it stands beside.
+func TestCopyKeepsItsName(t *testing.T) {
+	_, tab := signedIn(t)
+	tab.Goto("/keys")
+	tab.Click("button", "Copy key set's URL")
+	tab.until("a button that says what was copied", func() bool { return tab.Has("button", "Copied key set's URL") })
+	tab.until("the button as it was", func() bool { return tab.Has("button", "Copy key set's URL") })
+}
+
 // TestKeyboardAlone signs in, finds an instance and answers it without a mouse.
 func TestKeyboardAlone(t *testing.T) {
 	t.Parallel()

@@ -16,13 +16,16 @@ type answerForm struct {
 	Choices []answerChoice
 	Context bool // whether the source takes a context in place of a choice
 
+	Choosing  bool   // whether the form had choices
 	Choice    string // the response document's member
 	Comment   string
 	Users     string // one a line, for reassign
 	Steps     string // a JSON array, for replacePolicy
 	ContextIn string // a JSON object
 	Document  string // in place of all others
-	Problem   string
+
+	Problems map[string]string // by field; "" for what is no field's
+	TooLate  string            // why the instance takes no answer any more
 }
 
 // answerChoice is one of the members that a response document may have.
@@ -41,9 +44,6 @@ func (f answerForm) of(i *ripostev1.Instance) answerForm {
 	kind := newSourceView(in.GetSource()).Kind
 	f.Offered = i.GetOutcome() == nil && in.GetState() != webhooksv1.WebhookState_WEBHOOK_STATE_PENDING
 	f.Choices, f.Context = answerChoices[kind], kind == "workflowStep"
-	if f.Choice == "" && len(f.Choices) > 0 {
-		f.Choice = f.Choices[0].Member
-	}
 	if f.ContextIn == "" {
 		f.ContextIn = "{}"
 	}
@@ -52,44 +52,47 @@ func (f answerForm) of(i *ripostev1.Instance) answerForm {
 
 func readAnswerForm(r *http.Request) answerForm {
 	return answerForm{
-		Choice: r.PostFormValue("choice"), Comment: strings.TrimSpace(r.PostFormValue("comment")), Users: r.PostFormValue("users"),
+		Choosing: r.PostFormValue("choosing") != "",
+		Choice:   r.PostFormValue("choice"), Comment: strings.TrimSpace(r.PostFormValue("comment")), Users: r.PostFormValue("users"),
 		Steps: r.PostFormValue("steps"), ContextIn: r.PostFormValue("context"), Document: r.PostFormValue("document"),
 	}
 }
 
-// document is the response document, or why there is none yet. The API checks it by
-// the rules of the source.
-func (f answerForm) document() (document []byte, problem string) {
-	if strings.TrimSpace(f.Document) != "" {
-		if !json.Valid([]byte(f.Document)) {
-			return nil, "The document is no JSON."
-		}
-		return []byte(f.Document), ""
+// document is the response document, or what keeps it from being one, by field. The API
+// checks it by the rules of the source.
+func (f answerForm) document() (document []byte, problems map[string]string) {
+	bad := func(field, text string) ([]byte, map[string]string) { return nil, map[string]string{field: text} }
+	own, hasContext := strings.TrimSpace(f.Document) != "", strings.TrimSpace(f.ContextIn) != ""
+	switch {
+	case own && f.Choice != "":
+		return bad("document", "must be empty where one of the answers above is chosen: only one of them can count")
+	case own && !json.Valid([]byte(f.Document)):
+		return bad("document", "must be JSON")
+	case own:
+		return []byte(f.Document), nil
+	case f.Choosing && f.Choice == "":
+		return bad("choice", "must be chosen")
+	case f.Choice == "replacePolicy" && !json.Valid([]byte(f.Steps)):
+		return bad("steps", "must be a JSON array of objects")
+	case hasContext && !json.Valid([]byte(f.ContextIn)):
+		return bad("context", "must be a JSON object")
 	}
 	top := map[string]any{"version": "v1"}
-	switch {
-	case f.Choice != "":
-		body, problem := f.choice()
-		if problem != "" {
-			return nil, problem
-		}
-		top[f.Choice] = body
-	case strings.TrimSpace(f.ContextIn) != "":
-		if !json.Valid([]byte(f.ContextIn)) {
-			return nil, "The context is no JSON."
-		}
+	if f.Choice != "" {
+		top[f.Choice] = f.choice()
+	} else if hasContext {
 		top["context"] = json.RawMessage(f.ContextIn)
 	}
 	document, err := json.Marshal(top)
 	if err != nil {
-		return nil, sentence(err.Error())
+		return bad("", sentence(err.Error()))
 	}
-	return document, ""
+	return document, nil
 }
 
 // choice is the value of the member that was chosen.
-func (f answerForm) choice() (body map[string]any, problem string) {
-	body = map[string]any{}
+func (f answerForm) choice() map[string]any {
+	body := map[string]any{}
 	if f.Comment != "" {
 		body["comment"] = f.Comment
 	}
@@ -97,10 +100,34 @@ func (f answerForm) choice() (body map[string]any, problem string) {
 	case "reassign":
 		body["newStepUserIds"] = strings.Fields(f.Users)
 	case "replacePolicy":
-		if !json.Valid([]byte(f.Steps)) {
-			return nil, "The policy's steps are no JSON: they must be an array of objects."
-		}
 		body["policySteps"] = json.RawMessage(f.Steps)
 	}
-	return body, ""
+	return body
+}
+
+// documentFields are the form's fields for what a response document has, by the end of
+// the path that the API names.
+var documentFields = []struct{ path, field string }{
+	{"newStepUserIds", "users"}, {"policySteps", "steps"}, {"comment", "comment"}, {"context", "context"},
+}
+
+// refused takes over what the API says about the document.
+func (f *answerForm) refused(why string) {
+	f.Problems = map[string]string{}
+	if strings.TrimSpace(f.Document) != "" {
+		f.Problems["document"] = "is refused: " + why
+		return
+	}
+	for _, each := range documentFields {
+		if path, _, _ := strings.Cut(why, " "); strings.Contains(path, each.path) {
+			f.Problems[each.field] = "is refused: " + why
+			return
+		}
+	}
+	f.Problems[""] = sentence(why)
+}
+
+// Entered is what was typed in, for who comes too late to give it.
+func (f answerForm) Entered() string {
+	return strings.TrimSpace(strings.Join([]string{f.Comment, f.Users, f.Steps, f.Document}, "\n"))
 }

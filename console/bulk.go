@@ -74,12 +74,24 @@ type bulkData struct {
 	Stage   bulkStage
 	Problem string
 	Words   []filterWord
-	Query   string // of the list of these instances
-	Hidden  []bulkField
+	List    string // the list of these instances
+	Hidden  []formField
 }
 
-// bulkField is a hidden one of the form.
-type bulkField struct{ Name, Value string }
+// bulkLink leads to the page that asks whether a change is meant.
+type bulkLink struct{ Text, URL string }
+
+func bulkLinks(f instanceFilter) []bulkLink {
+	if f.Empty() {
+		return nil
+	}
+	link := func(text, action string) bulkLink {
+		q := f.query()
+		q.Set("action", action)
+		return bulkLink{text, (&url.URL{Path: "/instances/bulk", RawQuery: q.Encode()}).String()}
+	}
+	return []bulkLink{link("Cancel all…", "cancel"), link("Recreate all…", "recreate")}
+}
 
 // Looked is how many are behind it.
 func (b bulk) Looked() int { return b.Changed + b.Refused }
@@ -101,7 +113,7 @@ func readBulk(q url.Values) (b bulk, ok bool) {
 }
 
 // fields are what readBulk reads again.
-func (b bulk) fields() []bulkField {
+func (b bulk) fields() []formField {
 	q := b.Filter.query()
 	q.Set("action", b.Action.Name)
 	for name, value := range map[string]string{
@@ -112,9 +124,9 @@ func (b bulk) fields() []bulkField {
 	if b.More {
 		q.Set("more", "1")
 	}
-	var fields []bulkField
+	var fields []formField
 	for _, name := range slices.Sorted(maps.Keys(q)) {
-		fields = append(fields, bulkField{name, q.Get(name)})
+		fields = append(fields, formField{name, q.Get(name)})
 	}
 	return fields
 }
@@ -133,6 +145,10 @@ func (v *visit) bulkForm() error {
 	now := time.Now()
 	b = bulk{Action: b.Action, Filter: b.Filter.fixed(now), Request: rand.Text()}
 	expression, problem := b.expression(now)
+	if problem == "" { // and of these, those that are there
+		b.Filter = b.Filter.before(now)
+		expression, problem = b.expression(now)
+	}
 	if problem != "" {
 		return v.showBulk(http.StatusUnprocessableEntity, bulkRefused, b, problem)
 	}
@@ -161,12 +177,13 @@ func (b bulk) expression(now time.Time) (expression, problem string) {
 
 // bulkNext does one part, and answers with the page that asks for the next one.
 func (v *visit) bulkNext() error {
-	_ = v.r.ParseForm() // what is not read is missed below
 	b, ok := readBulk(v.r.PostForm)
 	if !ok {
 		return errNoPage
 	}
-	expression, wrong := b.expression(time.Now())
+	now := time.Now()
+	b.Filter = b.Filter.fixed(now) // it is already, but in a form that isn't ours
+	expression, wrong := b.expression(now)
 	if wrong != "" {
 		return v.showBulk(http.StatusUnprocessableEntity, bulkRefused, b, wrong)
 	}
@@ -200,10 +217,10 @@ func (v *visit) bulkPart(b bulk, expression string) (changed, refused int32, tok
 
 func (v *visit) showBulk(status int, stage bulkStage, b bulk, problem string) error {
 	webhook, err := v.webhookName(b.Filter.Webhook)
-	if err != nil && stage != bulkFailed {
-		return err
+	if err != nil {
+		webhook = "" // what was done must be said all the same
 	}
-	d := bulkData{bulk: b, Stage: stage, Problem: problem, Words: b.Filter.words(webhook), Query: b.Filter.query().Encode(), Hidden: b.fields()}
+	d := bulkData{bulk: b, Stage: stage, Problem: problem, Words: b.Filter.words(webhook), List: instancesURL(b.Filter, 0, ""), Hidden: b.fields()}
 	return v.show(status, "bulk", page{Title: bulkTitle(b, stage), Nav: "/instances", Data: d})
 }
 

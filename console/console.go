@@ -74,6 +74,7 @@ func (c *Console) routes() http.Handler {
 		"POST /instances/{id}/retry":    (*visit).retryInstance,
 		"POST /instances/{id}/recreate": (*visit).recreateInstance,
 		"POST /instances/{id}/answer":   (*visit).answerInstance,
+		"GET /instances/{id}/answer":    (*visit).toInstance,
 
 		"GET /verify":           (*visit).verify,
 		"GET /verify/delivery":  (*visit).verify, // for who reloads by the address

@@ -16,7 +16,7 @@ type instanceFilter struct {
 	Webhook string
 	Source  string
 	Ticket  string
-	Labels  string // key=value, any number of them with blanks between
+	Labels  string // as parseLabels takes them
 	Since   string // how long ago they were created at most, one of sinces
 	From    string // created at or after, RFC 3339
 	To      string // created before
@@ -34,6 +34,15 @@ var sinces = []since{
 	{"24h", "Last day", 24 * time.Hour},
 	{"168h", "Last week", 7 * 24 * time.Hour},
 	{"720h", "Last 30 days", 30 * 24 * time.Hour},
+}
+
+// sinceValues are those of sinces, for people who write addresses.
+func sinceValues() string {
+	var values []string
+	for _, s := range sinces {
+		values = append(values, s.Value)
+	}
+	return strings.Join(values, ", ")
 }
 
 func readInstanceFilter(q url.Values) instanceFilter {
@@ -76,13 +85,19 @@ func (f instanceFilter) expression(now time.Time) (string, map[string]string) {
 	equal("webhookId", f.Webhook)
 	equal("source", f.Source)
 	equal("ticketId", f.Ticket)
-	for _, pair := range strings.Fields(f.Labels) {
-		key, value, ok := strings.Cut(pair, "=")
-		if !ok || key == "" || strings.ContainsAny(key, `"'`) {
-			problems["labels"] = "must be key=value, any number of them with blanks between"
-			continue
+	labels, ok := parseLabels(f.Labels)
+	if !ok {
+		problems["labels"] = labelRule
+	}
+	for _, l := range labels {
+		field, ok := l.field()
+		if !ok {
+			problems["labels"] = "must have no key with both kinds of quotes in it: no filter takes one"
 		}
-		add(`labels."`+key+`"`, "=", value)
+		add(field, "=", l.Value)
+	}
+	if f.Since != "" {
+		problems["since"] = "must be one of " + sinceValues()
 	}
 	for _, bound := range []struct{ name, operator, value string }{{"from", ">=", f.From}, {"to", "<", f.To}} {
 		if bound.value == "" {
@@ -105,7 +120,8 @@ type filterWord struct {
 }
 
 // fixed is the filter with the beginning of its span as a time: what it matches must
-// not change while it is worked on, nor may what the token is bound to.
+// not change while it is worked on, nor may what the token is bound to. A span that is
+// none of the choices stays, for expression to refuse it.
 func (f instanceFilter) fixed(now time.Time) instanceFilter {
 	for _, s := range sinces {
 		if s.Value != f.Since {
@@ -116,8 +132,17 @@ func (f instanceFilter) fixed(now time.Time) instanceFilter {
 		if t, err := parseMoment(f.From); f.From == "" || err == nil && t.Before(from) {
 			f.From = from.Format(time.RFC3339)
 		}
+		f.Since = ""
+		break
 	}
-	f.Since = ""
+	return f
+}
+
+// before is the filter without what is created from now on.
+func (f instanceFilter) before(now time.Time) instanceFilter {
+	if t, err := parseMoment(f.To); f.To == "" || err == nil && t.After(now) {
+		f.To = now.UTC().Format(time.RFC3339Nano)
+	}
 	return f
 }
 
@@ -151,7 +176,7 @@ func (f instanceFilter) words(webhook string) []filterWord {
 		add("Webhook", cmp.Or(webhook, f.Webhook))
 	}
 	add("Ticket", f.Ticket)
-	add("Labels", strings.Join(strings.Fields(f.Labels), " and "))
+	add("Labels", labelWords(f.Labels))
 	moment("Asked from", f.From)
 	moment("Asked before", f.To)
 	return words

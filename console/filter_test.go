@@ -24,7 +24,17 @@ func TestFilterBecomesTheAPIs(t *testing.T) {
 		{query: "labels=%3Dred", bad: []string{"labels"}},
 		{query: `labels=a"b%3Dred`, bad: []string{"labels"}},
 		{query: "since=1h", want: `createdAt >= "2026-11-26T11:00:00Z"`},
-		{query: "since=nonsense", want: ""},
+		{query: "since=nonsense", bad: []string{"since"}},
+		{query: "since=2h&state=PENDING", bad: []string{"since"}},
+		{query: `labels=team="red blue" "a key"=x`, want: `labels."team" = "red blue" AND labels."a key" = "x"`},
+		{query: `labels='it is'='a "b"'  "a=\"b\""=`, want: `labels."it is" = "a \"b\"" AND labels.'a="b"' = ""`},
+		{query: `labels=a\b=O'Brien\ c=""`, want: `labels."a\\b" = "O'Brien\\" AND labels."c" = ""`},
+		{query: `labels="a"b=c`, bad: []string{"labels"}},
+		{query: `labels=a="b"c`, bad: []string{"labels"}},
+		{query: `labels=a="b`, bad: []string{"labels"}},
+		{query: `labels=""=b`, bad: []string{"labels"}},
+		{query: `labels=a=b c`, bad: []string{"labels"}},
+		{query: `labels="'\""=b`, bad: []string{"labels"}},
 		{query: "from=2026-11-26T10:00Z", want: `createdAt >= "2026-11-26T10:00:00Z"`},
 		{query: "from=10:00", bad: []string{"from"}},
 		{query: "from=2026-11-26T10:00", want: `createdAt >= "2026-11-26T10:00:00Z"`},
@@ -46,7 +56,7 @@ func TestFilterBecomesTheAPIs(t *testing.T) {
 
 // TestFilterStaysAsItIsInTheURL, so that a page can be shared and gone back to.
 func TestFilterStaysAsItIsInTheURL(t *testing.T) {
-	f := instanceFilter{State: "ERROR", Webhook: "w", Source: "test", Ticket: `&"'<`, Labels: "a=b c=d", Since: "1h", From: "2026-01-01", To: "x"}
+	f := instanceFilter{State: "ERROR", Webhook: "w", Source: "test", Ticket: `&"'<`, Labels: `a=b "c d"='e  f'`, Since: "1h", From: "2026-01-01", To: "x"}
 	u, err := url.Parse(instancesURL(f, 50, "token+/="))
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +79,7 @@ func TestFixedFilterMatchesTheSame(t *testing.T) {
 		"a span, from later": {instanceFilter{Since: "1h", From: "2026-01-31T07:30"}, instanceFilter{From: "2026-01-31T07:30"}},
 		"from, a span later": {instanceFilter{Since: "1h", From: "2026-01-30"}, instanceFilter{From: "2026-01-31T07:00:00Z"}},
 		"from is no time":    {instanceFilter{Since: "1h", From: "noon"}, instanceFilter{From: "noon"}},
-		"no such span":       {instanceFilter{Since: "ever"}, instanceFilter{}},
+		"no such span":       {instanceFilter{Since: "ever"}, instanceFilter{Since: "ever"}},
 	} {
 		if got := tt.filter.fixed(now); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
@@ -78,17 +88,18 @@ func TestFixedFilterMatchesTheSame(t *testing.T) {
 }
 
 func TestFilterInWords(t *testing.T) {
-	f := instanceFilter{State: "WAITING_CALLBACK", Source: "approvalStep", Webhook: "w1", Ticket: "T-1", Labels: " a=b  c=d ", From: "2026-01-31", To: "2026-02-01T09:30"}
+	f := instanceFilter{State: "WAITING_CALLBACK", Source: "approvalStep", Webhook: "w1", Ticket: "T-1", Labels: ` a=b  "c  d"="e f" `, From: "2026-01-31", To: "2026-02-01T09:30"}
 	for name, tt := range map[string]struct {
 		filter  instanceFilter
 		webhook string
 		want    []string
 	}{
-		"all": {f, "Hire", []string{"State Waiting for callback", "Source Approval step", "Webhook Hire", "Ticket T-1", "Labels a=b and c=d",
+		"all": {f, "Hire", []string{"State Waiting for callback", "Source Approval step", "Webhook Hire", "Ticket T-1", `Labels a=b and "c  d"="e f"`,
 			"Asked from 31 Jan 2026 00:00:00 UTC", "Asked before 1 Feb 2026 09:30:00 UTC"}},
 		"none":                      {instanceFilter{}, "", nil},
 		"a webhook that is deleted": {instanceFilter{Webhook: "w1"}, "", []string{"Webhook w1"}},
 		"what nobody knows":         {instanceFilter{State: "SLEEPING", Source: "x", From: "noon"}, "", []string{"State SLEEPING", "Source x"}},
+		"labels that are none":      {instanceFilter{Labels: "a b=c"}, "", []string{"Labels a b=c"}},
 	} {
 		var got []string
 		for _, w := range tt.filter.words(tt.webhook) {

@@ -14,3 +14,6 @@ type field struct {
 func newField(name, label, value, hint string, problems map[string]string) field {
 	return field{Name: name, Label: label, Value: value, Hint: hint, Problem: problems[name]}
 }
+
+// formField is a hidden one, for a form that is sent once more.
+type formField struct{ Name, Value string }

@@ -33,7 +33,7 @@ func (c *Console) guarded(next http.Handler) http.Handler {
 		}
 		if !c.hosts.answer(r.Host) {
 			c.refuse(w, http.StatusMisdirectedRequest, "This server has another name",
-				"The console is at "+c.PublicURL+". To reach it under "+hostname(r.Host)+", too, start the server with --console-hosts.")
+				"The console is at "+c.PublicURL+". To reach it under "+hostname(r.Host)+", too, start the server with --console-hosts="+hostname(r.Host)+".")
 			return
 		}
 		if err := origins.Check(r); err != nil {
@@ -51,19 +51,19 @@ func (c *Console) guarded(next http.Handler) http.Handler {
 // origin as ours. A bare address is nobody's name.
 type hosts struct {
 	names      map[string]bool
-	publicHost string // with its port, of an https URL; "" otherwise
+	publicHost string // as httpsHost has it, of an https URL; "" otherwise
 }
 
 func newHosts(publicURL string, more []string) hosts {
 	h := hosts{names: map[string]bool{"localhost": true}}
 	if u, err := url.Parse(publicURL); err == nil {
-		h.names[strings.ToLower(u.Hostname())] = true
+		h.names[hostname(u.Host)] = true
 		if u.Scheme == "https" {
-			h.publicHost = strings.ToLower(u.Host)
+			h.publicHost = httpsHost(u.Host)
 		}
 	}
-	for _, name := range more {
-		h.names[strings.ToLower(name)] = true
+	for _, host := range more {
+		h.names[hostname(host)] = true
 	}
 	return h
 }
@@ -74,10 +74,17 @@ func (h hosts) answer(host string) bool {
 	return err == nil || h.names[name]
 }
 
-// secure reports whether the browser came by TLS, here or at a proxy.
+// secure reports whether the browser came by TLS, here or at a proxy. What a proxy says
+// of it is believed although anybody can say so: it makes the cookie stricter alone.
 func (h hosts) secure(r *http.Request) bool {
-	return r.TLS != nil || h.publicHost != "" && strings.EqualFold(r.Host, h.publicHost)
+	first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	return r.TLS != nil || strings.EqualFold(strings.TrimSpace(first), "https") ||
+		h.publicHost != "" && httpsHost(r.Host) == h.publicHost
 }
+
+// httpsHost is a host in lower case, with its port but for that of https, which
+// browsers leave out.
+func httpsHost(host string) string { return strings.TrimSuffix(strings.ToLower(host), ":443") }
 
 // hostname is a Host header's name, in lower case, without port and brackets.
 func hostname(host string) string {

@@ -38,18 +38,18 @@ func TestEveryAnswerHasTheSafetyHeaders(t *testing.T) {
 // address for it.
 func TestOnlyItsOwnHostsAreAnswered(t *testing.T) {
 	r := newReader(t, func(c *server.Config) {
-		c.PublicURL, c.ConsoleHosts = "https://Riposte.Example:8443", "ops.internal, Console.internal"
+		c.PublicURL, c.ConsoleHosts = "https://Riposte.Example:8443", "ops.internal, Console.internal:8443,dotted.internal."
 	})
 	for host, want := range map[string]int{
 		"riposte.example:8443": 200, "riposte.example": 200, "RIPOSTE.example.": 200, "localhost:1": 200, "127.0.0.1:9": 200, "[::1]:80": 200,
-		"ops.internal": 200, "console.internal:80": 200, "192.0.2.7": 200,
+		"ops.internal": 200, "console.internal:80": 200, "console.internal": 200, "dotted.internal": 200, "192.0.2.7": 200,
 		"evil.example": 421, "riposte.example.evil.example": 421, "localhost.evil.example": 421, "127.0.0.1.evil.example": 421, "internal": 421,
 	} {
 		p := r.do(http.MethodGet, "/sign-in", nil, map[string]string{"Host": host})
 		if p.status != want {
 			t.Errorf("%s: %d, want %d", host, p.status, want)
 		}
-		if want == 421 && (!strings.Contains(p.text, "--console-hosts") || strings.Contains(p.text, `name="key"`)) {
+		if want == 421 && (!strings.Contains(p.text, "--console-hosts="+host) || strings.Contains(p.text, `name="key"`)) {
 			t.Errorf("%s: the refusal doesn't say what to do: %s", host, p.text)
 		}
 	}
@@ -79,7 +79,7 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 // TestNoGetActs walks all forms' paths.
 func TestNoGetActs(t *testing.T) {
 	r := newReader(t).as(ripostev1.Role_ROLE_ADMIN)
-	for _, path := range []string{"/instances/i/cancel", "/instances/i/retry", "/instances/i/recreate", "/instances/i/answer", "/sign-out"} {
+	for _, path := range []string{"/instances/i/cancel", "/instances/i/retry", "/instances/i/recreate", "/sign-out"} {
 		if p := r.get(path); p.status != http.StatusMethodNotAllowed && p.status != http.StatusNotFound {
 			t.Errorf("GET %s answers %d", path, p.status)
 		}

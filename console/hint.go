@@ -100,9 +100,10 @@ func attemptHint(a *ripostev1.Attempt) string {
 	return fmt.Sprintf("The receiver answered %d: it has a fault of its own. What it says is in its response, or in its log.", code)
 }
 
-func join(sentences ...string) string {
+// join puts blanks between those that are not empty.
+func join(texts ...string) string {
 	var some []string
-	for _, s := range sentences {
+	for _, s := range texts {
 		if s != "" {
 			some = append(some, s)
 		}

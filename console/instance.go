@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"time"
 
+	"connectrpc.com/connect"
+
 	webhooksv1 "github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 )
@@ -11,6 +13,8 @@ import (
 const (
 	// instanceLive is how often an open instance is looked at again.
 	instanceLive = time.Second
+	// instanceLiveAll is the same where all of it is shown, which may be megabytes.
+	instanceLiveAll = 10 * time.Second
 	// attemptsShown is how many of the last attempts are shown at first.
 	attemptsShown = 20
 )
@@ -28,7 +32,23 @@ type instanceData struct {
 	Payload  string
 	Answer   answerForm
 	MayRetry bool
-	Closed   bool
+	Cancel   cancelOffer
+	All      bool // whether all of what is long is shown
+}
+
+// cancelOffer is what cancel would come to. The zero value is for what can't be canceled.
+type cancelOffer struct{ Text, Question, Yes string }
+
+// offerCancel goes by what Cancel does: an outcome that is on its way to somebody stays,
+// and one that was given up is only closed.
+func offerCancel(i *ripostev1.Instance) cancelOffer {
+	switch {
+	case i.GetOutcome() == nil:
+		return cancelOffer{"Cancel…", "Its outcome will be a failure, for good, and a later answer is refused.", "Cancel this instance"}
+	case owesPush(i) && i.GetPush().GetGivenUpAt() != nil:
+		return cancelOffer{"Close…", "Nobody will be given its outcome any more. The outcome itself stands.", "Close this instance"}
+	}
+	return cancelOffer{}
 }
 
 func (v *visit) instance() error {
@@ -50,11 +70,11 @@ func (v *visit) showInstance(status int, answer answerForm) error {
 	in := i.GetWebhookInstance()
 	d := instanceData{
 		Instance: i, Source: newSourceView(in.GetSource()), State: newStateView(in.GetState()), Webhook: rows[0].Webhook,
-		Summary: summarize(i), Steps: timeline(i), Payload: string(i.GetPayload()), Closed: in.GetCompletedAt() != nil,
-		Answer: answer.of(i), MayRetry: mayRetry(i),
+		Summary: summarize(i), Steps: timeline(i), Payload: string(i.GetPayload()),
+		Answer: answer.of(i), MayRetry: mayRetry(i), Cancel: offerCancel(i), All: v.r.URL.Query().Has("all"),
 	}
 	limit := attemptsShown
-	if v.r.URL.Query().Has("attempts") {
+	if d.All {
 		limit = len(i.GetAttempts())
 	}
 	d.Shown, d.Hidden = attemptViews(i.GetAttempts(), limit)
@@ -64,7 +84,11 @@ func (v *visit) showInstance(status int, answer answerForm) error {
 		}
 	}
 	p := page{Title: title(d.Source), Nav: "/instances", Data: d}
-	if !d.Closed {
+	switch {
+	case in.GetCompletedAt() != nil:
+	case d.All:
+		p.Live = instanceLiveAll
+	default:
 		p.Live = instanceLive
 	}
 	return v.show(status, "instance", p)
@@ -134,21 +158,31 @@ func (v *visit) recreateInstance() error {
 	return v.redirect(v.instancePath(res.GetInstance().GetWebhookInstance().GetId()), "recreated")
 }
 
-// answerInstance gives an operator's answer. What is wrong with it is said at the form.
+// answerInstance gives an operator's answer. What is wrong with it, or came in between, is
+// said where it was typed in.
 func (v *visit) answerInstance() error {
 	form := readAnswerForm(v.r)
-	document, problem := form.document()
-	if problem == "" {
-		_, err := v.api.instances.Answer(v.call(), &ripostev1.InstancesServiceAnswerRequest{Id: v.id(), Document: document})
-		if err == nil {
-			return v.redirect(v.instancePath(v.id()), "answered")
-		}
-		bad := violations(err)
-		if bad["document"] == "" {
+	document, problems := form.document()
+	if len(problems) > 0 {
+		form.Problems = problems
+		return v.showInstance(http.StatusUnprocessableEntity, form)
+	}
+	_, err := v.api.instances.Answer(v.call(), &ripostev1.InstancesServiceAnswerRequest{Id: v.id(), Document: document})
+	switch connect.CodeOf(err) {
+	case connect.CodeInvalidArgument:
+		form.refused(violations(err)["document"])
+	case connect.CodeFailedPrecondition, connect.CodeAlreadyExists, connect.CodeAborted:
+		form.TooLate = problem(err)
+	case connect.CodeUnavailable, connect.CodeResourceExhausted:
+		form.Problems = map[string]string{"": problem(err) + " Nothing was changed; try again in a moment."}
+	default:
+		if err != nil {
 			return err
 		}
-		problem = sentence(bad["document"])
+		return v.redirect(v.instancePath(v.id()), "answered")
 	}
-	form.Problem = problem
 	return v.showInstance(http.StatusUnprocessableEntity, form)
 }
+
+// toInstance is for who comes back to the address of a form by a link or a reload.
+func (v *visit) toInstance() error { return v.redirect(v.instancePath(v.id()), "") }

@@ -91,14 +91,14 @@ func TestAnOperatorsAnswerHasTheFieldsOfItsSource(t *testing.T) {
 		"complete":        {provisionStep("T"), url.Values{"choice": {"complete"}}, `value="complete"`, `{"complete":{},"version":"v1"}`},
 		"errored":         {provisionStep("T"), url.Values{"choice": {"errored"}, "comment": {"<b>"}}, `value="errored"`, `{"errored":{"comment":"\u003cb\u003e"},"version":"v1"}`},
 		"context":         {workflowStep(), url.Values{"context": {`{"n":12345678901234567890}`}}, `name="context"`, `{"context":{"n":12345678901234567890},"version":"v1"}`},
-		"a document":      {approvalStep("T"), url.Values{"choice": {"approve"}, "document": {`{"version":"v1", "deny":{}}`}}, `name="document"`, `{"version":"v1", "deny":{}}`},
+		"a document":      {approvalStep("T"), url.Values{"choosing": {"1"}, "document": {`{"version":"v1", "deny":{}}`}}, `name="document"`, `{"version":"v1", "deny":{}}`},
 		"nothing, a test": {&webhooksv1.WebhookSource{Source: &webhooksv1.WebhookSource_Test{Test: &webhooksv1.WebhookSourceTest{}}}, url.Values{}, "without anything in it", `{"version":"v1"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			id := r.ask(webhook, tt.source, waiting)
 			r.get("/instances/"+id).wants(t, 200, tt.field, "Give this answer", "Waiting for callback")
 			p := r.post("/instances/"+id+"/answer", tt.form)
-			if want := "/instances/" + id + "?done=answered"; p.path != want {
+			if want := "/instances/" + id; p.path != want {
 				t.Fatalf("led to %s: %s", p.path, p.text)
 			}
 			p.wants(t, 200, "Your answer is the outcome.", "by an operator", "Success")
@@ -118,14 +118,17 @@ func TestABadAnswerIsSaidAtItsForm(t *testing.T) {
 		form url.Values
 		want []string
 	}{
-		"nobody to reassign to": {url.Values{"choice": {"reassign"}, "comment": {"typed in"}}, []string{"must have 1 to 32 ids", "typed in"}},
-		"steps that are none":   {url.Values{"choice": {"replacePolicy"}, "steps": {"[{"}}, []string{"no JSON", "[{"}},
-		"a bad document":        {url.Values{"document": {`{"version":"v2"}`}}, []string{"Version must be", "v2"}},
-		"a broken document":     {url.Values{"document": {`{`}}, []string{"The document is no JSON"}},
-		"another's choice":      {url.Values{"choice": {"complete"}}, []string{"must have exactly one of approve"}},
+		"nothing chosen":        {url.Values{"choosing": {"1"}, "comment": {"typed in"}}, []string{"An answer must be chosen", "typed in"}},
+		"nobody to reassign to": {url.Values{"choice": {"reassign"}, "comment": {"typed in"}}, []string{"must have 1 to 32 ids", "typed in", `aria-describedby="users-about" aria-invalid="true"`}},
+		"steps that are none":   {url.Values{"choice": {"replacePolicy"}, "steps": {"[{"}}, []string{"Policy steps must be a JSON array", "[{", `aria-describedby="steps-about" aria-invalid="true"`}},
+		"a comment too long":    {url.Values{"choice": {"deny"}, "comment": {strings.Repeat("x", 1025)}}, []string{"must have at most 1024 characters", `aria-describedby="comment-about" aria-invalid="true"`}},
+		"a bad document":        {url.Values{"document": {`{"version":"v2"}`}}, []string{"version must be", "v2", `<details id="own-document" open>`, `aria-describedby="document-about" aria-invalid="true"`}},
+		"a broken document":     {url.Values{"document": {`{`}}, []string{"Response document must be JSON", `<details id="own-document" open>`}},
+		"two answers at once":   {url.Values{"choice": {"deny"}, "document": {`{"version":"v1","approve":{}}`}}, []string{"only one of them can count"}},
+		"another's choice":      {url.Values{"choice": {"complete"}}, []string{"must have exactly one of approve", `role="alert"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r.post("/instances/"+id+"/answer", tt.form).wants(t, http.StatusUnprocessableEntity, append(tt.want, `role="alert"`)...)
+			r.post("/instances/"+id+"/answer", tt.form).wants(t, http.StatusUnprocessableEntity, tt.want...)
 		})
 	}
 	if o := r.outcome(id); o != nil {
@@ -133,10 +136,21 @@ func TestABadAnswerIsSaidAtItsForm(t *testing.T) {
 	}
 }
 
+// TestAnAnswerThatComesTooLateIsNotLost.
+func TestAnAnswerThatComesTooLateIsNotLost(t *testing.T) {
+	r := newReader(t).as(ripostev1.Role_ROLE_SENDER)
+	id := r.ask(r.newWebhook(ripostetest.Reply{Status: 202}), approvalStep("T"), waiting)
+	r.post("/instances/"+id+"/cancel", url.Values{})
+	p := r.post("/instances/"+id+"/answer", url.Values{"choice": {"deny"}, "comment": {"because of this"}})
+	p.wants(t, http.StatusUnprocessableEntity, "Your answer came too late", "because of this", "Fatal error")
+	r.get("/instances/"+id+"/answer").wants(t, 200, "Fatal error") // a reload, or a link to it
+}
+
 func TestActionsOnAnInstance(t *testing.T) {
 	r := newReader(t).as(ripostev1.Role_ROLE_SENDER)
 	id := r.ask(r.newWebhook(ripostetest.Reply{Status: 202}), approvalStep("T-7"), waiting)
 	r.post("/instances/"+id+"/cancel", url.Values{}).wants(t, 200, "Canceled: its outcome is final", "Fatal error", "T-7")
+	r.get("/instances/"+id).lacks(t, "Canceled: its outcome is final", "Cancel…") // that is said once
 	r.post("/instances/"+id+"/cancel", url.Values{}).wants(t, http.StatusUnprocessableEntity, "That can&#39;t be done")
 	p := r.post("/instances/"+id+"/recreate", url.Values{})
 	p.wants(t, 200, "Asked again", `href="/instances/`+id+`"`)

@@ -26,11 +26,11 @@ type instancesData struct {
 	Size     int
 	Webhooks []*webhooksv1.Webhook // the newest, to choose from
 	Rows     []instanceRow
-	First    string // the first page's URL, on another one
-	Next     string // the next page's URL; "" on the last one
-	Looking  bool   // the page isn't full, but there may be more
-	Query    string // of the filter alone, for links
-	Any      bool   // whether there is a webhook at all
+	First    string     // the first page's URL, on another one
+	Next     string     // the next page's URL; "" on the last one
+	Looking  bool       // the page isn't full, but there may be more
+	Bulk     []bulkLink // what may be done to all that match; nothing for all there are
+	Any      bool       // whether there is a webhook at all
 }
 
 // instanceRow is an instance and what it is called.
@@ -50,7 +50,7 @@ var allStates = func() []stateView {
 func (v *visit) instances() error {
 	q := v.r.URL.Query()
 	d := instancesData{Filter: readInstanceFilter(q), States: allStates, Sources: sourceKinds, Sinces: sinces, Sizes: pageSizes, Size: int(pageSize(q))}
-	d.Query = d.Filter.query().Encode()
+	d.Bulk = bulkLinks(d.Filter)
 	webhooks, err := v.api.webhooks.List(v.call(), &webhooksv1.WebhooksServiceListRequest{PageSize: 100})
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func (v *visit) instances() error {
 // instancesURL is a page of a list.
 func instancesURL(f instanceFilter, size int, token string) string {
 	q := f.query()
-	if size != pageSizes[0] {
+	if size != 0 && size != pageSizes[0] {
 		q.Set("size", strconv.Itoa(size))
 	}
 	if token != "" {

@@ -5,10 +5,12 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+	"golang.org/x/net/html"
 
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 	"github.com/riposte-dev/riposte/ripostetest"
@@ -103,6 +105,57 @@ func (r *reader) do(method, path string, form url.Values, header map[string]stri
 		r.t.Fatal(err)
 	}
 	return seen{res.StatusCode, res.Request.URL.RequestURI(), string(body), res.Header}
+}
+
+// form is what a browser sends of the page's form with this action when nothing in it is
+// touched. It fails the test where there is none.
+func (p seen) form(t *testing.T, action string) url.Values {
+	t.Helper()
+	root, err := html.Parse(strings.NewReader(p.text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range root.Descendants() {
+		if n.Data == "form" && attribute(n, "action") == action {
+			return fields(n)
+		}
+	}
+	t.Fatalf("%s has no form for %s:\n%s", p.path, action, p.text)
+	return nil
+}
+
+func fields(form *html.Node) url.Values {
+	values := url.Values{}
+	for n := range form.Descendants() {
+		name, kind := attribute(n, "name"), attribute(n, "type")
+		switch {
+		case n.Data == "textarea":
+			text := ""
+			if n.FirstChild != nil {
+				text = n.FirstChild.Data
+			}
+			values.Add(name, strings.ReplaceAll(text, "\n", "\r\n"))
+		case n.Data == "input" && (kind != "radio" || has(n, "checked")), n.Data == "option" && has(n, "selected"):
+			if n.Data == "option" {
+				name = attribute(n.Parent, "name")
+			}
+			values.Add(name, attribute(n, "value"))
+		}
+	}
+	return values
+}
+
+func attribute(n *html.Node, name string) string {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+func has(n *html.Node, name string) bool {
+	return slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == name })
 }
 
 // wants fails the test unless the page has all of these, and the status.

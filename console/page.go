@@ -55,7 +55,8 @@ func parsePages() pages {
 }
 
 // notices are what a page says when it is shown after something was done, by the
-// word in its URL: words of ours alone, so that a link can't put any into it.
+// word for it in a cookie that counts once: an address with the word would say so again,
+// and to anybody.
 var notices = map[string]string{
 	"canceled":  "Canceled: its outcome is final, and its callback URL is closed.",
 	"retried":   "The next attempt is due now.",
@@ -69,10 +70,31 @@ var notices = map[string]string{
 	"revoked":   "Revoked: the key is refused from now on.",
 }
 
+const noticeCookie = "riposte_done"
+
+// notice is what is to be said of what was just done, "" for nothing.
+func (v *visit) notice() string {
+	cookie, err := v.r.Cookie(noticeCookie)
+	if err != nil {
+		return ""
+	}
+	http.SetCookie(v.w, v.noticeOn(v.r.URL.Path, ""))
+	return notices[cookie.Value]
+}
+
+// noticeOn has a page say what was done, or no longer when that is "".
+func (v *visit) noticeOn(path, done string) *http.Cookie {
+	c := &http.Cookie{Name: noticeCookie, Value: done, Path: path, MaxAge: 60, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: v.hosts.secure(v.r)}
+	if done == "" {
+		c.MaxAge = -1
+	}
+	return c
+}
+
 // show answers with a page.
 func (v *visit) show(status int, name string, p page) error {
 	p.Session = &v.session
-	p.Notice = notices[v.r.URL.Query().Get("done")]
+	p.Notice = v.notice()
 	p.Path = v.r.URL.Path
 	b, err := v.pages.render(name, p)
 	if err != nil {

@@ -76,17 +76,28 @@ func cutHead(s string) (head []string, rest string) {
 	return head, ""
 }
 
+// What bounds a head: about as much as servers take, and twice as many lines as the API
+// takes headers, because some are folded.
+const (
+	maxHeadLines = 200
+	maxHeadSize  = 64 << 10 // bytes
+)
+
 // parseHead reads a request line, if there is one, and header lines. problem is the
-// rule that one of them breaks.
+// rule that one of them breaks, or all of them.
 func parseHead(lines []string) (p pasted, problem string) {
-	for n, line := range lines {
+	size, values := 0, [][]string{}
+	for _, line := range lines {
+		size += len(line)
+	}
+	for n, line := range lines[:min(len(lines), maxHeadLines)] {
 		if method, ok := requestLine(line); ok && n == 0 {
 			p.Method = method
 			continue
 		}
-		if last := len(p.Headers) - 1; last >= 0 && (line[0] == ' ' || line[0] == '\t') {
+		if last := len(values) - 1; last >= 0 && (line[0] == ' ' || line[0] == '\t') {
 			// A folded line goes on with the one before (RFC 9112, section 5.2).
-			p.Headers[last].Value = strings.TrimSpace(p.Headers[last].Value + " " + strings.TrimSpace(line))
+			values[last] = append(values[last], strings.TrimSpace(line))
 			continue
 		}
 		if method, ok := strings.CutPrefix(line, ":method:"); ok {
@@ -103,7 +114,14 @@ func parseHead(lines []string) (p pasted, problem string) {
 		case !valid:
 			return p, fmt.Sprintf("must have an empty line between its headers and its body: line %d is no header", n+1)
 		}
-		p.Headers = append(p.Headers, headerView{name, strings.TrimSpace(value)})
+		p.Headers = append(p.Headers, headerView{Name: name})
+		values = append(values, []string{strings.TrimSpace(value)})
+	}
+	if len(lines) > maxHeadLines || size > maxHeadSize {
+		return p, fmt.Sprintf("must have at most %d lines and %d KiB of headers, before an empty line", maxHeadLines, maxHeadSize>>10)
+	}
+	for n, parts := range values {
+		p.Headers[n].Value = join(parts...)
 	}
 	return p, ""
 }

@@ -16,17 +16,18 @@ func TestParsePasted(t *testing.T) {
 		delivery, body string
 		want           pasted
 	}{
-		"LF":                      {wire + `{"a":1}`, "", pasted{"POST", host, `{"a":1}`, false}},
-		"CRLF":                    {strings.ReplaceAll(wire, "\n", "\r\n") + `{"a":1}`, "", pasted{"POST", host, `{"a":1}`, false}},
-		"no request line":         {"Host: receiver.example\n\n{}", "", pasted{"", host, "{}", false}},
-		"no version":              {"GET https://receiver.example/\nHost: receiver.example\n\n{}", "", pasted{"GET", host, "{}", false}},
-		"empty lines before":      {"\r\n\n" + wire + "{}", "", pasted{"POST", host, "{}", false}},
-		"a folded header":         {"Host: receiver.example\nX-Odd: one\n\t two\n   three\n\n{}", "", pasted{"", with("X-Odd", "one two three"), "{}", false}},
-		"a header without blank":  {"Host:receiver.example\nX-Odd:\n\n{}", "", pasted{"", with("X-Odd", ""), "{}", false}},
-		"HTTP/2":                  {":method: POST\n:path: /hook\nHost: receiver.example\n\n{}", "", pasted{"POST", host, "{}", false}},
-		"blank lines in the body": {wire + "\n{\n\n \"a\": 1 }\n\n", "", pasted{"POST", host, "\n{\n\n \"a\": 1 }\n\n", false}},
-		"headers alone":           {wire, "", pasted{"POST", host, "", false}},
-		"a body apart":            {strings.TrimSpace(wire), "\n{}", pasted{"POST", host, "\n{}", false}},
+		"LF":                         {wire + `{"a":1}`, "", pasted{"POST", host, `{"a":1}`, false}},
+		"CRLF":                       {strings.ReplaceAll(wire, "\n", "\r\n") + `{"a":1}`, "", pasted{"POST", host, `{"a":1}`, false}},
+		"no request line":            {"Host: receiver.example\n\n{}", "", pasted{"", host, "{}", false}},
+		"no version":                 {"GET https://receiver.example/\nHost: receiver.example\n\n{}", "", pasted{"GET", host, "{}", false}},
+		"empty lines before":         {"\r\n\n" + wire + "{}", "", pasted{"POST", host, "{}", false}},
+		"a folded header":            {"Host: receiver.example\nX-Odd: one\n\t two\n   three\n\n{}", "", pasted{"", with("X-Odd", "one two three"), "{}", false}},
+		"a folded header of nothing": {"Host: receiver.example\nX-Odd:\n \n\t\n two\n \n\n{}", "", pasted{"", with("X-Odd", "two"), "{}", false}},
+		"a header without blank":     {"Host:receiver.example\nX-Odd:\n\n{}", "", pasted{"", with("X-Odd", ""), "{}", false}},
+		"HTTP/2":                     {":method: POST\n:path: /hook\nHost: receiver.example\n\n{}", "", pasted{"POST", host, "{}", false}},
+		"blank lines in the body":    {wire + "\n{\n\n \"a\": 1 }\n\n", "", pasted{"POST", host, "\n{\n\n \"a\": 1 }\n\n", false}},
+		"headers alone":              {wire, "", pasted{"POST", host, "", false}},
+		"a body apart":               {strings.TrimSpace(wire), "\n{}", pasted{"POST", host, "\n{}", false}},
 		"a body apart, after empty lines": {
 			wire + "\n\n", "{}", pasted{"POST", host, "{}", false}},
 		"a form's lines": {"Host: receiver.example\r\n\r\n{\r\n}", "", pasted{"", host, "{\n}", false}},
@@ -69,6 +70,10 @@ func TestParsePastedRefuses(t *testing.T) {
 		"a line without a colon": {"Host: a\nwhat\n\n{}", "", "delivery", "line 2"},
 		"folded from nothing":    {" folded: x\n\n{}", "", "delivery", "line 1"},
 		"two request lines":      {"POST / HTTP/1.1\nPOST / HTTP/1.1\n\n{}", "", "delivery", "line 2"},
+		"too many folded lines":  {"Host: a\n" + strings.Repeat(" a\n", 200), "", "delivery", "at most 200 lines"},
+		"a megabyte of lines":    {"Host: a\n" + strings.Repeat(" a\n", 350_000), "", "delivery", "at most 200 lines"},
+		"too large":              {"Host: " + strings.Repeat("a", 64<<10) + "\n\n{}", "", "delivery", "64 KiB"},
+		"a large body alone":     {"[\n" + strings.Repeat("0,\n", 30_000) + "0]", "", "delivery", "line 1"},
 		"two bodies":             {"Host: a\n\n{}", "{}", "body", "must be empty"},
 	} {
 		_, problems := parsePasted(tt.delivery, tt.body)

@@ -62,6 +62,13 @@ func TestOneClickWhereTheServerSaysSo(t *testing.T) {
 		t.Errorf("one click led to %s", p.path)
 	}
 	newReader(t).get("/sign-in").lacks(t, "Sign in as an admin")
+	// By way of a tunnel or a proxy on this machine, anybody is on this machine.
+	for name, value := range map[string]string{"Host": "riposte.tunnel.example", "X-Forwarded-For": "192.0.2.1", "Forwarded": "for=192.0.2.1"} {
+		s := newReader(t, func(c *server.Config) { c.ConsoleOpen, c.PublicURL = true, "https://riposte.tunnel.example" })
+		header := map[string]string{name: value}
+		s.do(http.MethodGet, "/sign-in", nil, header).lacks(t, "Sign in as an admin")
+		s.do(http.MethodPost, "/sign-in", url.Values{"dev": {"1"}}, header).wants(t, http.StatusUnprocessableEntity)
+	}
 }
 
 // TestCookieTellsNobodyTheKey, and counts only as it was given.
@@ -92,6 +99,33 @@ func TestCookieTellsNobodyTheKey(t *testing.T) {
 		if want := map[bool]int{true: 200, false: 303}[name == "as it is"]; p.status != want {
 			t.Errorf("%s: %d, want %d", name, p.status, want)
 		}
+	}
+}
+
+// TestCookieIsSecureWhereTheBrowserCameByTLS, which ends at a proxy.
+func TestCookieIsSecureWhereTheBrowserCameByTLS(t *testing.T) {
+	for name, tt := range map[string]struct {
+		publicURL, host, proto string
+		want                   bool
+	}{
+		"the public URL's host":       {"https://riposte.example", "riposte.example", "", true},
+		"its port is that of https":   {"https://Riposte.example:443", "riposte.example", "", true},
+		"the browser says the port":   {"https://riposte.example", "riposte.example:443", "", true},
+		"another port":                {"https://riposte.example:8443", "riposte.example", "", false},
+		"http":                        {"http://riposte.example", "riposte.example", "", false},
+		"another name":                {"https://riposte.example", "ops.internal", "", false},
+		"another name, behind TLS":    {"https://riposte.example", "ops.internal", "https", true},
+		"behind two proxies":          {"http://riposte.example", "riposte.example", "HTTPS, http", true},
+		"without TLS, inside with it": {"http://riposte.example", "riposte.example", "http, https", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newReader(t, func(c *server.Config) { c.PublicURL, c.ConsoleHosts = tt.publicURL, "ops.internal" })
+			r.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+			p := r.do(http.MethodPost, "/sign-in", url.Values{"key": {ripostetest.APIKey}}, map[string]string{"Host": tt.host, "X-Forwarded-Proto": tt.proto})
+			if cookie := p.header.Get("Set-Cookie"); strings.Contains(cookie, "Secure") != tt.want || cookie == "" {
+				t.Errorf("%q, want Secure: %t", cookie, tt.want)
+			}
+		})
 	}
 }
 
@@ -126,5 +160,29 @@ func TestSessionEndsWithItsKey(t *testing.T) {
 	}
 	if p := r.get("/instances"); !strings.HasPrefix(p.path, "/sign-in") {
 		t.Errorf("a revoked key still sees %s", p.path)
+	}
+}
+
+// TestWhatWasEnteredIsKept when the session was over before it came.
+func TestWhatWasEnteredIsKept(t *testing.T) {
+	r := newReader(t).as(ripostev1.Role_ROLE_SENDER)
+	id := r.ask(r.newWebhook(ripostetest.Reply{Status: 202}), approvalStep("T"), waiting)
+	r.post("/sign-out", nil)
+	p := r.post("/instances/"+id+"/answer", url.Values{"choice": {"deny"}, "comment": {`"because" <of> this`}})
+	p.wants(t, http.StatusUnauthorized, "What you have entered is kept", "API key")
+	sent := hiddenFields(p.text)
+	sent.Set("key", "riposte_wrong")
+	p = r.post("/sign-in", sent)
+	p.wants(t, http.StatusUnprocessableEntity, "What you have entered is kept", `role="alert"`)
+	sent = hiddenFields(p.text)
+	sent.Set("key", ripostetest.APIKey)
+	p = r.post("/sign-in", sent)
+	p.wants(t, http.StatusOK, "Send it now", `action="/instances/`+id+`/answer"`)
+	if o := r.outcome(id); o != nil {
+		t.Fatalf("it was sent without being asked for: %v", o)
+	}
+	r.post("/instances/"+id+"/answer", hiddenFields(p.text)).wants(t, http.StatusOK, "Your answer is the outcome.")
+	if o := r.outcome(id); o.GetComment() != `"because" <of> this` {
+		t.Errorf("the comment is %q", o.GetComment())
 	}
 }

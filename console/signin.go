@@ -1,9 +1,11 @@
 package console
 
 import (
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,11 +24,18 @@ type signInData struct {
 	Next    string // where to go then
 	Problem string
 	Dev     bool // whether one click does
+	Sent    *sentForm
 }
 
-// toSignIn sends a reader to sign in. What was not read but sent is lost, so that
-// nothing is sent twice.
-func (c *Console) toSignIn(w http.ResponseWriter, r *http.Request) {
+// interrupted has somebody sign in who has not, or no longer: before the page that was
+// asked for, or with the form that was sent, which then waits to be sent again.
+func (c *Console) interrupted(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost && r.ParseForm() == nil && len(r.PostForm) > 0 {
+		d := c.newSignIn(r)
+		d.Next, d.Sent = "", newSentForm(r)
+		c.showSignIn(w, http.StatusUnauthorized, d)
+		return
+	}
 	to := signInPath
 	if r.Method == http.MethodGet && r.URL.Path != "/" {
 		to += "?next=" + url.QueryEscape(r.URL.RequestURI())
@@ -34,18 +43,55 @@ func (c *Console) toSignIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
+// sentForm is a form that came from somebody who was no longer signed in.
+type sentForm struct {
+	Path   string // of ours
+	Form   string // as it was sent
+	Fields []formField
+}
+
+func newSentForm(r *http.Request) *sentForm {
+	return &sentForm{Path: localPath(r.URL.Path), Form: r.PostForm.Encode()}
+}
+
+// readSentForm is the one that the sign-in page has kept; nil where there is none.
+func readSentForm(r *http.Request) *sentForm {
+	form, err := url.ParseQuery(r.PostFormValue("sent-form"))
+	if err != nil || len(form) == 0 {
+		return nil
+	}
+	s := &sentForm{Path: localPath(r.PostFormValue("sent-path")), Form: form.Encode()}
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		for _, value := range form[name] {
+			s.Fields = append(s.Fields, formField{name, value})
+		}
+	}
+	return s
+}
+
 func (c *Console) signInForm(w http.ResponseWriter, r *http.Request) {
 	c.showSignIn(w, http.StatusOK, c.newSignIn(r))
 }
 
 func (c *Console) newSignIn(r *http.Request) signInData {
-	return signInData{Next: localPath(r.FormValue("next")), Dev: c.DevKey != "" && isLoopback(r.RemoteAddr)}
+	return signInData{Next: localPath(r.FormValue("next")), Sent: readSentForm(r), Dev: c.DevKey != "" && isLocal(r)}
 }
 
-// isLoopback reports whether a peer is on this machine.
-func isLoopback(address string) bool {
-	ap, err := netip.ParseAddrPort(address)
-	return err == nil && ap.Addr().Unmap().IsLoopback()
+// isLocal reports whether a browser on this machine asks for a page of this machine,
+// and not somebody else by way of a tunnel that ends here.
+func isLocal(r *http.Request) bool {
+	for name := range r.Header {
+		if name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") {
+			return false
+		}
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !peer.Addr().Unmap().IsLoopback() {
+		return false
+	}
+	name := hostname(r.Host)
+	ip, err := netip.ParseAddr(name)
+	return name == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 func (c *Console) showSignIn(w http.ResponseWriter, status int, d signInData) {
@@ -80,6 +126,10 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.SetCookie(w, c.cookie(r, sealed))
+	if d.Sent != nil {
+		c.write(w, http.StatusOK, "resume", page{Title: "Signed in", Data: d.Sent})
+		return
+	}
 	http.Redirect(w, r, d.Next, http.StatusSeeOther)
 }
 

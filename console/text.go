@@ -20,7 +20,7 @@ import (
 var functions = template.FuncMap{
 	"asset":    assetURL,
 	"visible":  visible,
-	"pretty":   pretty,
+	"exchange": newExchange,
 	"moment":   func(t *timestamppb.Timestamp) momentView { return newMoment(t, "") },
 	"ago":      func(t *timestamppb.Timestamp) momentView { return newMoment(t, "ago") },
 	"left":     func(t *timestamppb.Timestamp) momentView { return newMoment(t, "left") },
@@ -73,13 +73,74 @@ func hidden(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
 }
 
-// pretty indents JSON, changing nothing else in it; what is no JSON stays as it is.
+// maxExchange is how much of somebody's text a page shows unless all is asked for, in
+// bytes.
+const maxExchange = 64 << 10
+
+// exchangeView is a text that was sent or received.
+type exchangeView struct {
+	Text  string // indented where it is JSON
+	AsIs  string // "" where that is the same
+	Cut   int    // how many bytes are not shown
+	Bytes int
+}
+
+// newExchange shows what is too long in part, as it is: half a document can't be
+// indented.
+func newExchange(s string, all bool) exchangeView {
+	view := exchangeView{Bytes: len(s)}
+	if len(s) > maxExchange && !all {
+		view.Text = strings.ToValidUTF8(s[:maxExchange], "")
+		view.Cut = len(s) - len(view.Text)
+		return view
+	}
+	if view.Text = pretty(s); view.Text != s {
+		view.AsIs = s
+	}
+	return view
+}
+
+// Bounds of what is indented: beyond them it would grow out of all proportion.
+const (
+	maxPrettyDepth  = 64
+	maxPrettyGrowth = 64 << 10 // bytes, beside the text's own length
+)
+
+// pretty indents JSON, changing nothing else in it; what is no JSON, or would grow too
+// much, stays as it is.
 func pretty(s string) string {
 	var b bytes.Buffer
-	if json.Indent(&b, []byte(s), "", "  ") != nil {
+	if !growsLittle(s) || json.Indent(&b, []byte(s), "", "  ") != nil {
 		return s
 	}
 	return b.String()
+}
+
+// growsLittle reports whether the indentation of a JSON text stays within the bounds.
+// Of another text it may say anything.
+func growsLittle(s string) bool {
+	depth, growth, quoted := 0, 0, false
+	for n := 0; n < len(s); n++ {
+		switch c := s[n]; {
+		case quoted && c == '\\':
+			n++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			depth++
+			growth += 1 + 2*depth
+		case c == '}' || c == ']':
+			depth--
+			growth += 1 + 2*max(0, depth)
+		case c == ',':
+			growth += 1 + 2*max(0, depth)
+		}
+		if depth > maxPrettyDepth || growth > len(s)+maxPrettyGrowth {
+			return false
+		}
+	}
+	return true
 }
 
 // momentView is a point in time. Its text is UTC; console.js puts the reader's own

@@ -1,8 +1,10 @@
 package console
 
 import (
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func TestVisibleShowsWhatWouldActOnTheReader(t *testing.T) {
@@ -35,6 +37,40 @@ func TestPrettyChangesNothingButWhiteSpace(t *testing.T) {
 		if got := pretty(in); got != want {
 			t.Errorf("pretty(%q) = %q, want %q", in, got, want)
 		}
+	}
+}
+
+// TestPrettyGrowsLittle: a receiver may send what would be a thousand times as much.
+func TestPrettyGrowsLittle(t *testing.T) {
+	wide := "[" + strings.Repeat("1,", 500_000) + "1]"
+	for name, in := range map[string]string{
+		"deep":          strings.Repeat("[", 8190) + strings.Repeat("]", 8190),
+		"deep and wide": strings.Repeat("[", 60) + wide + strings.Repeat("]", 60),
+		"wide":          wide,
+		"short":         strings.Repeat("[", 64) + "1,2" + strings.Repeat("]", 64),
+		"in a string":   `{"a":"` + strings.Repeat(`[{\"`, 1000) + `"}`,
+	} {
+		out := pretty(in)
+		if len(out) > 2*len(in)+2*maxPrettyGrowth {
+			t.Errorf("%s: %d bytes become %d", name, len(in), len(out))
+		}
+		if indented := out != in; indented != (name == "short" || name == "in a string") {
+			t.Errorf("%s: indented is %t", name, indented)
+		}
+	}
+}
+
+func TestWhatIsLongIsCutUnlessAllIsAskedFor(t *testing.T) {
+	long := `"` + strings.Repeat("ü", maxExchange) + `"`
+	v := newExchange(long, false)
+	if !utf8.ValidString(v.Text) || len(v.Text) > maxExchange || v.Cut+len(v.Text) != len(long) || v.Bytes != len(long) || v.AsIs != "" {
+		t.Errorf("%d bytes shown, %d cut, of %d", len(v.Text), v.Cut, v.Bytes)
+	}
+	if v := newExchange(long, true); v.Text != long || v.Cut != 0 {
+		t.Errorf("all: %d bytes shown, %d cut", len(v.Text), v.Cut)
+	}
+	if v := newExchange(`{"a":1}`, false); v.Text != "{\n  \"a\": 1\n}" || v.AsIs != `{"a":1}` {
+		t.Errorf("%+v", v)
 	}
 }
 

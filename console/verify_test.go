@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	webhooksv1 "github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
@@ -69,6 +73,9 @@ func failedChecks(page string) (failed []string, passed int) {
 	return failed, passed
 }
 
+// othersKeys is another server's key set.
+const othersKeys = `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"other","alg":"EdDSA","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
+
 func TestADeliveryIsVerified(t *testing.T) {
 	r := newReader(t)
 	d, to := r.delivered()
@@ -85,7 +92,7 @@ func TestADeliveryIsVerified(t *testing.T) {
 		"when it came":       {url.Values{"url": {to}, "delivery": {wire(d, body)}, "receivedAt": {d.At.UTC().Format(time.RFC3339)}}, ""},
 		"a day later":        {url.Values{"url": {to}, "delivery": {wire(d, body)}, "receivedAt": {d.At.Add(24 * time.Hour).UTC().Format(time.RFC3339)}}, "exp"},
 		"another method":     {url.Values{"url": {to}, "delivery": {strings.Replace(wire(d, body), "POST", "PUT", 1)}}, "method"},
-		"another server's":   {url.Values{"url": {to}, "delivery": {wire(d, body)}, "keySet": {`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"other","alg":"EdDSA","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`}}, "kid"},
+		"another server's":   {url.Values{"url": {to}, "delivery": {wire(d, body)}, "keySet": {othersKeys}}, "kid"},
 		"this server's keys": {url.Values{"url": {to}, "delivery": {wire(d, body)}, "keySet": {string(keySet(t, r))}}, ""},
 	} {
 		p := r.post("/verify/delivery", tt.form)
@@ -133,6 +140,47 @@ func TestWhatIsWrongWithADeliveryIsSaidAtItsField(t *testing.T) {
 		p.lacks(t, "<b>{}", "receiver.example/<i>", "delivery-verdict")
 		if field != "delivery" {
 			p.wants(t, http.StatusUnprocessableEntity, "\nHost: receiver.example\n\n&lt;b&gt;{}</textarea>")
+		}
+	}
+}
+
+// TestADeliveryCanBeCheckedAgain as often as one likes: the form comes back as it was
+// sent, byte for byte.
+func TestADeliveryCanBeCheckedAgain(t *testing.T) {
+	r := newReader(t).as(ripostev1.Role_ROLE_VIEWER)
+	form := url.Values{"url": {"https://receiver.example/in"}, "delivery": {"Host: a\r\nContent-Length: 10\r\n\r\n"},
+		"body": {"\r\n\r\n{\r\n}\r\n"}, "receivedAt": {"2026-01-31T08:00:00Z"}, "keySet": {"\r\n" + othersKeys}}
+	for n := range 3 {
+		p := r.post("/verify/delivery", form)
+		p.wants(t, http.StatusOK, "a body of 10 bytes")
+		again := p.form(t, "/verify/delivery")
+		if diff := cmp.Diff(form, again); diff != "" {
+			t.Errorf("after check %d, -sent +shown\n%s", n+1, diff)
+		}
+		form = again
+	}
+	document := url.Values{"source": {"approvalStep"}, "document": {"\r\n\r\n{}\r\n"}}
+	if diff := cmp.Diff(document, r.post("/verify/document", document).form(t, "/verify/document#a-document")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestNoTextareaEatsANewline: what is typed into one is shown with all its lines.
+func TestNoTextareaEatsANewline(t *testing.T) {
+	files, err := filepath.Glob("template/*.html")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d templates: %v", len(files), err)
+	}
+	areas := regexp.MustCompile(`(?s)<textarea.*?</textarea>`)
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, area := range areas.FindAllString(string(b), -1) {
+			if !strings.Contains(area, ">\n{{") {
+				t.Errorf("%s: no newline before the value: %s", file, area)
+			}
 		}
 	}
 }

@@ -3,7 +3,9 @@ package console
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,6 +32,11 @@ type webhookForm struct {
 	MaxInFlightTotal string
 	OutcomeURL       string
 
+	// Shown is what the fields of a webhook that is there held when the form was
+	// opened, by their names in the API. What is still so is not sent: somebody else may
+	// have changed it meanwhile. A field that isn't here is sent.
+	Shown map[string]string
+
 	Problem  string            // of the form as a whole
 	Problems map[string]string // of its fields, by their names in the API
 }
@@ -46,32 +53,85 @@ const (
 	outcomeURLField       = "outcomeUrl"
 )
 
-// The masks of what the form has all of.
+// The paths in masks of the form's fields, by their names.
 var (
-	webhookMask  = &fieldmaskpb.FieldMask{Paths: []string{"display_name", "description", "url", "callback_timeout"}}
-	settingsMask = &fieldmaskpb.FieldMask{Paths: []string{"retry_policy", "max_in_flight", "max_in_flight_total", "outcome_url"}}
+	webhookPaths = map[string]string{displayNameField: "display_name", urlField: "url", descriptionField: "description", callbackTimeoutField: "callback_timeout"}
+
+	settingsPaths = map[string]string{retryPolicyField: "retry_policy", maxInFlightField: "max_in_flight",
+		maxInFlightTotalField: "max_in_flight_total", outcomeURLField: "outcome_url"}
 )
+
+// fields are the form's, by their names.
+func (f *webhookForm) fields() map[string]*string {
+	return map[string]*string{
+		displayNameField: &f.DisplayName, urlField: &f.URL, descriptionField: &f.Description, callbackTimeoutField: &f.CallbackTimeout,
+		retryPolicyField: &f.RetryPolicy, maxInFlightField: &f.MaxInFlight, maxInFlightTotalField: &f.MaxInFlightTotal, outcomeURLField: &f.OutcomeURL,
+	}
+}
+
+// shownPrefix begins the names of the hidden fields that have what was shown.
+const shownPrefix = "shown."
 
 // readWebhookForm takes what was sent. Browsers send text of several lines with CRLF,
 // whatever it had.
 func readWebhookForm(r *http.Request) webhookForm {
-	get := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
-	return webhookForm{
-		ID: r.PathValue("id"), DisplayName: get(displayNameField), URL: get(urlField), CallbackTimeout: get(callbackTimeoutField),
-		Description: strings.ReplaceAll(get(descriptionField), "\r\n", "\n"),
-		RetryPolicy: get(retryPolicyField), MaxInFlight: get(maxInFlightField), MaxInFlightTotal: get(maxInFlightTotalField),
-		OutcomeURL: get(outcomeURLField),
+	get := func(name string) string {
+		return strings.TrimSpace(strings.ReplaceAll(r.PostFormValue(name), "\r\n", "\n"))
 	}
+	f := webhookForm{ID: r.PathValue("id"), Shown: map[string]string{}}
+	for name, field := range f.fields() {
+		*field = get(name)
+		if r.PostForm.Has(shownPrefix + name) {
+			f.Shown[name] = get(shownPrefix + name)
+		}
+	}
+	return f
 }
 
 // newWebhookForm is the form of a webhook as it is.
 func newWebhookForm(w *webhooksv1.Webhook, s *ripostev1.WebhookSettings) webhookForm {
-	return webhookForm{
+	f := webhookForm{
 		ID: w.GetId(), DisplayName: w.GetDisplayName(), URL: w.GetUrl(), Description: w.GetDescription(),
 		CallbackTimeout: patience(w.GetCallbackTimeout().AsDuration()), RetryPolicy: retryPolicyWord(s.GetRetryPolicy()),
 		MaxInFlight: strconv.Itoa(int(s.GetMaxInFlight())), MaxInFlightTotal: strconv.Itoa(int(s.GetMaxInFlightTotal())),
-		OutcomeURL: s.GetOutcomeUrl(),
+		OutcomeURL: s.GetOutcomeUrl(), Shown: map[string]string{},
 	}
+	for name, field := range f.fields() {
+		f.Shown[name] = *field
+	}
+	return f
+}
+
+// changed is the mask of those fields among paths that are not as they were shown; nil
+// when all are.
+func (f *webhookForm) changed(paths map[string]string) *fieldmaskpb.FieldMask {
+	var mask *fieldmaskpb.FieldMask
+	fields := f.fields()
+	for _, name := range slices.Sorted(maps.Keys(paths)) {
+		if shown, ok := f.Shown[name]; ok && shown == *fields[name] {
+			continue
+		}
+		if mask == nil {
+			mask = &fieldmaskpb.FieldMask{}
+		}
+		mask.Paths = append(mask.Paths, paths[name])
+	}
+	return mask
+}
+
+// goOn makes the form that of a webhook that is saved by now, without its settings: those
+// that were not as shown are sent again, whatever is typed.
+func (f *webhookForm) goOn() {
+	fields, shown := f.fields(), map[string]string{}
+	for name := range webhookPaths {
+		shown[name] = *fields[name]
+	}
+	for name := range settingsPaths {
+		if was, ok := f.Shown[name]; ok && was == *fields[name] {
+			shown[name] = was
+		}
+	}
+	f.Shown = shown
 }
 
 const retryPolicyPrefix = "RETRY_POLICY_"
@@ -214,13 +274,15 @@ func (v *visit) updateWebhook() error {
 	if !ok {
 		return v.showWebhookForm(http.StatusUnprocessableEntity, f)
 	}
-	_, err := v.api.webhooks.Update(v.call(), &webhooksv1.WebhooksServiceUpdateRequest{Webhook: w, UpdateMask: webhookMask})
-	if bad := violations(err); bad != nil {
-		f.mark(bad)
-		return v.showWebhookForm(http.StatusUnprocessableEntity, f)
-	}
-	if err != nil {
-		return err
+	if mask := f.changed(webhookPaths); mask != nil {
+		_, err := v.api.webhooks.Update(v.call(), &webhooksv1.WebhooksServiceUpdateRequest{Webhook: w, UpdateMask: mask})
+		if bad := violations(err); bad != nil {
+			f.mark(bad)
+			return v.showWebhookForm(http.StatusUnprocessableEntity, f)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return v.saveSettings(f, s, "saved")
 }
@@ -229,16 +291,24 @@ func (v *visit) updateWebhook() error {
 // saved, and who tries again must not make another one: the form goes on as that of
 // the webhook that is there.
 func (v *visit) saveSettings(f webhookForm, s *ripostev1.WebhookSettings, done string) error {
-	_, err := v.api.settings.Update(v.call(), &ripostev1.WebhookSettingsServiceUpdateRequest{WebhookId: f.ID, Settings: s, UpdateMask: settingsMask})
+	mask := f.changed(settingsPaths)
+	if mask == nil {
+		return v.redirect(webhookPath(f.ID), done)
+	}
+	_, err := v.api.settings.Update(v.call(), &ripostev1.WebhookSettingsServiceUpdateRequest{WebhookId: f.ID, Settings: s, UpdateMask: mask})
 	if err == nil {
 		return v.redirect(webhookPath(f.ID), done)
 	}
+	f.goOn()
 	if bad := violations(err); bad != nil {
 		f.Problems, f.Problem = bad, "The webhook is "+done+", but without these settings: put right what is marked, and save again."
 		return v.showWebhookForm(http.StatusUnprocessableEntity, f)
 	}
 	switch connect.CodeOf(err) {
-	case connect.CodeUnavailable, connect.CodeDeadlineExceeded, connect.CodeResourceExhausted, connect.CodeInternal:
+	case connect.CodeDeadlineExceeded:
+		f.Problem = "The webhook is " + done + ", but with these settings or without them: save again in a moment."
+		return v.showWebhookForm(http.StatusServiceUnavailable, f)
+	case connect.CodeUnavailable, connect.CodeResourceExhausted, connect.CodeInternal:
 		f.Problem = "The webhook is " + done + ", but without these settings: save again in a moment. " + problem(err)
 		return v.showWebhookForm(http.StatusServiceUnavailable, f)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
 
@@ -76,7 +77,7 @@ func TestAWebhookIsMadeAndChangedByItsForm(t *testing.T) {
 	r.get("/webhooks/new").wants(t, 200, "New webhook", `action="/webhooks"`, `value="FAST_THEN_SLOW" checked`)
 	p := r.post("/webhooks", webhookForm())
 	w, _ := r.onlyWebhook()
-	if want := "/webhooks/" + w.GetId() + "?done=created"; p.path != want {
+	if want := "/webhooks/" + w.GetId(); p.path != want {
 		t.Fatalf("led to %s, want %s: %s", p.path, want, p.text)
 	}
 	r.wantWebhook("approvals", "http://127.0.0.1:9/in", "one\ntwo", 36*time.Hour, settings(fast, 8, 20, "http://127.0.0.1:9/out"))
@@ -84,7 +85,7 @@ func TestAWebhookIsMadeAndChangedByItsForm(t *testing.T) {
 	r.get("/webhooks/"+w.GetId()+"/edit").wants(t, 200, "Edit webhook", `value="approvals"`, `value="http://127.0.0.1:9/in"`, "one\ntwo</textarea>",
 		`value="1 day 12 hours"`, `value="FAST" checked`, `value="8"`, `value="20"`, `value="http://127.0.0.1:9/out"`, `action="/webhooks/`+w.GetId()+`"`)
 	p = r.post("/webhooks/"+w.GetId(), webhookForm("displayName", "others", "description", "", "callbackTimeout", "2 days", "maxInFlight", "9"))
-	if want := "/webhooks/" + w.GetId() + "?done=saved"; p.path != want {
+	if want := "/webhooks/" + w.GetId(); p.path != want {
 		t.Fatalf("led to %s, want %s: %s", p.path, want, p.text)
 	}
 	r.wantWebhook("others", "http://127.0.0.1:9/in", "", 48*time.Hour, settings(fast, 9, 20, "http://127.0.0.1:9/out"))
@@ -150,6 +151,55 @@ func TestSettingsThatAreRefusedLoseNothing(t *testing.T) {
 	r.wantWebhook("approvals", "http://127.0.0.1:9/in", "one\ntwo", 36*time.Hour, settings(fast, 8, 20, "http://127.0.0.1:9/out"))
 }
 
+// TestTwoMayEditAtOnce: what one of them has not touched stays as the other has made it.
+func TestTwoMayEditAtOnce(t *testing.T) {
+	r := newReader(t).as(ripostev1.Role_ROLE_ADMIN)
+	r.post("/webhooks", webhookForm("description", "\r\n one\r\ntwo "))
+	w, _ := r.onlyWebhook()
+	at := "/webhooks/" + w.GetId()
+	edit := func() url.Values { return r.get(at+"/edit").form(t, at) }
+	one, other := edit(), edit()
+	one.Set("url", "http://127.0.0.1:9/moved")
+	one.Set("maxInFlight", "9")
+	other.Set("description", "said <so>\r\n'here'")
+	other.Set("callbackTimeout", "")
+	other.Set("outcomeUrl", "")
+	for _, form := range []url.Values{one, other} {
+		r.post(at, form).wants(t, http.StatusOK, "Saved.")
+	}
+	r.wantWebhook("approvals", "http://127.0.0.1:9/moved", "said <so>\n'here'", 8*24*time.Hour, settings(fast, 9, 20, ""))
+
+	// Nothing is changed by a form that says nothing else than was shown.
+	before, _ := r.onlyWebhook()
+	if p := r.post(at, edit()); p.path != at+"" {
+		t.Errorf("led to %s: %s", p.path, p.text)
+	}
+	if after, _ := r.onlyWebhook(); !cmp.Equal(before, after, protocmp.Transform()) {
+		t.Errorf("it was %v, is %v", before, after)
+	}
+
+	// A form that comes back goes by what it showed at first, and by what it has saved.
+	form := edit()
+	form.Set("url", "ftp://x")
+	form.Set("displayName", "renamed")
+	form.Set("maxInFlightTotal", "99999")
+	third := edit()
+	third.Set("maxInFlight", "10")
+	third.Set("callbackTimeout", "2 days")
+	r.post(at, third).wants(t, http.StatusOK, "Saved.")
+	form = r.post(at, form).form(t, at)
+	form.Set("url", "http://127.0.0.1:9/again")
+	p := r.post(at, form)
+	p.wants(t, http.StatusUnprocessableEntity, "The webhook is saved, but without these settings")
+	fourth := edit()
+	fourth.Set("url", "http://127.0.0.1:9/last")
+	r.post(at, fourth).wants(t, http.StatusOK, "Saved.")
+	form = p.form(t, at)
+	form.Set("maxInFlightTotal", "20")
+	r.post(at, form).wants(t, http.StatusOK, "Saved.")
+	r.wantWebhook("renamed", "http://127.0.0.1:9/last", "said <so>\n'here'", 48*time.Hour, settings(fast, 10, 20, ""))
+}
+
 // TestSettingsThatCantBeSavedNowLoseNothing has a console whose API takes everything
 // but settings, as when the server is overloaded in between.
 func TestSettingsThatCantBeSavedNowLoseNothing(t *testing.T) {
@@ -163,7 +213,10 @@ func TestSettingsThatCantBeSavedNowLoseNothing(t *testing.T) {
 	api := &httputil.ReverseProxy{Transport: transport, Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) }}
 	overloaded := http.NewServeMux()
 	overloaded.Handle("/", api)
-	overloaded.HandleFunc("/riposte.v1.WebhookSettingsService/Update", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	code := connect.CodeUnavailable
+	overloaded.HandleFunc("/riposte.v1.WebhookSettingsService/Update", func(w http.ResponseWriter, r *http.Request) {
+		_ = connect.NewErrorWriter().Write(w, r, connect.NewError(code, nil))
+	})
 	c, err := console.New(console.Options{API: overloaded, SessionKey: make([]byte, 32), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -183,5 +236,8 @@ func TestSettingsThatCantBeSavedNowLoseNothing(t *testing.T) {
 	p.wants(t, http.StatusServiceUnavailable, "The webhook is created, but without these settings: save again in a moment.", `value="20"`, `action="/webhooks/`+w.GetId()+`"`)
 	p = post("/webhooks/"+w.GetId(), webhookForm("displayName", "others"))
 	p.wants(t, http.StatusServiceUnavailable, "The webhook is saved, but without these settings")
+	code = connect.CodeDeadlineExceeded
+	p = post("/webhooks/"+w.GetId(), webhookForm("displayName", "others"))
+	p.wants(t, http.StatusServiceUnavailable, "The webhook is saved, but with these settings or without them: save again")
 	r.wantWebhook("others", "http://127.0.0.1:9/in", "one\ntwo", 36*time.Hour, settings(thenSlow, 64, 0, ""))
 }

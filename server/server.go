@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -148,7 +147,7 @@ func (s *Server) newConsole(ctx context.Context) (*console.Console, error) {
 		return nil, fmt.Errorf("loading the console's session key: %w", err)
 	}
 	o := console.Options{API: s.api, SessionKey: key, PublicURL: s.config.PublicURL, Logger: s.config.Logger,
-		Hosts: strings.FieldsFunc(s.config.ConsoleHosts, func(r rune) bool { return r == ',' || r == ' ' })}
+		Hosts: s.config.consoleHosts()}
 	if s.config.ConsoleOpen {
 		o.DevKey = s.config.APIKey
 	}

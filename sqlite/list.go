@@ -20,7 +20,7 @@ var listedOutcome = strings.Replace(outcomeColumns, "o.document", "NULL", 1)
 // maxSearched is how many rows a list looks at for one page, and maxCounted how many
 // a count does, where it takes the rows themselves to tell which are wanted.
 const (
-	maxSearched = 2_000
+	maxSearched = 500
 	maxCounted  = 100_000
 )
 
