@@ -31,10 +31,12 @@ const challenge = `Bearer realm="riposte"`
 type callerKey struct{}
 
 // authenticated lets a request in when its caller is known. It comes before
-// the body is read, so that a bad body isn't answered to just anybody.
+// the body is read, so that a bad body isn't answered to just anybody. No cache
+// may keep what the caller is answered: there are secrets in it, such as a new key.
 func (s *Server) authenticated(next http.Handler) http.Handler {
 	rpcErrors := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
 		caller, err := s.caller(r)
 		if err == nil {
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
