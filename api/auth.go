@@ -60,15 +60,21 @@ func (s *Server) caller(r *http.Request) (riposte.Caller, error) {
 	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
 		return riposte.Caller{}, errNoCredentials
 	}
-	hash := riposte.HashKey(secret)
+	k, err := s.key(r.Context(), riposte.HashKey(secret))
+	return k.Caller(), err
+}
+
+// key returns the key with this hash, of the configuration or of the store.
+// errBadCredentials.
+func (s *Server) key(ctx context.Context, hash []byte) (riposte.Key, error) {
 	for _, k := range s.Keys {
 		if subtle.ConstantTimeCompare(k.Hash, hash) == 1 {
-			return k.Caller(), nil
+			return k, nil
 		}
 	}
-	k, err := s.Store.LoadKey(r.Context(), hash)
+	k, err := s.Store.LoadKey(ctx, hash)
 	if errors.Is(err, riposte.ErrKeyNotFound) {
 		err = errBadCredentials
 	}
-	return k.Caller(), err
+	return k, err
 }

@@ -36,7 +36,8 @@ type KeysServiceClient interface {
 	// List returns all keys, newest first.
 	List(ctx context.Context, in *KeysServiceListRequest, opts ...grpc.CallOption) (*KeysServiceListResponse, error)
 	// Revoke ends a key, at once at the node that is called, within 5 s at the others.
-	// The last one of an admin stays.
+	// Streams that were opened with it are sent nothing from then on, and end within 5 s
+	// more. The last key of an admin stays.
 	Revoke(ctx context.Context, in *KeysServiceRevokeRequest, opts ...grpc.CallOption) (*KeysServiceRevokeResponse, error)
 	// Current returns the key that the call is made with.
 	Current(ctx context.Context, in *KeysServiceCurrentRequest, opts ...grpc.CallOption) (*KeysServiceCurrentResponse, error)
@@ -101,7 +102,8 @@ type KeysServiceServer interface {
 	// List returns all keys, newest first.
 	List(context.Context, *KeysServiceListRequest) (*KeysServiceListResponse, error)
 	// Revoke ends a key, at once at the node that is called, within 5 s at the others.
-	// The last one of an admin stays.
+	// Streams that were opened with it are sent nothing from then on, and end within 5 s
+	// more. The last key of an admin stays.
 	Revoke(context.Context, *KeysServiceRevokeRequest) (*KeysServiceRevokeResponse, error)
 	// Current returns the key that the call is made with.
 	Current(context.Context, *KeysServiceCurrentRequest) (*KeysServiceCurrentResponse, error)

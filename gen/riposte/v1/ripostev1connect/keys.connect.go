@@ -50,7 +50,8 @@ type KeysServiceClient interface {
 	// List returns all keys, newest first.
 	List(context.Context, *v1.KeysServiceListRequest) (*v1.KeysServiceListResponse, error)
 	// Revoke ends a key, at once at the node that is called, within 5 s at the others.
-	// The last one of an admin stays.
+	// Streams that were opened with it are sent nothing from then on, and end within 5 s
+	// more. The last key of an admin stays.
 	Revoke(context.Context, *v1.KeysServiceRevokeRequest) (*v1.KeysServiceRevokeResponse, error)
 	// Current returns the key that the call is made with.
 	Current(context.Context, *v1.KeysServiceCurrentRequest) (*v1.KeysServiceCurrentResponse, error)
@@ -145,7 +146,8 @@ type KeysServiceHandler interface {
 	// List returns all keys, newest first.
 	List(context.Context, *v1.KeysServiceListRequest) (*v1.KeysServiceListResponse, error)
 	// Revoke ends a key, at once at the node that is called, within 5 s at the others.
-	// The last one of an admin stays.
+	// Streams that were opened with it are sent nothing from then on, and end within 5 s
+	// more. The last key of an admin stays.
 	Revoke(context.Context, *v1.KeysServiceRevokeRequest) (*v1.KeysServiceRevokeResponse, error)
 	// Current returns the key that the call is made with.
 	Current(context.Context, *v1.KeysServiceCurrentRequest) (*v1.KeysServiceCurrentResponse, error)
