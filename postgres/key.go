@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,8 @@ const (
 	loadKeySQL   = `SELECT ` + keyColumns + ` FROM api_keys WHERE hash = $1`
 	listKeysSQL  = `SELECT ` + keyColumns + ` FROM api_keys ORDER BY id COLLATE "C" DESC`
 	deleteKeySQL = `DELETE FROM api_keys WHERE id = $1`
+	// In this order, so that two who lock them don't wait for each other.
+	lockAdminsSQL = `SELECT id FROM api_keys WHERE role = 'admin' ORDER BY id COLLATE "C" FOR UPDATE`
 
 	keyColumns = `hash, id, name, role, created_at`
 )
@@ -137,29 +140,38 @@ func (s *Store) ListKeys(ctx context.Context) ([]riposte.Key, error) {
 
 // DeleteKey implements riposte.SecretStore. What was loaded is forgotten also where
 // nobody knows whether the key is deleted.
-func (s *Store) DeleteKey(ctx context.Context, id string) error {
+func (s *Store) DeleteKey(ctx context.Context, id string, keepAdmin bool) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	tag, err := s.pool.Exec(ctx, deleteKeySQL, id)
+	// Who waited for a lock must see what became of the row.
+	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(t pgx.Tx) error {
+		if keepAdmin {
+			if err := otherAdmin(ctx, t, id); err != nil {
+				return err
+			}
+		}
+		tag, err := t.Exec(ctx, deleteKeySQL, id)
+		if notFound(err) || err == nil && tag.RowsAffected() == 0 {
+			return riposte.ErrKeyNotFound
+		}
+		return err
+	})
 	s.keys.forget()
-	switch {
-	case notFound(err), err == nil && tag.RowsAffected() == 0:
-		return riposte.ErrKeyNotFound
-	case err != nil:
-		return reading(ctx, "deleting an API key", err)
-	}
-	return nil
+	return reading(ctx, "deleting an API key", err)
 }
 
-// CountKeys implements riposte.SecretStore.
-func (s *Store) CountKeys(ctx context.Context) (int, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	var n int
-	if err := s.pool.QueryRow(ctx, `SELECT count(*) FROM api_keys`).Scan(&n); err != nil {
-		return 0, reading(ctx, "counting API keys", err)
+// otherAdmin returns riposte.ErrLastAdmin if the key of this id is the only one of
+// an admin. Until t ends no other transaction finds that out or deletes one.
+func otherAdmin(ctx context.Context, t pgx.Tx, id string) error {
+	rows, err := t.Query(ctx, lockAdminsSQL)
+	if err != nil {
+		return err
 	}
-	return n, nil
+	admins, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err == nil && slices.Equal(admins, []string{id}) {
+		err = riposte.ErrLastAdmin
+	}
+	return err
 }
 
 const (

@@ -36,7 +36,7 @@ func TestDeletedKeyEndsAtOtherNodes(t *testing.T) {
 	if err := load(); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.DeleteKey(t.Context(), k.ID); err != nil {
+	if err := a.DeleteKey(t.Context(), k.ID, false); err != nil {
 		t.Fatal(err)
 	}
 	passed.Store(int64(5*time.Second - time.Microsecond))
