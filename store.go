@@ -275,11 +275,12 @@ type SecretStore interface {
 	// ListKeys returns all keys, newest first.
 	ListKeys(ctx context.Context) ([]Key, error)
 	// DeleteKey forgets the key of this id, here at once and at other nodes within
-	// 5 s. ErrKeyNotFound. With keepAdmin it keeps the last key of an admin, however
-	// many are deleted at the same time: ErrLastAdmin. Without that any key may go,
-	// which is for servers whose configuration gives an admin. One that is then
-	// started without it makes a first key if it has its own data directory and no
-	// key at all is left, of the secret that admin.key still has; otherwise it has no
-	// admin until riposte keys create makes one.
+	// 5 s, or an hour where one can't ask the database. ErrKeyNotFound. With keepAdmin
+	// it keeps the last key of an admin, however many are deleted at the same time:
+	// ErrLastAdmin. Without that any key may go, which is for servers whose
+	// configuration gives an admin. One that is then started without it makes a first
+	// key if it has its own data directory and no key at all is left, of the secret
+	// that admin.key still has; otherwise it has no admin until riposte keys create
+	// makes one.
 	DeleteKey(ctx context.Context, id string, keepAdmin bool) error
 }
