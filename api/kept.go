@@ -6,10 +6,10 @@ import (
 )
 
 const (
-	// keptCost is how many times longer than it took to read an answer is kept: so no
-	// number of readers can take more than a tenth of a store's time.
+	// keptCost is how many times longer than it took to read an answer is kept: so it
+	// is read for a tenth of the time at most, however many ask.
 	keptCost = 10
-	// maxKept bounds that, for one read that the machine held up says little.
+	// maxKept bounds that, because a read that the machine held up says little.
 	maxKept = time.Minute
 )
 
