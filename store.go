@@ -117,7 +117,8 @@ type InstanceStore interface {
 	// been told of something.
 	Subscribe(f func(Instance)) (cancel func())
 	// Told returns when all subscribers have been told of what this process
-	// had committed when it was called.
+	// had committed when it was called. A subscriber must not call it: it would wait
+	// for itself.
 	Told(ctx context.Context) error
 }
 
@@ -254,7 +255,8 @@ type StatisticsStore interface {
 	// SaveStatistics stores each row, in the place of the one with its WebhookID,
 	// Span, Start and Process, and forgets rows that are older by now than
 	// KeepStatisticsMinutes and KeepStatisticsQuarters. Of each webhook it keeps the
-	// last attempt that any row knew of, as long as there is the webhook.
+	// last attempt that any row knew of, as long as there is the webhook. One that
+	// ended after now gives way to any other: the clock was wrong that said so.
 	SaveStatistics(ctx context.Context, rows []StatisticsRow) error
 	// LoadStatistics returns rows by their Start.
 	LoadStatistics(ctx context.Context, f StatisticsFilter) ([]StatisticsRow, error)
