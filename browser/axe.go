@@ -79,9 +79,15 @@ func (t *Tab) CheckFits() {
 	t.tb.Helper()
 	for _, size := range []Size{Phone, Wide} {
 		t.Resize(size)
-		if width := Eval[int64](t, `document.documentElement.scrollWidth`); width > size.Width {
-			t.tb.Errorf("%s is %d wide in a window of %d: %s", t.Path(), width, size.Width, Eval[string](t, widest))
-		}
+		t.fits(size)
+	}
+}
+
+// fits fails the test where the page is wider than its window, which has a size.
+func (t *Tab) fits(size Size) {
+	t.tb.Helper()
+	if width := Eval[int64](t, `document.documentElement.scrollWidth`); width > size.Width {
+		t.tb.Errorf("%s is %d wide in a window of %d: %s", t.Path(), width, size.Width, Eval[string](t, widest))
 	}
 }
 

@@ -143,9 +143,6 @@ func invite(t *testing.T, s *ripostetest.Server, r *ripostetest.Receiver) []gues
 		g.answered = ask(&webhooksv1.WebhookSource{Source: &webhooksv1.WebhookSource_ApprovalStep{ApprovalStep: &webhooksv1.WebhookSourceApprovalStep{TicketId: ticket}}})
 		g.refused = ask(&webhooksv1.WebhookSource{Source: &webhooksv1.WebhookSource_WorkflowStep{WorkflowStep: &webhooksv1.WebhookSourceWorkflowStep{WorkflowExecutionId: 1, WorkflowStepId: ticket}}})
 		g.undecided = ask(&webhooksv1.WebhookSource{Source: &webhooksv1.WebhookSource_ProvisionStep{ProvisionStep: &webhooksv1.WebhookSourceProvisionStep{TicketId: ticket}}})
-		if _, err := s.Keys.Create(t.Context(), &ripostev1.KeysServiceCreateRequest{Name: forAPI(h.text, 100), Role: ripostev1.Role_ROLE_VIEWER}); err != nil {
-			t.Fatalf("making a key named by %s: %v", h.name, err)
-		}
 		guests[n] = g
 	}
 	for _, g := range guests {
@@ -186,7 +183,8 @@ func waitFor(t *testing.T, s *ripostetest.Server, id string, state webhooksv1.We
 	}
 }
 
-// TestTextOfOthersIsText shows each hostile text in every place that shows any.
+// TestTextOfOthersIsText shows each hostile text in every place of an instance that
+// shows any, on a phone.
 func TestTextOfOthersIsText(t *testing.T) {
 	t.Parallel()
 	r, err := ripostetest.NewReceiver(receiveGuests)
@@ -197,6 +195,7 @@ func TestTextOfOthersIsText(t *testing.T) {
 	s := ripostetest.Start(t)
 	guests := invite(t, s, r)
 	tab := chromium.Open(t, s.BaseURL())
+	tab.Resize(Phone)
 	tab.SignIn(s.APIKey)
 	for n, g := range guests {
 		t.Run(hostile[n].name, func(t *testing.T) {
@@ -257,7 +256,7 @@ func (t *Tab) showsInstance(s *ripostetest.Server, id string) {
 	}
 	t.shows(append(texts, w.GetWebhook().GetDisplayName())...)
 	t.isInert()
-	t.CheckFits()
+	t.fits(Phone)
 }
 
 // takesBack fills the text in wherever a person can, and looks at what comes back.

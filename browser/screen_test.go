@@ -7,6 +7,7 @@ import "testing"
 func TestScreens(t *testing.T) {
 	t.Parallel()
 	s := NewScene(t, 104)
+	t.Run("scene", s.hasOneOfEach)
 	tabs := map[Visitor]*Tab{}
 	for _, sc := range s.Screens() {
 		tab, ok := tabs[sc.Visitor]

@@ -33,7 +33,7 @@ func (s *Scene) delivered(ticket string) ripostetest.Delivery {
 // receivedAt is when the server's clock had it that a delivery came, for the field of
 // that name.
 func (s *Scene) receivedAt(d ripostetest.Delivery) string {
-	return d.At.Add(s.clock.Now().Sub(time.Now())).UTC().Format(time.RFC3339)
+	return d.At.Add(time.Until(s.clock.Now())).UTC().Format(time.RFC3339)
 }
 
 // checkDelivery pastes a delivery into the page that verifies, and has it checked.

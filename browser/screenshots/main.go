@@ -19,8 +19,8 @@ import (
 // more, so that something has expired.
 const aDay = 104
 
-// inReadme are the pictures of README.md, by their screens.
-var inReadme = []string{"overview", "instance-answered-late", "webhook"}
+// inReadme are the names of README.md's pictures, by their screens.
+var inReadme = map[string]string{"overview": "overview", "instance-answered-late": "instance", "webhooks": "webhooks"}
 
 func main() {
 	log.SetFlags(0)
@@ -28,17 +28,24 @@ func main() {
 	only := flag.String("only", "", "take those screens alone whose name contains this `text`")
 	readme := flag.Bool("readme", false, "take those of README.md alone, light and wide, into docs/screenshots")
 	flag.Parse()
-	s := studio{out: *out, sizes: sizes, themes: themes, wants: func(screen string) bool { return strings.Contains(screen, *only) }}
+	s := studio{out: *out, sizes: sizes, themes: themes}
+	s.wants = func(screen string) bool { return strings.Contains(screen, *only) }
+	s.name = func(screen, theme, size string) string { return screen + "-" + theme + "-" + size }
 	if *readme {
-		s = studio{out: "../docs/screenshots", window: true, sizes: sizes[:1], themes: themes[:1]}
-		s.wants = func(screen string) bool { return slices.Contains(inReadme, screen) }
+		s = studio{out: "../docs/screenshots", window: true, sizes: readmeSizes, themes: themes[:1]}
+		s.wants = func(screen string) bool { return inReadme[screen] != "" }
+		s.name = func(screen, _, _ string) string { return inReadme[screen] }
 	}
 	if err := run(s); err != nil {
 		log.Fatal(err)
 	}
 }
 
-var sizes = []size{{"wide", browser.Wide}, {"phone", browser.Phone}}
+var (
+	sizes = []size{{"wide", browser.Wide}, {"phone", browser.Phone}}
+	// readmeSizes have room for what is worth a look.
+	readmeSizes = []size{{"wide", browser.Size{Width: browser.Wide.Width, Height: 1150, Scale: 1}}}
+)
 
 var themes = []string{browser.Light, browser.Dark}
 
@@ -51,7 +58,8 @@ type size struct {
 type studio struct {
 	out    string
 	wants  func(screen string) bool
-	window bool // no more of a page than a window has
+	name   func(screen, theme, size string) string // of a picture, without its end
+	window bool                                    // no more of a page than a window has
 	sizes  []size
 	themes []string
 }
@@ -91,7 +99,7 @@ func (s studio) take(tab *browser.Tab, screen browser.Screen) error {
 			tab.Resize(size.Size)
 			tab.Prefer(theme)
 			screen.Visit(tab)
-			name := filepath.Join(s.out, screen.Name+"-"+theme+"-"+size.name+".png")
+			name := filepath.Join(s.out, s.name(screen.Name, theme, size.name)+".png")
 			picture := tab.Screenshot
 			if s.window {
 				picture = tab.Window
