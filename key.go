@@ -79,10 +79,11 @@ type Caller struct {
 	KeyID        string
 	KeyName      string
 	KeyCreatedAt time.Time
+	KeyHash      []byte // by which to look whether the key is still there; for no log
 	Role         Role
 }
 
 // Caller is whoever calls with k.
 func (k Key) Caller() Caller {
-	return Caller{KeyID: k.ID, KeyName: k.Name, KeyCreatedAt: k.CreatedAt, Role: k.Role}
+	return Caller{KeyID: k.ID, KeyName: k.Name, KeyCreatedAt: k.CreatedAt, KeyHash: k.Hash, Role: k.Role}
 }

@@ -117,7 +117,8 @@ type InstanceStore interface {
 	// been told of something.
 	Subscribe(f func(Instance)) (cancel func())
 	// Told returns when all subscribers have been told of what this process
-	// had committed when it was called.
+	// had committed when it was called. A subscriber must not call it: it would wait
+	// for itself.
 	Told(ctx context.Context) error
 }
 
@@ -254,7 +255,8 @@ type StatisticsStore interface {
 	// SaveStatistics stores each row, in the place of the one with its WebhookID,
 	// Span, Start and Process, and forgets rows that are older by now than
 	// KeepStatisticsMinutes and KeepStatisticsQuarters. Of each webhook it keeps the
-	// last attempt that any row knew of, as long as there is the webhook.
+	// last attempt that any row knew of, as long as there is the webhook. One that
+	// ended after now gives way to any other: the clock was wrong that said so.
 	SaveStatistics(ctx context.Context, rows []StatisticsRow) error
 	// LoadStatistics returns rows by their Start.
 	LoadStatistics(ctx context.Context, f StatisticsFilter) ([]StatisticsRow, error)
@@ -272,16 +274,15 @@ type SecretStore interface {
 	CreateKey(ctx context.Context, k Key) error
 	// LoadKey returns the key with this hash. ErrKeyNotFound.
 	LoadKey(ctx context.Context, hash []byte) (Key, error)
-	// CountKeys says how many keys there are.
-	CountKeys(ctx context.Context) (int, error)
 	// ListKeys returns all keys, newest first.
 	ListKeys(ctx context.Context) ([]Key, error)
 	// DeleteKey forgets the key of this id, here at once and at other nodes within
-	// 5 s. ErrKeyNotFound. It deletes the last one, too, from which the API keeps an
-	// admin: then only the key that the
-	// configuration gives can call. Without that, a server on its own data directory
-	// makes a first key again when it starts, of the secret that admin.key still has,
-	// even if that is the one that was deleted; with a shared database, riposte keys
-	// create makes one.
-	DeleteKey(ctx context.Context, id string) error
+	// 5 s, or an hour where one can't ask the database. ErrKeyNotFound. With keepAdmin
+	// it keeps the last key of an admin, however many are deleted at the same time:
+	// ErrLastAdmin. Without that any key may go, which is for servers whose
+	// configuration gives an admin. One that is then started without it makes a first
+	// key if it has its own data directory and no key at all is left, of the secret
+	// that admin.key still has; otherwise it has no admin until riposte keys create
+	// makes one.
+	DeleteKey(ctx context.Context, id string, keepAdmin bool) error
 }

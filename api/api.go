@@ -49,7 +49,9 @@ type Server struct {
 	waiters     *waiters
 	feed        *feed.Feed
 	older       *olderSums
-	trouble     *troubles
+	counts      *kept[counts]
+	pressing    *kept[pressing]
+	trouble     *kept[trouble]
 	refusals    rate.Sometimes // to be logged
 	unsubscribe func()
 	handler     http.Handler
@@ -61,7 +63,8 @@ type Server struct {
 // New returns the API. Close it before the store.
 func New(o Options) *Server {
 	s := &Server{Options: o, refusals: rate.Sometimes{Interval: time.Second}, waiters: newWaiters(o.Store), feed: feed.New(o.Store, o.Logger)}
-	s.older, s.trouble = newOlderSums(s.counted), newTroubles(s.readTrouble)
+	s.older = newOlderSums(s.counted)
+	s.counts, s.pressing, s.trouble = newKept(countsAge, s.readCounts), newKept(countsAge, s.readPressing), newKept(troubleAge, s.readTrouble)
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.unsubscribe = o.Store.Subscribe(s.waiters.changed)
 	s.running.Go(func() { s.waiters.run(s.stopping) })

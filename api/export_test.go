@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/riposte-dev/riposte"
 )
@@ -15,7 +16,9 @@ var (
 const (
 	MaxFilterLength = maxFilterLength
 	NotePause       = notePause
-	TroubleAge      = troubleAge
+	KeptCost        = keptCost
+	MaxKept         = maxKept
+	CountsAge       = countsAge
 )
 
 // Page reads a page's token and returns where it begins.
@@ -55,14 +58,7 @@ func (w *Waiters) Len() int {
 	return len(w.m)
 }
 
-// NewTroubles returns what asks read for how many webhooks are in trouble.
-func NewTroubles(read func(context.Context) (int, error)) (get func(context.Context) (int, error)) {
-	t := newTroubles(func(ctx context.Context) (trouble, error) {
-		n, err := read(ctx)
-		return trouble{count: n}, err
-	})
-	return func(ctx context.Context) (int, error) {
-		last, err := t.get(ctx)
-		return last.count, err
-	}
+// NewKept returns what asks read.
+func NewKept(least time.Duration, read func(context.Context) (int, error)) (get func(context.Context) (int, error)) {
+	return newKept(least, read).get
 }

@@ -322,6 +322,35 @@ func TestListsGoOnWhereTheStoreStoppedLooking(t *testing.T) {
 	}
 }
 
+// repeated is a store in which a batch finds nothing but what it made itself.
+type repeated struct {
+	riposte.Store
+	looks int
+}
+
+func (s *repeated) ListInstances(_ context.Context, f riposte.InstanceFilter) (riposte.InstancePage, error) {
+	if s.looks++; s.looks > 30 {
+		return riposte.InstancePage{}, nil
+	}
+	page := riposte.InstancePage{Instances: make([]riposte.Instance, f.Limit)}
+	for n := range page.Instances {
+		id := fmt.Sprintf("%024d", 1_000_000_000-s.looks*riposte.MaxBatch-n)
+		page.Instances[n] = riposte.Instance{ID: id, RecreatedFrom: "old", RequestID: "friday/old"}
+	}
+	return page, nil
+}
+
+// TestBatchThatFindsItsOwnAloneAnswers with a token to go on from, before it has
+// looked at all there are.
+func TestBatchThatFindsItsOwnAloneAnswers(t *testing.T) {
+	store := &repeated{Store: newStore(t)}
+	h := newHouse(t, store)
+	r := h.batch("batchRecreate", map[string]any{"filter": "ticketId = t", "requestId": "friday"})
+	if r.Recreated+r.Refused != 0 || r.NextPageToken == "" || store.looks > 10 {
+		t.Errorf("after %d looks: %+v", store.looks, r)
+	}
+}
+
 func TestBatchTokenIsForItsBatchAlone(t *testing.T) {
 	h := newHouse(t, newStore(t))
 	h.ask(h.webhook(), 3)

@@ -12,9 +12,6 @@ import (
 var errKeyConfigured = &riposte.Error{Code: riposte.CodeFailedPrecondition, Reason: "KEY_CONFIGURED",
 	Message: "the server's configuration gives this API key: change RIPOSTE_API_KEY and restart the server"}
 
-var errKeyLast = &riposte.Error{Code: riposte.CodeFailedPrecondition, Reason: "KEY_LAST_ADMIN",
-	Message: "this is the only API key of an admin: create another one first"}
-
 // keysService is riposte.v1's KeysService.
 type keysService struct{ s *Server }
 
@@ -58,7 +55,8 @@ func (h keysService) list(ctx context.Context, _ riposte.Caller, _ *ripostev1.Ke
 	return res, nil
 }
 
-// revoke takes the caller's own key, too: its next call is refused.
+// revoke takes the caller's own key, too: its next call is refused. Without any key of
+// an admin nobody could make one.
 func (h keysService) revoke(ctx context.Context, caller riposte.Caller, r *ripostev1.KeysServiceRevokeRequest) (*ripostev1.KeysServiceRevokeResponse, error) {
 	id := r.GetId()
 	if slices.ContainsFunc(h.s.Keys, func(k riposte.Key) bool { return k.ID == id }) {
@@ -67,28 +65,12 @@ func (h keysService) revoke(ctx context.Context, caller riposte.Caller, r *ripos
 	if !riposte.IsID(id) {
 		return nil, riposte.ErrKeyNotFound
 	}
-	if err := h.s.anotherAdmin(ctx, id); err != nil {
-		return nil, err
-	}
-	if err := h.s.Store.DeleteKey(ctx, id); err != nil {
+	configured := slices.ContainsFunc(h.s.Keys, func(k riposte.Key) bool { return k.Role == riposte.RoleAdmin })
+	if err := h.s.Store.DeleteKey(ctx, id, !configured); err != nil {
 		return nil, err
 	}
 	h.s.Logger.Info("API key revoked", "key", id, "by", caller.KeyID)
 	return &ripostev1.KeysServiceRevokeResponse{}, nil
-}
-
-// anotherAdmin makes sure that there is a key of an admin beside the one of this id:
-// without any, nobody could make one.
-func (s *Server) anotherAdmin(ctx context.Context, id string) error {
-	stored, err := s.Store.ListKeys(ctx)
-	if err != nil {
-		return err
-	}
-	admins := slices.DeleteFunc(slices.Concat(s.Keys, stored), func(k riposte.Key) bool { return k.Role != riposte.RoleAdmin })
-	if len(admins) == 1 && admins[0].ID == id {
-		return errKeyLast
-	}
-	return nil
 }
 
 func (h keysService) current(_ context.Context, caller riposte.Caller, _ *ripostev1.KeysServiceCurrentRequest) (*ripostev1.KeysServiceCurrentResponse, error) {

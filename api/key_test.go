@@ -87,8 +87,7 @@ func TestRevokedKeyIsNoKeyAtOnce(t *testing.T) {
 	}
 }
 
-// TestLastKeyOfAnAdminStays: nobody could make another one, and the next start would
-// take admin.key for a first key again.
+// TestLastKeyOfAnAdminStays: nobody could make another one.
 func TestLastKeyOfAnAdminStays(t *testing.T) {
 	dir := t.TempDir()
 	s := ripostetest.Start(t, func(c *server.Config) { c.APIKey, c.Data = "", dir })
@@ -117,5 +116,14 @@ func TestLastKeyOfAnAdminStays(t *testing.T) {
 	create(ripostev1.Role_ROLE_ADMIN)
 	if _, err := c.Keys.Revoke(t.Context(), first); err != nil {
 		t.Errorf("revoking one of two: %v", err)
+	}
+}
+
+// TestLastStoredKeyOfAnAdminGoes where the configuration gives another one.
+func TestLastStoredKeyOfAnAdminGoes(t *testing.T) {
+	n := startNode(t)
+	k, _ := n.key("n", ripostev1.Role_ROLE_ADMIN)
+	if _, err := n.Keys.Revoke(t.Context(), &ripostev1.KeysServiceRevokeRequest{Id: k.GetId()}); err != nil {
+		t.Error(err)
 	}
 }

@@ -43,37 +43,64 @@ func (h statisticsService) ListWebhooks(ctx context.Context, r *ripostev1.Statis
 	return call(ctx, h.s, "StatisticsService.ListWebhooks", riposte.RoleViewer, r, h.listWebhooks)
 }
 
+// countsAge is for how long what Get returns is kept at least. Its parts are kept one by
+// one, so that one that costs much doesn't make the others older.
+const countsAge = time.Second
+
 func (h statisticsService) get(ctx context.Context, _ riposte.Caller, _ *ripostev1.StatisticsServiceGetRequest) (*ripostev1.StatisticsServiceGetResponse, error) {
-	now := h.s.Store.Now()
-	res := &ripostev1.StatisticsServiceGetResponse{AsOf: timestamp(riposte.Time(now))}
-	states, err := h.s.Store.CountInstances(ctx)
+	c, err := h.s.counts.get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, state := range riposte.States {
-		res.States = append(res.States, &ripostev1.StateCount{State: stateMessage(state), Count: int64(states[state])})
-	}
-	if res.LastHour, err = h.s.series(ctx, "", hour(now)); err != nil {
-		return nil, err
-	}
-	if res.LastDay, err = h.s.series(ctx, "", day(now)); err != nil {
-		return nil, err
-	}
-	due, err := h.s.Store.OldestDue(ctx, dueShown)
+	p, err := h.s.pressing.get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	expiring, err := h.s.Store.SoonestToExpire(ctx, expiringShown)
-	if err != nil {
-		return nil, err
-	}
-	res.OldestDue, res.SoonestToExpire = instanceMessages(due), instanceMessages(expiring)
 	t, err := h.s.trouble.get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	res.InTrouble, res.InTroubleCount = t.webhooks, int32(t.count)
-	return res, nil
+	return &ripostev1.StatisticsServiceGetResponse{
+		AsOf: timestamp(riposte.Time(c.asOf)), States: c.states, LastHour: c.lastHour, LastDay: c.lastDay,
+		OldestDue: p.due, SoonestToExpire: p.expiring,
+		InTrouble: t.webhooks, InTroubleCount: int32(t.count),
+	}, nil
+}
+
+// counts is how many instances there are, and what was counted of all webhooks.
+type counts struct {
+	asOf              time.Time
+	states            []*ripostev1.StateCount
+	lastHour, lastDay []*ripostev1.Statistics
+}
+
+func (s *Server) readCounts(ctx context.Context) (counts, error) {
+	c := counts{asOf: s.Store.Now()}
+	states, err := s.Store.CountInstances(ctx)
+	if err != nil {
+		return c, err
+	}
+	for _, state := range riposte.States {
+		c.states = append(c.states, &ripostev1.StateCount{State: stateMessage(state), Count: int64(states[state])})
+	}
+	if c.lastHour, err = s.series(ctx, "", hour(c.asOf)); err != nil {
+		return c, err
+	}
+	c.lastDay, err = s.series(ctx, "", day(c.asOf))
+	return c, err
+}
+
+// pressing are the instances that something should happen to soonest.
+type pressing struct{ due, expiring []*ripostev1.Instance }
+
+// readPressing costs a look at each webhook that has open instances.
+func (s *Server) readPressing(ctx context.Context) (pressing, error) {
+	due, err := s.Store.OldestDue(ctx, dueShown)
+	if err != nil {
+		return pressing{}, err
+	}
+	expiring, err := s.Store.SoonestToExpire(ctx, expiringShown)
+	return pressing{instanceMessages(due), instanceMessages(expiring)}, err
 }
 
 func (h statisticsService) getWebhook(ctx context.Context, _ riposte.Caller, r *ripostev1.StatisticsServiceGetWebhookRequest) (*ripostev1.StatisticsServiceGetWebhookResponse, error) {
@@ -128,6 +155,13 @@ func day(now time.Time) spans  { return spansUntil(now, riposte.StatisticsQuarte
 // quarter.
 func hourOfWebhook(now time.Time) spans {
 	return spansUntil(now, riposte.StatisticsQuarter, int(time.Hour/riposte.StatisticsQuarter))
+}
+
+// has reports whether what began at start is to be counted. What began after the span
+// that comes next did so by a clock that was wrong: were it counted, its last attempt
+// would be the last one until that time has come.
+func (s spans) has(start time.Time) bool {
+	return !start.Before(s.from) && start.Before(s.from.Add(time.Duration(s.n+1)*s.each))
 }
 
 // message is what was counted in all of them together.
@@ -200,7 +234,7 @@ func (s *Server) overviews(ctx context.Context, webhooks []riposte.Webhook, now 
 	if err != nil {
 		return nil, err
 	}
-	hours := sums(rows, lastHour.from)
+	hours := sums(rows, lastHour)
 	for id, sum := range hours {
 		sum.Add(days[id])
 		days[id] = sum
@@ -230,11 +264,12 @@ func (s *Server) overviews(ctx context.Context, webhooks []riposte.Webhook, now 
 	return list, nil
 }
 
-// sums adds up the rows that began at from or later, by webhook.
-func sums(rows []riposte.StatisticsRow, from time.Time) map[string]riposte.Statistics {
+// sums adds up the rows of these spans, by webhook, and those of the next: a node's
+// clock may be a little ahead.
+func sums(rows []riposte.StatisticsRow, of spans) map[string]riposte.Statistics {
 	all := map[string]riposte.Statistics{}
 	for _, r := range rows {
-		if !r.Start.Before(from) {
+		if of.has(r.Start) {
 			sum := all[r.WebhookID]
 			sum.Add(r.Statistics)
 			all[r.WebhookID] = sum

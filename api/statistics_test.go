@@ -1,13 +1,17 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -195,10 +199,18 @@ func (c counted) Unsaved(riposte.StatisticsFilter) []riposte.StatisticsRow {
 	return slices.Clone(c.rows)
 }
 
-// TestNothingIsCountedTwice, whatever of it is saved when somebody asks, and nothing
-// is missed when it is saved at that very moment.
-func TestNothingIsCountedTwice(t *testing.T) {
-	_, store := newAPI(t)
+// newCounting is the API alone, with what its node is to have counted.
+func newCounting(t *testing.T, store riposte.Store, c api.Counted) *api.Server {
+	t.Helper()
+	key := riposte.Key{ID: "k", Role: riposte.RoleViewer, Hash: riposte.HashKey(adminKey)}
+	s := api.New(api.Options{Store: store, Logger: slog.New(slog.DiscardHandler), Held: func() []string { return nil },
+		Keys: []riposte.Key{key}, Counted: c})
+	t.Cleanup(s.Close)
+	return s
+}
+
+func newWebhook(t *testing.T, store riposte.Store) riposte.Webhook {
+	t.Helper()
 	w, err := riposte.NewWebhook("w", "", "https://receiver.example/", 0, func(string) (string, error) { return "receiver.example", nil }, store.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -206,6 +218,24 @@ func TestNothingIsCountedTwice(t *testing.T) {
 	if w, err = store.SaveWebhook(t.Context(), w); err != nil {
 		t.Fatal(err)
 	}
+	return w
+}
+
+// ask gets what there is at path.
+func ask(t *testing.T, s *api.Server, path string, into any) {
+	t.Helper()
+	answer := httptest.NewRecorder()
+	s.ServeHTTP(answer, newRequest(t.Context(), "GET "+path, ""))
+	if err := json.Unmarshal(answer.Body.Bytes(), into); err != nil || answer.Code != http.StatusOK {
+		t.Fatalf("HTTP %d, %v: %s", answer.Code, err, answer.Body)
+	}
+}
+
+// TestNothingIsCountedTwice, whatever of it is saved when somebody asks, and nothing
+// is missed when it is saved at that very moment.
+func TestNothingIsCountedTwice(t *testing.T) {
+	store := newStore(t)
+	w := newWebhook(t, store)
 	quarter := store.Now().Truncate(riposte.StatisticsQuarter)
 	row := func(process string, created int) riposte.StatisticsRow {
 		return riposte.StatisticsRow{WebhookID: w.ID, Span: riposte.StatisticsQuarter, Process: process,
@@ -217,21 +247,119 @@ func TestNothingIsCountedTwice(t *testing.T) {
 		}
 	}
 	save(row("saved before", 1), row("unsaved", 1), row("saved meanwhile", 1))
-	s := api.New(api.Options{Store: store, Logger: slog.New(slog.DiscardHandler), Held: func() []string { return nil },
-		Keys: []riposte.Key{{ID: "k", Role: riposte.RoleViewer, Hash: riposte.HashKey("secret")}},
-		Counted: counted{[]riposte.StatisticsRow{row("unsaved", 10), row("saved meanwhile", 100), row("new", 1000)}, func() {
-			save(row("saved meanwhile", 200))
-		}}})
-	defer s.Close()
-	r, answer := httptest.NewRequest(http.MethodGet, "/api/v1/statistics/webhooks/"+w.ID, nil), httptest.NewRecorder()
-	r.Header.Set("Authorization", "Bearer secret")
-	s.ServeHTTP(answer, r)
+	s := newCounting(t, store, counted{[]riposte.StatisticsRow{row("unsaved", 10), row("saved meanwhile", 100), row("new", 1000)}, func() {
+		save(row("saved meanwhile", 200))
+	}})
 	var got struct {
 		Overview struct {
 			LastDay struct{ Created string }
 		}
 	}
-	if err := json.Unmarshal(answer.Body.Bytes(), &got); err != nil || got.Overview.LastDay.Created != "1211" {
-		t.Errorf("HTTP %d, %v, created %s", answer.Code, err, got.Overview.LastDay.Created)
+	if ask(t, s, "/api/v1/statistics/webhooks/"+w.ID, &got); got.Overview.LastDay.Created != "1211" {
+		t.Errorf("created %s", got.Overview.LastDay.Created)
 	}
+}
+
+// series says how many instances were created, span by span.
+type series []struct{ Created string }
+
+func (s series) last() string { return s[len(s)-1].Created }
+
+// TestClockThatIsAheadCountsNothing of what it says will be. One span is a
+// clock that is a little ahead, whose node is not to disappear.
+func TestClockThatIsAheadCountsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // where a quarter has just begun
+		store := newStore(t)
+		w := newWebhook(t, store)
+		now := store.Now()
+		row := func(of string, span time.Duration, ahead, status int) riposte.StatisticsRow {
+			start := now.Truncate(span).Add(time.Duration(ahead) * span)
+			last := &riposte.LastAttempt{EndedAt: start, InstanceID: fmt.Sprint(ahead), StatusCode: status}
+			return riposte.StatisticsRow{WebhookID: of, Span: span, Process: fmt.Sprint(ahead, of), Start: start,
+				Statistics: riposte.Statistics{Created: 1, Attempts: 1, AttemptsFailed: 1 - status/200%2, Last: last}}
+		}
+		var rows []riposte.StatisticsRow
+		for ahead, status := range map[int]int{0: 200, 1: 200, 2: 503, 3: 503, 1000: 503} {
+			rows = append(rows, row(w.ID, riposte.StatisticsQuarter, ahead, status), row("", riposte.StatisticsQuarter, ahead, status), row("", riposte.StatisticsMinute, ahead, status))
+		}
+		if err := store.SaveStatistics(t.Context(), rows); err != nil {
+			t.Fatal(err)
+		}
+		s := newCounting(t, store, counted{then: func() {}})
+		var all struct {
+			LastHour, LastDay series
+			InTroubleCount    int
+		}
+		if ask(t, s, "/api/v1/statistics", &all); all.LastHour.last() != "1" || all.LastDay.last() != "1" || all.InTroubleCount != 0 {
+			t.Errorf("in the last minute %s, in the last quarter %s, in trouble %d", all.LastHour.last(), all.LastDay.last(), all.InTroubleCount)
+		}
+		var one struct {
+			Overview struct {
+				Health      string
+				LastHour    struct{ Created string }
+				LastAttempt struct{ StatusCode int }
+			}
+			LastDay series
+		}
+		ask(t, s, "/api/v1/statistics/webhooks/"+w.ID, &one)
+		if o := one.Overview; o.Health != "WEBHOOK_HEALTH_HEALTHY" || o.LastHour.Created != "2" || o.LastAttempt.StatusCode != 200 || one.LastDay.last() != "1" {
+			t.Errorf("the webhook is %+v", one)
+		}
+	})
+}
+
+// laborious is a store with so much that is due that it takes a second to find it.
+type laborious struct {
+	riposte.Store
+	looks, counts atomic.Int32
+}
+
+func (s *laborious) OldestDue(ctx context.Context, limit int) ([]riposte.Instance, error) {
+	time.Sleep(time.Second)
+	s.looks.Add(1)
+	return s.Store.OldestDue(ctx, limit)
+}
+
+func (s *laborious) CountInstances(ctx context.Context) (map[riposte.State]int, error) {
+	s.counts.Add(1)
+	return s.Store.CountInstances(ctx)
+}
+
+// counting is what was counted by now.
+type counting struct{ n int }
+
+func (c *counting) Unsaved(f riposte.StatisticsFilter) []riposte.StatisticsRow {
+	start := time.Now().Truncate(f.Span)
+	return []riposte.StatisticsRow{{Span: f.Span, Process: "p", Start: start, Statistics: riposte.Statistics{Created: c.n}}}
+}
+
+// TestOverviewIsReadOnceForAllWhoLook, and what was counted just now is shown within a
+// second, however much work it is to find what is due.
+func TestOverviewIsReadOnceForAllWhoLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, c := &laborious{Store: newStore(t)}, &counting{n: 1}
+		s := newCounting(t, store, c)
+		look := func(created string, counts, looks int32) {
+			t.Helper()
+			var looking sync.WaitGroup
+			for range 10 {
+				looking.Go(func() {
+					var all struct{ LastHour, LastDay series }
+					if ask(t, s, "/api/v1/statistics", &all); all.LastHour.last() != created || all.LastDay.last() != created {
+						t.Errorf("created were %s in the last minute, %s in the last quarter, want %s", all.LastHour.last(), all.LastDay.last(), created)
+					}
+				})
+			}
+			looking.Wait()
+			if n, m := store.counts.Load(), store.looks.Load(); n != counts || m != looks {
+				t.Errorf("the store was asked %d times how many there are, %d times what is due, want %d and %d", n, m, counts, looks)
+			}
+		}
+		look("1", 1, 1)
+		c.n = 2
+		time.Sleep(api.CountsAge)
+		look("2", 2, 1)
+		time.Sleep(api.KeptCost*time.Second - api.CountsAge)
+		look("2", 3, 2)
+	})
 }

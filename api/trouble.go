@@ -11,46 +11,14 @@ import (
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 )
 
-// troubleAge is for how long what was read of the webhooks in trouble is shown. To
-// read it costs a look at all that were active in the last hour.
+// troubleAge is for how long what was read of the webhooks in trouble is kept at least.
+// To read it costs a look at all that were active in the last hour.
 const troubleAge = 2 * time.Second
 
 // trouble is which webhooks are failing or held.
 type trouble struct {
 	webhooks []*ripostev1.WebhookOverview // the worst, troubleShown at most; shared, so never changed
 	count    int                          // of all
-}
-
-// troubles keeps what was read last. It is read once for all who ask at the same time.
-type troubles struct {
-	read func(context.Context) (trouble, error)
-	turn chan struct{} // has room for the one whose turn it is
-
-	// These belong to whoever has the turn.
-	last trouble
-	at   time.Time // when last was read; zero before
-}
-
-func newTroubles(read func(context.Context) (trouble, error)) *troubles {
-	return &troubles{read: read, turn: make(chan struct{}, 1)}
-}
-
-func (t *troubles) get(ctx context.Context) (trouble, error) {
-	select {
-	case t.turn <- struct{}{}:
-		defer func() { <-t.turn }()
-	case <-ctx.Done():
-		return trouble{}, ctx.Err()
-	}
-	if !t.at.IsZero() && time.Since(t.at) < troubleAge {
-		return t.last, nil
-	}
-	last, err := t.read(ctx)
-	if err != nil {
-		return trouble{}, err
-	}
-	t.last, t.at = last, time.Now()
-	return last, nil
 }
 
 // readTrouble looks for the live webhooks in trouble: those that are held come first,
@@ -62,7 +30,7 @@ func (s *Server) readTrouble(ctx context.Context) (trouble, error) {
 	if err != nil {
 		return trouble{}, err
 	}
-	hours := sums(rows, lastHour.from)
+	hours := sums(rows, lastHour)
 	suspects := maps.Clone(held)
 	for id, h := range hours {
 		if health := h.Health(held[id]); health == riposte.HealthFailing {

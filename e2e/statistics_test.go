@@ -33,10 +33,14 @@ func wantFigures(t *testing.T, s *ripostetest.Server, webhook string, want figur
 	if err := s.Told(patient(t)); err != nil {
 		t.Fatal(err)
 	}
-	all, err := s.Statistics.Get(patient(t), &ripostev1.StatisticsServiceGetRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	all := allStatistics(t, s)
+	read := all.GetAsOf().AsTime() // perhaps before that
+	eventually(t, "the statistics are read again", func() bool {
+		if figuresOf(all.GetLastDay()...) != want {
+			all = allStatistics(t, s)
+		}
+		return figuresOf(all.GetLastDay()...) == want || all.GetAsOf().AsTime().After(read)
+	})
 	one := statisticsOf(t, s, webhook)
 	for of, got := range map[string]figures{
 		"the last hour":          figuresOf(all.GetLastHour()...),
@@ -48,6 +52,15 @@ func wantFigures(t *testing.T, s *ripostetest.Server, webhook string, want figur
 			t.Errorf("%s: -want +got\n%s", of, diff)
 		}
 	}
+}
+
+func allStatistics(t *testing.T, s *ripostetest.Server) *ripostev1.StatisticsServiceGetResponse {
+	t.Helper()
+	res, err := s.Statistics.Get(patient(t), &ripostev1.StatisticsServiceGetRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
 }
 
 func statisticsOf(t *testing.T, s *ripostetest.Server, webhook string) *ripostev1.StatisticsServiceGetWebhookResponse {

@@ -21,7 +21,7 @@ var listedOutcome = strings.Replace(outcomeColumns, "r.document", "NULL::bytea",
 // a count does, where it takes the rows themselves to tell which are wanted.
 const (
 	maxSearched = 500
-	maxCounted  = 100_000
+	maxCounted  = 20_000
 )
 
 // listing is a query in the making: it walks an index of one table in the order of the

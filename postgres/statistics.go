@@ -21,10 +21,11 @@ const (
 		SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[])
 		ON CONFLICT (webhook, span, start, process) DO UPDATE SET counts = excluded.counts`
 	// saveLastAttemptsSQL takes nothing of a webhook that was purged, and of all together.
+	// What ended after now, by a clock that was wrong, gives way to any.
 	saveLastAttemptsSQL = `INSERT INTO last_attempts AS l (webhook, ended_at, attempt)
 		SELECT w.id, s.ended_at, s.attempt FROM unnest($1::text[], $2::bigint[], $3::text[]) AS s (webhook, ended_at, attempt)
 		JOIN webhooks w ON w.id = s.webhook ORDER BY w.id
-		ON CONFLICT (webhook) DO UPDATE SET ended_at = excluded.ended_at, attempt = excluded.attempt WHERE excluded.ended_at >= l.ended_at`
+		ON CONFLICT (webhook) DO UPDATE SET ended_at = excluded.ended_at, attempt = excluded.attempt WHERE excluded.ended_at >= l.ended_at OR l.ended_at > $4`
 	forgetStatisticsSQL = `DELETE FROM statistics WHERE ctid = ANY(ARRAY(SELECT ctid FROM statistics
 		WHERE span = $1 AND start < $2 ORDER BY start LIMIT $3 FOR UPDATE SKIP LOCKED))`
 	purgeStatisticsSQL = `DELETE FROM statistics WHERE webhook = ANY($1)`
@@ -47,11 +48,10 @@ type statisticsKey struct {
 // the writer's. What nodes share, the last attempts, comes first and in the order of
 // the ids, so that none waits for another that waits for it.
 func (s *Store) SaveStatistics(ctx context.Context, rows []riposte.StatisticsRow) error {
-	b := &pgx.Batch{}
-	if err := errors.Join(queueLastAttempts(b, rows), queueStatistics(b, rows)); err != nil {
+	b, now := &pgx.Batch{}, s.Now()
+	if err := errors.Join(queueLastAttempts(b, rows, now), queueStatistics(b, rows)); err != nil {
 		return fmt.Errorf("saving statistics: %w", err)
 	}
-	now := s.Now()
 	b.Queue(forgetStatisticsSQL, int64(riposte.StatisticsMinute), now.Add(-riposte.KeepStatisticsMinutes).UnixMicro(), minForgotten+2*len(rows))
 	b.Queue(forgetStatisticsSQL, int64(riposte.StatisticsQuarter), now.Add(-riposte.KeepStatisticsQuarters).UnixMicro(), minForgotten+2*len(rows))
 	ctx, cancel := bounded(ctx)
@@ -61,7 +61,7 @@ func (s *Store) SaveStatistics(ctx context.Context, rows []riposte.StatisticsRow
 }
 
 // queueLastAttempts queues that of each webhook once: a statement changes a row once.
-func queueLastAttempts(b *pgx.Batch, rows []riposte.StatisticsRow) error {
+func queueLastAttempts(b *pgx.Batch, rows []riposte.StatisticsRow, now time.Time) error {
 	last := map[string]riposte.Statistics{}
 	for _, r := range rows {
 		if of := last[r.WebhookID]; r.Last != nil {
@@ -79,7 +79,7 @@ func queueLastAttempts(b *pgx.Batch, rows []riposte.StatisticsRow) error {
 		webhooks, ended, attempts = append(webhooks, id), append(ended, of.Last.EndedAt.UnixMicro()), append(attempts, string(attempt))
 	}
 	if len(webhooks) > 0 {
-		b.Queue(saveLastAttemptsSQL, webhooks, ended, attempts)
+		b.Queue(saveLastAttemptsSQL, webhooks, ended, attempts, now.UnixMicro())
 	}
 	return nil
 }

@@ -17,7 +17,8 @@ const maxBehind = 1024
 // Publisher hands what was committed to whoever wants to know, from a goroutine
 // of its own, so that the next commit need not wait.
 type Publisher struct {
-	commits  chan publication
+	commits  chan publication // never closed, because Told may be called at any time
+	closing  chan struct{}
 	finished chan struct{}
 	current  atomic.Pointer[[]*subscriber] // never changed, only replaced
 
@@ -38,7 +39,7 @@ type publication struct {
 
 // New returns a Publisher. Close it.
 func New() *Publisher {
-	p := &Publisher{commits: make(chan publication, maxBehind), finished: make(chan struct{})}
+	p := &Publisher{commits: make(chan publication, maxBehind), closing: make(chan struct{}), finished: make(chan struct{})}
 	p.current.Store(new([]*subscriber))
 	go p.run()
 	return p
@@ -46,17 +47,39 @@ func New() *Publisher {
 
 func (p *Publisher) run() {
 	defer close(p.finished)
-	for c := range p.commits {
-		for _, i := range c.changed {
-			for _, each := range c.to {
-				if !each.gone.Load() {
-					each.f(i)
-				}
+	for {
+		select {
+		case c := <-p.commits:
+			c.tell()
+		case <-p.closing:
+			p.tellRest()
+			return
+		}
+	}
+}
+
+// tellRest tells of all that was published before Close.
+func (p *Publisher) tellRest() {
+	for {
+		select {
+		case c := <-p.commits:
+			c.tell()
+		default:
+			return
+		}
+	}
+}
+
+func (c publication) tell() {
+	for _, i := range c.changed {
+		for _, each := range c.to {
+			if !each.gone.Load() {
+				each.f(i)
 			}
 		}
-		if c.told != nil {
-			close(c.told)
-		}
+	}
+	if c.told != nil {
+		close(c.told)
 	}
 }
 
@@ -69,16 +92,21 @@ func (p *Publisher) Publish(changed []riposte.Instance) {
 }
 
 // Told returns when everybody has been told of what was published before, or with
-// ctx's error.
+// ctx's error. After Close that is so at once. A subscriber must not call it: it would
+// wait for itself.
 func (p *Publisher) Told(ctx context.Context) error {
 	told := make(chan struct{})
 	select {
 	case p.commits <- publication{told: told}:
+	case <-p.finished:
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	select {
 	case <-told:
+		return nil
+	case <-p.finished: // perhaps without a look at this one
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -88,7 +116,7 @@ func (p *Publisher) Told(ctx context.Context) error {
 // Close returns when everybody has been told of everything. Nothing may be
 // published afterwards.
 func (p *Publisher) Close() {
-	close(p.commits)
+	close(p.closing)
 	<-p.finished
 }
 

@@ -135,6 +135,7 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 		Logger:     s.config.Logger,
 	})
 	if s.console, err = s.newConsole(ctx); err != nil {
+		s.api.Close() // before the store, as ever
 		return err
 	}
 	s.http = s.newHTTPServer()

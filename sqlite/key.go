@@ -15,6 +15,7 @@ const (
 	loadKeySQL   = `SELECT ` + keyColumns + ` FROM api_keys WHERE hash = ?`
 	listKeysSQL  = `SELECT ` + keyColumns + ` FROM api_keys ORDER BY id DESC`
 	deleteKeySQL = `DELETE FROM api_keys WHERE id = ?`
+	lastAdminSQL = `SELECT group_concat(id) = ? FROM api_keys WHERE role = 'admin'`
 
 	keyColumns = `hash, id, name, role, created_at`
 )
@@ -108,8 +109,13 @@ func (s *Store) ListKeys(ctx context.Context) ([]riposte.Key, error) {
 
 // DeleteKey implements riposte.SecretStore. The writer has all loaded keys forgotten
 // when it is committed, also where ctx ends before that.
-func (s *Store) DeleteKey(ctx context.Context, id string) error {
+func (s *Store) DeleteKey(ctx context.Context, id string, keepAdmin bool) error {
 	err := s.writer.do(ctx, 1, func(t *tx) error {
+		if keepAdmin {
+			if err := t.otherAdmin(id); err != nil {
+				return err
+			}
+		}
 		found, err := t.affects(t.deleteKey, id)
 		if err == nil && !found {
 			return riposte.ErrKeyNotFound
@@ -123,11 +129,15 @@ func (s *Store) DeleteKey(ctx context.Context, id string) error {
 	return nil
 }
 
-// CountKeys implements riposte.SecretStore.
-func (s *Store) CountKeys(ctx context.Context) (int, error) {
-	var n int
-	if err := s.readers.QueryRowContext(ctx, `SELECT count(*) FROM api_keys`).Scan(&n); err != nil {
-		return 0, reading("counting API keys", err)
+// otherAdmin returns riposte.ErrLastAdmin if the key of this id is the only one of
+// an admin.
+func (t *tx) otherAdmin(id string) error {
+	var last sql.NullBool // null where there is no admin
+	if err := t.lastAdmin.QueryRowContext(context.Background(), id).Scan(&last); err != nil {
+		return err
 	}
-	return n, nil
+	if last.Bool {
+		return riposte.ErrLastAdmin
+	}
+	return nil
 }

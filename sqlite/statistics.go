@@ -19,8 +19,9 @@ const (
 	saveStatisticsSQL = `INSERT INTO statistics (webhook, span, start, process, counts) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (webhook, span, start, process) DO UPDATE SET counts = excluded.counts`
 	// saveLastAttemptSQL takes nothing of a webhook that was purged, and of all together.
+	// What ended after now, by a clock that was wrong, gives way to any.
 	saveLastAttemptSQL = `INSERT INTO last_attempts (webhook, ended_at, attempt) SELECT id, ?2, ?3 FROM webhooks WHERE id = ?1
-		ON CONFLICT (webhook) DO UPDATE SET ended_at = excluded.ended_at, attempt = excluded.attempt WHERE excluded.ended_at >= ended_at`
+		ON CONFLICT (webhook) DO UPDATE SET ended_at = excluded.ended_at, attempt = excluded.attempt WHERE excluded.ended_at >= ended_at OR ended_at > ?4`
 	forgetStatisticsSQL = `DELETE FROM statistics WHERE (webhook, span, start, process) IN
 		(SELECT webhook, span, start, process FROM statistics INDEXED BY statistics_by_start WHERE span = ? AND start < ? ORDER BY start LIMIT ?)`
 	purgeStatisticsSQL = `DELETE FROM statistics WHERE webhook = ?`
@@ -60,6 +61,7 @@ func (s *Store) SaveStatistics(ctx context.Context, rows []riposte.StatisticsRow
 }
 
 func (t *tx) saveStatisticsRows(rows []statisticsValues) error {
+	now := riposte.Time(t.now())
 	for _, r := range rows {
 		if _, err := t.exec(t.saveStatistics, r.row...); err != nil {
 			return err
@@ -67,11 +69,10 @@ func (t *tx) saveStatisticsRows(rows []statisticsValues) error {
 		if r.last == nil {
 			continue
 		}
-		if _, err := t.exec(t.saveLastAttempt, r.last...); err != nil {
+		if _, err := t.exec(t.saveLastAttempt, append(r.last, micros(now))...); err != nil {
 			return err
 		}
 	}
-	now := riposte.Time(t.now())
 	for _, each := range []struct{ span, keep time.Duration }{
 		{riposte.StatisticsMinute, riposte.KeepStatisticsMinutes},
 		{riposte.StatisticsQuarter, riposte.KeepStatisticsQuarters},

@@ -128,7 +128,8 @@ type statements struct {
 	loadNumbered, loadEnvelopes                  *sql.Stmt
 	purgeable, purgeLabels, purge, purgeWebhooks *sql.Stmt
 	notePurged, purgeOutcomes                    *sql.Stmt
-	insertSecret, insertKey, deleteKey           *sql.Stmt
+	insertSecret, insertKey                      *sql.Stmt
+	deleteKey, lastAdmin                         *sql.Stmt
 	saveStatistics, forgetStatistics             *sql.Stmt
 	saveLastAttempt, purgeStatistics             *sql.Stmt
 	insertConsumer, updateConsumer               *sql.Stmt
@@ -190,6 +191,7 @@ func prepareStatements(ctx context.Context, conn *sql.Conn) (statements, error) 
 		{&s.insertSecret, insertSecretSQL},
 		{&s.insertKey, insertKeySQL},
 		{&s.deleteKey, deleteKeySQL},
+		{&s.lastAdmin, lastAdminSQL},
 		{&s.saveStatistics, saveStatisticsSQL},
 		{&s.forgetStatistics, forgetStatisticsSQL},
 		{&s.saveLastAttempt, saveLastAttemptSQL},

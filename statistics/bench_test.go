@@ -49,3 +49,36 @@ func BenchmarkChange(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkUnsaved is what it costs to ask where as much is unsaved as can be, and how
+// long it takes meanwhile to count an attempt.
+func BenchmarkUnsaved(b *testing.B) {
+	c := New(Options{Store: openStore(b)})
+	for n := range maxRows - 10 {
+		c.count(fmt.Sprint(n), &riposte.Statistics{Created: 1})
+	}
+	for name, ids := range map[string][]string{"one": {"1"}, "each": nil} {
+		b.Run(name, func(b *testing.B) {
+			counted := 0
+			stop, stopped := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(stopped)
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					c.count("1", &riposte.Statistics{Created: 1})
+					counted++
+				}
+			}()
+			for b.Loop() {
+				c.Unsaved(riposte.StatisticsFilter{WebhookIDs: ids, Span: riposte.StatisticsQuarter})
+			}
+			close(stop)
+			<-stopped
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(counted), "ns/counted")
+		})
+	}
+}

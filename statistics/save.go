@@ -59,16 +59,22 @@ func (c *Collector) begin() []riposte.StatisticsRow {
 
 // step returns rows to be written now, as they are now.
 func (c *Collector) step() []riposte.StatisticsRow {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return states(c.written[:min(saveStep, len(c.written))])
+	written, _ := c.pending()
+	rows := written[:min(saveStep, len(written))]
+	return c.appendStates(make([]riposte.StatisticsRow, 0, len(rows)), rows)
 }
 
 func (c *Collector) saved(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.written = c.written[n:]; len(c.written) == 0 {
-		c.written, c.past = nil, len(c.unsaved)
+	if c.written = c.written[n:]; len(c.written) > 0 {
+		return
+	}
+	c.written, c.past = nil, 0
+	for _, r := range c.unsaved {
+		if r.Start.Before(c.quarter.Start) { // those of this quarter are in rows
+			c.past++
+		}
 	}
 }
 
@@ -89,34 +95,62 @@ func (c *Collector) keep() {
 // they are now. Whoever wants all asks here first and then the store, and takes of a
 // row that both have the one that has Counted more.
 func (c *Collector) Unsaved(f riposte.StatisticsFilter) []riposte.StatisticsRow {
+	written, unsaved := c.pending()
+	rows := selected(written, unsaved, f)
+	list := make([]riposte.StatisticsRow, 0, len(rows))
+	for some := range slices.Chunk(rows, saveStep) {
+		list = c.appendStates(list, some)
+	}
+	return list
+}
+
+// pending returns what the store may not have. Each attempt waits for mu, so whoever
+// looks through all these rows does that without it.
+func (c *Collector) pending() (written, unsaved []*row) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.written, c.unsaved
+}
+
+// selected are the rows that f selects of both, each once.
+func selected(written, unsaved []*row, f riposte.StatisticsFilter) []*row {
 	ids := make(map[string]bool, len(f.WebhookIDs))
 	for _, id := range f.WebhookIDs {
 		ids[id] = true
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	unselected := func(r *row) bool {
-		chosen := ids[r.WebhookID]
-		if f.WebhookIDs == nil {
-			chosen = r.WebhookID != ""
-		}
-		return !chosen || r.Span != f.Span || r.Start.Before(f.From)
-	}
 	var rows []*row
-	for _, r := range c.written {
-		if !r.dirty { // which would be in both
+	seen := map[*row]bool{}
+	for _, r := range written {
+		if r.selected(f, ids) {
+			seen[r] = true
 			rows = append(rows, r)
 		}
 	}
-	rows = append(rows, c.unsaved...)
-	return states(slices.DeleteFunc(rows, unselected))
+	for _, r := range unsaved {
+		if r.selected(f, ids) && !seen[r] {
+			rows = append(rows, r)
+		}
+	}
+	return rows
 }
 
-// states copies rows as they are now. mu must be held.
-func states(rows []*row) []riposte.StatisticsRow {
-	list := make([]riposte.StatisticsRow, len(rows))
-	for n, r := range rows {
-		list[n] = r.StatisticsRow
+// selected reports whether f, whose webhooks are ids, selects r.
+func (r *row) selected(f riposte.StatisticsFilter, ids map[string]bool) bool {
+	if r.Span != f.Span || r.Start.Before(f.From) {
+		return false
+	}
+	if f.WebhookIDs == nil {
+		return r.WebhookID != ""
+	}
+	return ids[r.WebhookID]
+}
+
+// appendStates appends rows as they are now.
+func (c *Collector) appendStates(list []riposte.StatisticsRow, rows []*row) []riposte.StatisticsRow {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range rows {
+		list = append(list, r.StatisticsRow)
 	}
 	return list
 }

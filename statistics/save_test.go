@@ -3,6 +3,7 @@ package statistics
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -217,6 +218,84 @@ func TestWhatIsCountedDuringASave(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRoomIsForWhatIsNotWritten: what was counted again during a save takes up its room
+// once, and what is of the quarter before it a room of its own.
+func TestRoomIsForWhatIsNotWritten(t *testing.T) {
+	for name, test := range map[string]struct {
+		pause time.Duration
+		past  int
+	}{"in one quarter": {0, 0}, "as a quarter begins": {riposte.StatisticsQuarter, 12}} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				c := New(Options{Store: openStore(t), Logger: quiet})
+				count := func() {
+					for n := range 10 {
+						c.count(fmt.Sprint(n), &riposte.Statistics{Created: 1})
+					}
+				}
+				count()
+				rows := c.begin()
+				count()
+				pass(test.pause)
+				count()
+				for ; len(rows) > 0; rows = c.step() {
+					c.saved(len(rows))
+				}
+				if c.past != test.past {
+					t.Errorf("%d rows are of the past, want %d", c.past, test.past)
+				}
+			})
+		})
+	}
+}
+
+// TestAttemptsAreCountedWhileSomebodyAsks, however much there is to look through.
+func TestAttemptsAreCountedWhileSomebodyAsks(t *testing.T) {
+	c := New(Options{Store: openStore(t), Logger: quiet})
+	for n := range maxRows - 10 {
+		c.count(fmt.Sprint(n), &riposte.Statistics{Created: 1})
+	}
+	for name, ids := range map[string][]string{"for one": {"1"}, "for each": nil} {
+		// A busy machine may stop the one that counts all along, and now and then the one
+		// that asks before it has begun.
+		tries, many := 0, 0
+		for shown := false; tries < 300 && !shown; shown = many >= 5 && 10*many >= tries {
+			tries++
+			if countWhile(c, func() {
+				c.Unsaved(riposte.StatisticsFilter{WebhookIDs: ids, Span: riposte.StatisticsQuarter})
+			}) > 100 {
+				many++
+			}
+		}
+		if many < 5 || 10*many < tries {
+			t.Errorf("%d of %d times there was more than a little counted while somebody asked %s", many, tries, name)
+		}
+	}
+}
+
+// countWhile counts until ask returns, and returns how often.
+func countWhile(c *Collector, ask func()) (n int) {
+	var counting sync.WaitGroup
+	began, done := make(chan struct{}), make(chan struct{})
+	counting.Go(func() {
+		<-began
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				c.count("1", &riposte.Statistics{Created: 1})
+				n++
+			}
+		}
+	})
+	close(began)
+	ask()
+	close(done)
+	counting.Wait()
+	return n
 }
 
 // TestLastAttemptIsSaved: it is what is shown of a webhook that was not asked for long.

@@ -47,13 +47,14 @@ type Collector struct {
 	minute  *row            // of all webhooks
 	quarter *row            // of all webhooks
 	rows    map[string]*row // the quarter's, by webhook
-	unsaved []*row          // what has changed since it was written
-	written []*row          // what is being written
+	unsaved []*row          // what has changed since it was written; appended to or replaced, as others read it
+	written []*row          // what is being written; replaced, too
 	past    int             // how many rows of earlier quarters are not written yet, at most
 	full    bool            // some webhooks are not counted
 }
 
-// row is a riposte.StatisticsRow under way.
+// row is a riposte.StatisticsRow under way. What it counts belongs to mu, what it is about
+// never changes.
 type row struct {
 	riposte.StatisticsRow
 	dirty bool // it is in unsaved
@@ -139,7 +140,7 @@ func (c *Collector) turn(now time.Time) {
 
 // forget makes room for another quarter's rows.
 func (c *Collector) forget(now time.Time) {
-	c.unsaved = slices.DeleteFunc(c.unsaved, func(r *row) bool {
+	c.unsaved = slices.DeleteFunc(slices.Clone(c.unsaved), func(r *row) bool {
 		keep := riposte.KeepStatisticsQuarters
 		if r.Span == riposte.StatisticsMinute {
 			keep = riposte.KeepStatisticsMinutes

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -29,18 +30,6 @@ var keys = []behaviour{
 		h.must(err)
 		h.wantEqual(loaded, first)
 	}},
-	{"keys are counted", func(h *house) {
-		for want := range 3 {
-			n, err := h.store.CountKeys(h.Context())
-			h.must(err)
-			if n != want {
-				h.Errorf("counted %d, want %d", n, want)
-			}
-			k, _, err := riposte.NewKey("", riposte.RoleAdmin, h.now())
-			h.must(err)
-			h.must(h.store.CreateKey(h.Context(), k))
-		}
-	}},
 	{"keys are listed newest first", func(h *house) {
 		h.wantKeys()
 		var all []riposte.Key
@@ -58,10 +47,10 @@ var keys = []behaviour{
 			_, err := h.store.LoadKey(h.Context(), each.Hash)
 			h.must(err)
 		}
-		h.must(h.store.DeleteKey(h.Context(), k.ID))
+		h.must(h.store.DeleteKey(h.Context(), k.ID, false))
 		_, err := h.store.LoadKey(h.Context(), k.Hash)
 		h.wantError(err, riposte.ErrKeyNotFound)
-		h.wantError(h.store.DeleteKey(h.Context(), k.ID), riposte.ErrKeyNotFound)
+		h.wantError(h.store.DeleteKey(h.Context(), k.ID, false), riposte.ErrKeyNotFound)
 		h.wantKeys(other)
 		loaded, err := h.store.LoadKey(h.Context(), other.Hash)
 		h.must(err)
@@ -74,10 +63,8 @@ var keys = []behaviour{
 		first := h.key(riposte.RoleAdmin)
 		_, err := h.store.LoadKey(h.Context(), first.Hash)
 		h.must(err)
-		h.must(h.store.DeleteKey(h.Context(), first.ID))
-		n, err := h.store.CountKeys(h.Context())
-		h.must(err)
-		h.wantEqual(n, 0)
+		h.must(h.store.DeleteKey(h.Context(), first.ID, false))
+		h.wantKeys()
 		again := first
 		again.ID, again.Role = riposte.NewID(h.now()), riposte.RoleViewer
 		h.must(h.store.CreateKey(h.Context(), again))
@@ -85,12 +72,47 @@ var keys = []behaviour{
 		h.must(err)
 		h.wantEqual(loaded, again)
 	}},
+	{"the last key of an admin can be kept", func(h *house) {
+		viewer, first := h.key(riposte.RoleViewer), h.key(riposte.RoleAdmin)
+		h.wantError(h.store.DeleteKey(h.Context(), first.ID, true), riposte.ErrLastAdmin)
+		h.wantKeys(first, viewer)
+		second := h.key(riposte.RoleAdmin)
+		h.must(h.store.DeleteKey(h.Context(), first.ID, true))
+		h.wantError(h.store.DeleteKey(h.Context(), second.ID, true), riposte.ErrLastAdmin)
+		h.wantError(h.store.DeleteKey(h.Context(), first.ID, true), riposte.ErrKeyNotFound)
+		h.must(h.store.DeleteKey(h.Context(), viewer.ID, true))
+		h.wantKeys(second)
+		h.must(h.store.DeleteKey(h.Context(), second.ID, false))
+		h.wantError(h.store.DeleteKey(h.Context(), second.ID, true), riposte.ErrKeyNotFound)
+	}},
+	{"of admins' keys that are deleted all at once one stays", func(h *house) {
+		for range 5 {
+			all := make([]riposte.Key, 4)
+			for n := range all {
+				all[n] = h.key(riposte.RoleAdmin)
+			}
+			kept := 0
+			for n, err := range concurrently(len(all), func(n int) error { return h.store.DeleteKey(h.Context(), all[n].ID, true) }) {
+				if errors.Is(err, riposte.ErrLastAdmin) {
+					kept++
+				} else if err != nil {
+					h.Fatalf("key %d: %v", n, err)
+				}
+			}
+			left, err := h.store.ListKeys(h.Context())
+			h.must(err)
+			if kept != 1 || len(left) != 1 {
+				h.Fatalf("%d were refused, and %d keys are left", kept, len(left))
+			}
+			h.must(h.store.DeleteKey(h.Context(), left[0].ID, false))
+		}
+	}},
 	{"a key that is loaded while it is deleted is not kept", func(h *house) {
 		for range 20 {
 			k := h.key(riposte.RoleAdmin)
 			for n, err := range concurrently(8, func(n int) error {
 				if n == 4 {
-					return h.store.DeleteKey(h.Context(), k.ID)
+					return h.store.DeleteKey(h.Context(), k.ID, false)
 				}
 				_, _ = h.store.LoadKey(h.Context(), k.Hash)
 				return nil

@@ -128,6 +128,23 @@ var statistics = []behaviour{
 			b.ID: {EndedAt: now.Add(time.Second), InstanceID: "late", StatusCode: 200},
 		}, never.ID, "unknown", "\x00")
 	}},
+	{"a last attempt of a time to come gives way to any", func(h *house) {
+		w, other := h.webhook(), h.webhook()
+		now := h.now()
+		at := func(w riposte.Webhook, ended time.Time) riposte.StatisticsRow {
+			r := h.counted(w, riposte.StatisticsMinute, 0)
+			r.Last = &riposte.LastAttempt{EndedAt: ended, InstanceID: "i", StatusCode: 200}
+			return r
+		}
+		h.saveStatistics(at(w, now.Add(time.Microsecond)), at(other, now))
+		h.saveStatistics(at(w, now.Add(-time.Hour)), at(other, now.Add(-time.Hour)))
+		h.wantLastAttempts(map[string]riposte.LastAttempt{w.ID: *at(w, now.Add(-time.Hour)).Last, other.ID: *at(other, now).Last})
+		// When the time has come, it is one like any other.
+		h.saveStatistics(at(w, now.Add(time.Hour)))
+		h.clock.Advance(time.Hour)
+		h.saveStatistics(at(w, now))
+		h.wantLastAttempts(map[string]riposte.LastAttempt{w.ID: *at(w, now.Add(time.Hour)).Last})
+	}},
 	{"what was counted of a webhook goes with it", func(h *house) {
 		w, other := h.webhook(), h.webhook()
 		count := func(w riposte.Webhook) riposte.StatisticsRow {

@@ -1542,8 +1542,10 @@ func (x *InstancesServiceCountRequest) GetFilter() string {
 
 type InstancesServiceCountResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Count int32                  `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
-	// There are more: the count stopped at its bound.
+	// At most 10,000.
+	Count int32 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	// There are more, or may be: a count stops at its bound, and where no index tells
+	// what the filter selects, after a look at 20,000 instances.
 	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -35,8 +35,9 @@ type KeysServiceClient interface {
 	Create(ctx context.Context, in *KeysServiceCreateRequest, opts ...grpc.CallOption) (*KeysServiceCreateResponse, error)
 	// List returns all keys, newest first.
 	List(ctx context.Context, in *KeysServiceListRequest, opts ...grpc.CallOption) (*KeysServiceListResponse, error)
-	// Revoke ends a key, at once at the node that is called, within 5 s at the others.
-	// The last one of an admin stays.
+	// Revoke ends a key, at once at the node that is called and within 5 s at the others,
+	// or an hour where one can't ask the database. Streams that were opened with it are
+	// sent nothing from then on, and end within 5 s more. The last key of an admin stays.
 	Revoke(ctx context.Context, in *KeysServiceRevokeRequest, opts ...grpc.CallOption) (*KeysServiceRevokeResponse, error)
 	// Current returns the key that the call is made with.
 	Current(ctx context.Context, in *KeysServiceCurrentRequest, opts ...grpc.CallOption) (*KeysServiceCurrentResponse, error)
@@ -100,8 +101,9 @@ type KeysServiceServer interface {
 	Create(context.Context, *KeysServiceCreateRequest) (*KeysServiceCreateResponse, error)
 	// List returns all keys, newest first.
 	List(context.Context, *KeysServiceListRequest) (*KeysServiceListResponse, error)
-	// Revoke ends a key, at once at the node that is called, within 5 s at the others.
-	// The last one of an admin stays.
+	// Revoke ends a key, at once at the node that is called and within 5 s at the others,
+	// or an hour where one can't ask the database. Streams that were opened with it are
+	// sent nothing from then on, and end within 5 s more. The last key of an admin stays.
 	Revoke(context.Context, *KeysServiceRevokeRequest) (*KeysServiceRevokeResponse, error)
 	// Current returns the key that the call is made with.
 	Current(context.Context, *KeysServiceCurrentRequest) (*KeysServiceCurrentResponse, error)

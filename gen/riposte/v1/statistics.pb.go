@@ -441,7 +441,8 @@ func (*StatisticsServiceGetRequest) Descriptor() ([]byte, []int) {
 
 type StatisticsServiceGetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	AsOf  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// When the states and the series were read.
+	AsOf *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	// All states, in their order.
 	States []*StateCount `protobuf:"bytes,2,rep,name=states,proto3" json:"states,omitempty"`
 	// 60 of a minute each, oldest first, the one under way last.

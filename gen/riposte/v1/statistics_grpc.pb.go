@@ -31,7 +31,9 @@ const (
 // StatisticsService says how things stand and what has happened lately: what the
 // console shows. A restart forgets none of it.
 type StatisticsServiceClient interface {
-	// Get returns how the server fares as a whole.
+	// Get returns how the server fares as a whole. Its parts are read once for all who
+	// ask: the states and the series at most about every second, the rest less often
+	// where it takes the store long, but within a minute.
 	Get(ctx context.Context, in *StatisticsServiceGetRequest, opts ...grpc.CallOption) (*StatisticsServiceGetResponse, error)
 	// GetWebhook returns how one webhook fares, also one that is deleted.
 	GetWebhook(ctx context.Context, in *StatisticsServiceGetWebhookRequest, opts ...grpc.CallOption) (*StatisticsServiceGetWebhookResponse, error)
@@ -84,7 +86,9 @@ func (c *statisticsServiceClient) ListWebhooks(ctx context.Context, in *Statisti
 // StatisticsService says how things stand and what has happened lately: what the
 // console shows. A restart forgets none of it.
 type StatisticsServiceServer interface {
-	// Get returns how the server fares as a whole.
+	// Get returns how the server fares as a whole. Its parts are read once for all who
+	// ask: the states and the series at most about every second, the rest less often
+	// where it takes the store long, but within a minute.
 	Get(context.Context, *StatisticsServiceGetRequest) (*StatisticsServiceGetResponse, error)
 	// GetWebhook returns how one webhook fares, also one that is deleted.
 	GetWebhook(context.Context, *StatisticsServiceGetWebhookRequest) (*StatisticsServiceGetWebhookResponse, error)

@@ -49,8 +49,9 @@ type KeysServiceClient interface {
 	Create(context.Context, *v1.KeysServiceCreateRequest) (*v1.KeysServiceCreateResponse, error)
 	// List returns all keys, newest first.
 	List(context.Context, *v1.KeysServiceListRequest) (*v1.KeysServiceListResponse, error)
-	// Revoke ends a key, at once at the node that is called, within 5 s at the others.
-	// The last one of an admin stays.
+	// Revoke ends a key, at once at the node that is called and within 5 s at the others,
+	// or an hour where one can't ask the database. Streams that were opened with it are
+	// sent nothing from then on, and end within 5 s more. The last key of an admin stays.
 	Revoke(context.Context, *v1.KeysServiceRevokeRequest) (*v1.KeysServiceRevokeResponse, error)
 	// Current returns the key that the call is made with.
 	Current(context.Context, *v1.KeysServiceCurrentRequest) (*v1.KeysServiceCurrentResponse, error)
@@ -144,8 +145,9 @@ type KeysServiceHandler interface {
 	Create(context.Context, *v1.KeysServiceCreateRequest) (*v1.KeysServiceCreateResponse, error)
 	// List returns all keys, newest first.
 	List(context.Context, *v1.KeysServiceListRequest) (*v1.KeysServiceListResponse, error)
-	// Revoke ends a key, at once at the node that is called, within 5 s at the others.
-	// The last one of an admin stays.
+	// Revoke ends a key, at once at the node that is called and within 5 s at the others,
+	// or an hour where one can't ask the database. Streams that were opened with it are
+	// sent nothing from then on, and end within 5 s more. The last key of an admin stays.
 	Revoke(context.Context, *v1.KeysServiceRevokeRequest) (*v1.KeysServiceRevokeResponse, error)
 	// Current returns the key that the call is made with.
 	Current(context.Context, *v1.KeysServiceCurrentRequest) (*v1.KeysServiceCurrentResponse, error)

@@ -45,7 +45,9 @@ const (
 
 // StatisticsServiceClient is a client for the riposte.v1.StatisticsService service.
 type StatisticsServiceClient interface {
-	// Get returns how the server fares as a whole.
+	// Get returns how the server fares as a whole. Its parts are read once for all who
+	// ask: the states and the series at most about every second, the rest less often
+	// where it takes the store long, but within a minute.
 	Get(context.Context, *v1.StatisticsServiceGetRequest) (*v1.StatisticsServiceGetResponse, error)
 	// GetWebhook returns how one webhook fares, also one that is deleted.
 	GetWebhook(context.Context, *v1.StatisticsServiceGetWebhookRequest) (*v1.StatisticsServiceGetWebhookResponse, error)
@@ -121,7 +123,9 @@ func (c *statisticsServiceClient) ListWebhooks(ctx context.Context, req *v1.Stat
 
 // StatisticsServiceHandler is an implementation of the riposte.v1.StatisticsService service.
 type StatisticsServiceHandler interface {
-	// Get returns how the server fares as a whole.
+	// Get returns how the server fares as a whole. Its parts are read once for all who
+	// ask: the states and the series at most about every second, the rest less often
+	// where it takes the store long, but within a minute.
 	Get(context.Context, *v1.StatisticsServiceGetRequest) (*v1.StatisticsServiceGetResponse, error)
 	// GetWebhook returns how one webhook fares, also one that is deleted.
 	GetWebhook(context.Context, *v1.StatisticsServiceGetWebhookRequest) (*v1.StatisticsServiceGetWebhookResponse, error)
