@@ -105,7 +105,7 @@ func cancelsCrowd(t *testing.T, s *ripostetest.Server, tab *Tab) {
 		t.Errorf("in the end %d are canceled", n)
 	}
 	tab.Follow("link", "To the list")
-	if path := tab.Path(); path != "/instances?labels=crowd%3Dyes" {
+	if path := tab.Path(); !strings.HasPrefix(path, "/instances?labels=crowd%3Dyes") {
 		t.Errorf("the list is %s", path)
 	}
 }

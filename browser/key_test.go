@@ -52,10 +52,9 @@ func TestKeyFromCreationToRevocation(t *testing.T) {
 
 	other := chromium.Open(t, s.BaseURL())
 	other.Goto("/sign-in?next=/instances")
+	other.Click("textbox", "API key")
 	other.paste()
-	if got := other.Value("API key"); got != secret {
-		t.Fatalf("what is pasted is %q, and the key %q", got, secret)
-	}
+	other.Until("the key in the field", `document.getElementById('key').value === `+quote(secret))
 	other.Follow("button", "Sign in")
 	other.UntilText("night shift sender")
 	other.Follow("link", "Instances")
@@ -115,7 +114,7 @@ func TestRolesAreOfferedWhatTheyMayDo(t *testing.T) {
 		"/instances/" + s.Instances["ACC-4"], "/instances/" + s.Instances["LDAP-1"], "/instances/" + s.Instances["PRV-5"], "/instances/" + s.Instances["ACC-3"],
 	}
 	everybody := []string{"Sign out", "Search", "Deleted ones", "Filter", "Clear", "Check the delivery", "Check the document"}
-	senders := append([]string{"Send a test", "Give this answer", "Retry now", "Cancel…", "Cancel this instance", "Recreate…", "Ask again", "As a curl command", "Cancel all…", "Recreate all…"}, everybody...)
+	senders := append([]string{"Send a test", "Give this answer", "Retry now", "Cancel…", "Cancel this instance", "Close…", "Close this instance", "Recreate…", "Ask again", "As a curl command", "Cancel all…", "Recreate all…"}, everybody...)
 	admins := append([]string{"New webhook", "Edit", "Delete…", "Delete this webhook"}, senders...)
 	for name, tt := range map[string]struct {
 		key  string
