@@ -21,7 +21,7 @@ type pasted struct {
 // body may stand apart. problems are what is wrong with either, by the fields' names.
 func parsePasted(delivery, body string) (p pasted, problems map[string]string) {
 	delivery = strings.TrimLeft(delivery, "\r\n")
-	if strings.HasPrefix(delivery, ">") {
+	if strings.HasPrefix(delivery, ">") || strings.HasPrefix(delivery, "* ") { // curl first tells of the connection
 		delivery = uncurled(delivery)
 	}
 	head, rest := cutHead(delivery)

@@ -48,6 +48,7 @@ func TestParsePasted(t *testing.T) {
 		"curl -v": {
 			"> POST /hook HTTP/1.1\r\n> Host: receiver.example\r\n> \r\n} [7 bytes data]\r\n* upload completely sent off: 7 bytes\r\n< HTTP/1.1 200 OK\r\n< \r\n{\"version\":\"v1\"}", "{}",
 			pasted{"POST", host, "{}", false}},
+		"curl -v, from the start": {"*   Trying 192.0.2.1:443...\n* Connected\n> Host: receiver.example\n>\n{\"a\":1}\n< HTTP/1.1 200 OK\n", "", pasted{"", host, "{\"a\":1}\n", false}},
 		"curl -v, a body between": {"> Host: receiver.example\n>\n{\"a\":1}\n* sent\n< HTTP/1.1 200 OK\n", "", pasted{"", host, "{\"a\":1}\n", false}},
 		"quoted whole":            {"> Host: receiver.example\n>\n> {}", "", pasted{"", host, "{}", false}},
 	} {
