@@ -31,11 +31,11 @@ func (k kind) named(name string) kind {
 	return k
 }
 
-// readers are how many people look at the console while callers create.
-const readers = 3
+// readers is how many people look at the console while callers create.
+const readers = 1
 
 // besideReaders is s while people look at its console.
-func (s system) besideReaders() system { return s.variant(fmt.Sprintf("beside %d readers", readers)) }
+func (s system) besideReaders() system { return s.variant("beside a person who looks") }
 
 // lookedAt is a store whose pages are looked at.
 type lookedAt struct {
