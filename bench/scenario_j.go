@@ -98,7 +98,9 @@ func (b *bench) screensOf(ctx context.Context, s system) (err error) {
 	}
 	b.noteWorst(s, seen)
 	full := stores[s.beside(million).name]
-	return b.interleaved(ctx, besideReading, []system{s, s.besideReaders()}, func(v system) error {
+	// There and back, because the store grows with each.
+	order := []system{s, s.besideReaders(), s.besideReaders(), s}
+	return b.interleaved(ctx, besideReading, order, func(v system) error {
 		return b.with(ctx, v, place{store: full.store}, func(n session) error { return b.besideReaders(ctx, n, full) })
 	})
 }
