@@ -1,13 +1,20 @@
 # The targets that people use:
 #   make test      everything that must hold, offline once the modules, a C
-#                  compiler and PostgreSQL are there; as root it brings those two
+#                  compiler, PostgreSQL and Chromium are there; as root it brings
+#                  those three
 #   make test-long the tests of whole servers at their full counts, in an hour
 #   make build     bin/riposte, static
 #   make generate  gen/ from proto/
-#   make bench     the figures of docs/performance.md, in an hour and a half; less
-#                  of them: make bench SYSTEMS=limit,riposte SCENARIO=a,c
+#   make bench     the figures of docs/performance.md, in two hours; less of them:
+#                  make bench SYSTEMS=limit,riposte SCENARIO=a,c
+#   make seed DATA=dir [N=1000000]
+#                  a new data directory with many instances, to look at the console
 #   make deploy-check
 #                  the manifests of deploy/, by the types of those who read them
+#   make browser   the console's tests in Chromium, as make test runs them
+#   make screenshots
+#                  every screen of the console, light and dark, wide and on a phone,
+#                  into browser/screenshots/out
 #   make bench-go  the Go benchmarks of the hot pieces, to compare by benchstat
 
 GO    ?= go
@@ -18,7 +25,7 @@ TESTFLAGS ?=
 .PHONY: test
 test: needs lint stale
 	scripts/postgres $(GO) test -race -timeout 20m $(TESTFLAGS) ./...
-	$(MAKE) --no-print-directory bench-smoke
+	$(MAKE) --no-print-directory bench-smoke browser
 
 # What the normal run does a tenth of.
 .PHONY: test-long
@@ -39,6 +46,8 @@ lint:
 	$(TOOL) staticcheck ./...
 	$(GO) -C bench vet ./...
 	cd bench && $(GO) tool -modfile=../tools/go.mod staticcheck ./...
+	$(GO) -C browser vet ./...
+	cd browser && $(GO) tool -modfile=../tools/go.mod staticcheck ./...
 	$(TOOL) buf lint
 
 .PHONY: generate
@@ -60,11 +69,28 @@ build:
 bench:
 	scripts/postgres $(GO) -C bench run . -json figures.json $(if $(SYSTEMS),-systems $(SYSTEMS)) $(if $(SCENARIO),-scenario $(SCENARIO))
 
+# Nothing in there becomes due for weeks, because nobody is there to be asked.
+.PHONY: seed
+seed:
+	@test -n '$(DATA)' || { echo 'usage: make seed DATA=dir [N=1000000]' >&2; exit 2; }
+	$(GO) -C bench run . -seed '$(abspath $(DATA))' $(if $(N),-n $(N))
+
 # Every scenario, tiny, for its books and not for its times. Not cached: Go does
 # not know of the programs that it builds and runs.
 .PHONY: bench-smoke
 bench-smoke:
 	scripts/postgres $(GO) -C bench test -count=1 -timeout 10m .
+
+# A module of its own, so that the product does not depend on what drives a browser.
+.PHONY: browser
+browser:
+	@scripts/needs chromium
+	$(GO) -C browser test -race -timeout 20m $(TESTFLAGS) ./...
+
+.PHONY: screenshots
+screenshots:
+	@scripts/needs chromium
+	$(GO) -C browser run ./screenshots
 
 # A module of its own: the types of Kubernetes take minutes to compile.
 .PHONY: deploy-check

@@ -65,6 +65,8 @@ var (
 	ErrInstanceNotFound = &Error{Code: CodeNotFound, Reason: "INSTANCE_NOT_FOUND", Message: "there is no instance with this id"}
 	ErrKeyNotFound      = &Error{Code: CodeNotFound, Reason: "KEY_NOT_FOUND", Message: "there is no such API key"}
 
+	ErrLastAdmin = &Error{Code: CodeFailedPrecondition, Reason: "KEY_LAST_ADMIN", Message: "this is the only API key of an admin: create another one first"}
+
 	// ErrConflict is what Save answers when the row is no longer the one that
 	// was read: a callback, another node or an operator was faster.
 	ErrConflict = &Error{Code: CodeAborted, Reason: "CONFLICT", Message: "it was changed by somebody else in the meantime: read it again"}

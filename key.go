@@ -76,6 +76,14 @@ func HashKey(secret string) []byte {
 // Caller is who makes a request: what authentication found, handed as an
 // argument to whatever needs to know.
 type Caller struct {
-	KeyID string
-	Role  Role
+	KeyID        string
+	KeyName      string
+	KeyCreatedAt time.Time
+	KeyHash      []byte // by which to look whether the key is still there; for no log
+	Role         Role
+}
+
+// Caller is whoever calls with k.
+func (k Key) Caller() Caller {
+	return Caller{KeyID: k.ID, KeyName: k.Name, KeyCreatedAt: k.CreatedAt, KeyHash: k.Hash, Role: k.Role}
 }

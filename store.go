@@ -15,6 +15,7 @@ type Store interface {
 	InstanceStore
 	FeedStore
 	ConsumerStore
+	StatisticsStore
 	SecretStore
 
 	// Now is the clock that decides due, lease and expiry.
@@ -34,16 +35,17 @@ type WebhookStore interface {
 	SaveWebhook(ctx context.Context, w Webhook) (Webhook, error)
 	// LoadWebhook returns deleted ones too. ErrWebhookNotFound.
 	LoadWebhook(ctx context.Context, id string) (Webhook, error)
-	// ListWebhooks returns live webhooks, newest first.
+	// ListWebhooks returns webhooks, newest first.
 	ListWebhooks(ctx context.Context, f WebhookFilter) ([]Webhook, error)
 }
 
 // WebhookFilter selects webhooks; its parts combine with AND.
 type WebhookFilter struct {
-	Query  string   // case-insensitive substring of displayName or description; "" for all
-	IDs    []string // nil for all
-	Before string   // the last id of the page before; "" for the first
-	Limit  int
+	Query   string   // case-insensitive substring of displayName or description; "" for all
+	IDs     []string // nil for all
+	Deleted bool     // those that were deleted, instead of those that live
+	Before  string   // the last id of the page before; "" for the first
+	Limit   int
 }
 
 // InstanceStore keeps instances with their envelopes, attempts and outcomes.
@@ -86,7 +88,17 @@ type InstanceStore interface {
 	LoadAttempts(ctx context.Context, id string) ([]Attempt, error)
 	// ListInstances returns instances newest first, their outcomes without
 	// documents.
-	ListInstances(ctx context.Context, f InstanceFilter) ([]Instance, error)
+	ListInstances(ctx context.Context, f InstanceFilter) (InstancePage, error)
+	// CountMatching says how many instances f selects, whatever its Limit, when they
+	// are no more than atMost; otherwise, or where a store would have to look at too
+	// many, more is true and n are those that were found.
+	CountMatching(ctx context.Context, f InstanceFilter, atMost int) (n int, more bool, err error)
+	// OldestDue returns at most limit instances that are due and not leased, the
+	// longest due first, their outcomes without documents. Pushes are not among them.
+	OldestDue(ctx context.Context, limit int) ([]Instance, error)
+	// SoonestToExpire returns at most limit instances without an outcome, the
+	// soonest to expire first.
+	SoonestToExpire(ctx context.Context, limit int) ([]Instance, error)
 
 	// CountInstances says how many instances are in each of States, exact as of
 	// a commit, without a walk over the rows: what is asked every few seconds.
@@ -104,6 +116,10 @@ type InstanceStore interface {
 	// Version is 0 then. An instance without an ID says that f may not have
 	// been told of something.
 	Subscribe(f func(Instance)) (cancel func())
+	// Told returns when all subscribers have been told of what this process
+	// had committed when it was called. A subscriber must not call it: it would wait
+	// for itself.
+	Told(ctx context.Context) error
 }
 
 // FeedStore reads outcomes in the order of their sequences. That order never
@@ -210,8 +226,44 @@ type InstanceFilter struct {
 	Limit      int
 }
 
+// Made returns when what f selects can have been created: what expires in a range was
+// created within the bounds of callbackTimeout before it.
+func (f InstanceFilter) Made() TimeRange {
+	made := f.Created
+	if from := f.Expires.From; !from.IsZero() && made.From.Before(from.Add(-MaxCallbackTimeout)) {
+		made.From = from.Add(-MaxCallbackTimeout)
+	}
+	if to := f.Expires.To; !to.IsZero() && (made.To.IsZero() || to.Add(-MinCallbackTimeout).Before(made.To)) {
+		made.To = to.Add(-MinCallbackTimeout)
+	}
+	return made
+}
+
+// InstancePage is a part of a list.
+type InstancePage struct {
+	Instances []Instance
+	// Searched is set when the store stopped before the page was full, because it had
+	// looked at many: it is the last id that it looked at, to be the next page's Before.
+	Searched string
+}
+
 // TimeRange is from From, inclusive, to To, exclusive; a zero end is open.
 type TimeRange struct{ From, To time.Time }
+
+// StatisticsStore keeps what was counted.
+type StatisticsStore interface {
+	// SaveStatistics stores each row, in the place of the one with its WebhookID,
+	// Span, Start and Process, and forgets rows that are older by now than
+	// KeepStatisticsMinutes and KeepStatisticsQuarters. Of each webhook it keeps the
+	// last attempt that any row knew of, as long as there is the webhook. One that
+	// ended after now gives way to any other: the clock was wrong that said so.
+	SaveStatistics(ctx context.Context, rows []StatisticsRow) error
+	// LoadStatistics returns rows by their Start.
+	LoadStatistics(ctx context.Context, f StatisticsFilter) ([]StatisticsRow, error)
+	// LastAttempts returns the last attempts of these webhooks, by their ids, as far
+	// as rows of any age knew of them.
+	LastAttempts(ctx context.Context, webhookIDs []string) (map[string]LastAttempt, error)
+}
 
 // SecretStore keeps API keys and the server's own secrets.
 type SecretStore interface {
@@ -222,6 +274,15 @@ type SecretStore interface {
 	CreateKey(ctx context.Context, k Key) error
 	// LoadKey returns the key with this hash. ErrKeyNotFound.
 	LoadKey(ctx context.Context, hash []byte) (Key, error)
-	// CountKeys says how many keys there are.
-	CountKeys(ctx context.Context) (int, error)
+	// ListKeys returns all keys, newest first.
+	ListKeys(ctx context.Context) ([]Key, error)
+	// DeleteKey forgets the key of this id, here at once and at other nodes within
+	// 5 s, or an hour where one can't ask the database. ErrKeyNotFound. With keepAdmin
+	// it keeps the last key of an admin, however many are deleted at the same time:
+	// ErrLastAdmin. Without that any key may go, which is for servers whose
+	// configuration gives an admin. One that is then started without it makes a first
+	// key if it has its own data directory and no key at all is left, of the secret
+	// that admin.key still has; otherwise it has no admin until riposte keys create
+	// makes one.
+	DeleteKey(ctx context.Context, id string, keepAdmin bool) error
 }

@@ -27,13 +27,20 @@ import (
 type Options struct {
 	Store      riposte.Store
 	PublicURL  string                   // base of callback URLs, without a slash at the end
+	Issuer     string                   // the iss of the server's JWTs
 	Check      riposte.DestinationCheck // the rules for a webhook's URL
 	OutcomeURL string                   // where outcomes are pushed whose webhook has no URL for them; "" for nowhere
 	JWKS       []byte                   // the document at /auth/v1/jwks
 	Keys       []riposte.Key            // API keys that the configuration gives, beside the store's
 	Tokens     *CallbackTokens
-	Metrics    http.Handler // what GET /metrics answers to a viewer; nil: there is nothing at that path
+	Counted    Counted         // what is not in the store yet of the statistics
+	Held       func() []string // the webhooks, by id, that are held because their receivers can't be reached
+	Metrics    http.Handler    // what GET /metrics answers to a viewer; nil: there is nothing at that path
 	Logger     *slog.Logger
+
+	// Question builds the request that would ask an instance's question now. A
+	// riposte.Error says why there would be none.
+	Question func(context.Context, riposte.Instance, riposte.Envelope) (*http.Request, error)
 }
 
 // Server is the API over one store.
@@ -41,6 +48,10 @@ type Server struct {
 	Options
 	waiters     *waiters
 	feed        *feed.Feed
+	older       *olderSums
+	counts      *kept[counts]
+	pressing    *kept[pressing]
+	trouble     *kept[trouble]
 	refusals    rate.Sometimes // to be logged
 	unsubscribe func()
 	handler     http.Handler
@@ -52,6 +63,8 @@ type Server struct {
 // New returns the API. Close it before the store.
 func New(o Options) *Server {
 	s := &Server{Options: o, refusals: rate.Sometimes{Interval: time.Second}, waiters: newWaiters(o.Store), feed: feed.New(o.Store, o.Logger)}
+	s.older = newOlderSums(s.counted)
+	s.counts, s.pressing, s.trouble = newKept(countsAge, s.readCounts), newKept(countsAge, s.readPressing), newKept(troubleAge, s.readTrouble)
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.unsubscribe = o.Store.Subscribe(s.waiters.changed)
 	s.running.Go(func() { s.waiters.run(s.stopping) })

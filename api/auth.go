@@ -31,10 +31,12 @@ const challenge = `Bearer realm="riposte"`
 type callerKey struct{}
 
 // authenticated lets a request in when its caller is known. It comes before
-// the body is read, so that a bad body isn't answered to just anybody.
+// the body is read, so that a bad body isn't answered to just anybody. No cache
+// may keep what the caller is answered: there are secrets in it, such as a new key.
 func (s *Server) authenticated(next http.Handler) http.Handler {
 	rpcErrors := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
 		caller, err := s.caller(r)
 		if err == nil {
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
@@ -58,15 +60,21 @@ func (s *Server) caller(r *http.Request) (riposte.Caller, error) {
 	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
 		return riposte.Caller{}, errNoCredentials
 	}
-	hash := riposte.HashKey(secret)
+	k, err := s.key(r.Context(), riposte.HashKey(secret))
+	return k.Caller(), err
+}
+
+// key returns the key with this hash, of the configuration or of the store.
+// errBadCredentials.
+func (s *Server) key(ctx context.Context, hash []byte) (riposte.Key, error) {
 	for _, k := range s.Keys {
 		if subtle.ConstantTimeCompare(k.Hash, hash) == 1 {
-			return riposte.Caller{KeyID: k.ID, Role: k.Role}, nil
+			return k, nil
 		}
 	}
-	k, err := s.Store.LoadKey(r.Context(), hash)
+	k, err := s.Store.LoadKey(ctx, hash)
 	if errors.Is(err, riposte.ErrKeyNotFound) {
 		err = errBadCredentials
 	}
-	return riposte.Caller{KeyID: k.ID, Role: k.Role}, err
+	return k, err
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,6 +51,19 @@ var needs = map[string]riposte.Role{
 	settings + "Get":          riposte.RoleViewer,
 	settings + "Update":       riposte.RoleAdmin,
 	keys + "Create":           riposte.RoleAdmin,
+
+	keys + "List":               riposte.RoleAdmin,
+	keys + "Revoke":             riposte.RoleAdmin,
+	keys + "Current":            riposte.RoleViewer,
+	instances + "GetDelivery":   riposte.RoleSender,
+	instances + "Count":         riposte.RoleViewer,
+	instances + "BatchCancel":   riposte.RoleSender,
+	instances + "BatchRecreate": riposte.RoleSender,
+	verify + "VerifyDelivery":   riposte.RoleViewer,
+	verify + "VerifyDocument":   riposte.RoleViewer,
+	figures + "Get":             riposte.RoleViewer,
+	figures + "GetWebhook":      riposte.RoleViewer,
+	figures + "ListWebhooks":    riposte.RoleViewer,
 }
 
 var pathVariable = regexp.MustCompile(`\{[^}]*\}`)
@@ -310,13 +324,35 @@ func TestNoPathLeadsAroundAuthentication(t *testing.T) {
 		}
 	}
 	hooks, err := store.ListWebhooks(t.Context(), riposte.WebhookFilter{Limit: 1})
-	if n, err2 := store.CountKeys(t.Context()); err != nil || err2 != nil || n != 0 || len(hooks) != 0 {
-		t.Errorf("%d keys and %d webhooks were made (%v, %v)", n, len(hooks), err, err2)
+	if made, err2 := store.ListKeys(t.Context()); err != nil || err2 != nil || len(made) != 0 || len(hooks) != 0 {
+		t.Errorf("%d keys and %d webhooks were made (%v, %v)", len(made), len(hooks), err, err2)
 	}
 }
 
 func unescape(s string) string {
 	return strings.NewReplacer("%2e", ".", "%2f", "/", "%2F", "/").Replace(s)
+}
+
+// TestNoCacheKeepsWhatACallerIsAnswered: deliveries and new keys have secrets.
+func TestNoCacheKeepsWhatACallerIsAnswered(t *testing.T) {
+	n := startNode(t)
+	const procedure = keys + "Current"
+	for _, call := range [][]string{
+		{http.MethodGet, "/api/v1/keys/current", ""},
+		{http.MethodPost, "/api/v1/keys", `{"role":"ROLE_VIEWER"}`},
+		{http.MethodPost, "/api/v1/keys", `{"role":"ROLE_VIEWER"}`, "Authorization", ""},
+		{http.MethodGet, "/api/v1/nothing", ""},
+		{http.MethodHead, "/api/v1/instances:watch", ""},
+		{http.MethodGet, "/metrics", ""},
+		{http.MethodPost, procedure, "{}"},
+		{http.MethodPost, procedure, "\x00\x00\x00\x00\x00", "Content-Type", "application/grpc-web+proto"},
+		{http.MethodPost, procedure, "\x00\x00\x00\x00\x00", "Content-Type", "application/grpc-web+proto", "Authorization", ""},
+	} {
+		r := n.send(call[0], call[1], call[2], call[3:]...)
+		if got := r.header.Values("Cache-Control"); !slices.Equal(got, []string{"no-store"}) {
+			t.Errorf("%q: HTTP %d, Cache-Control %q", call, r.status, got)
+		}
+	}
 }
 
 func TestOpenPathsNeedNoCredentials(t *testing.T) {

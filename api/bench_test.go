@@ -37,3 +37,26 @@ func BenchmarkGetNothing(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkBatch changes 1,000 instances with one call.
+func BenchmarkBatch(b *testing.B) {
+	for _, operation := range []string{"batchCancel", "batchRecreate"} {
+		b.Run(operation, func(b *testing.B) {
+			h := newHouse(b, newStore(b))
+			for b.Loop() {
+				b.StopTimer()
+				webhook := h.webhook()
+				h.ask(webhook, 1000)
+				fields := map[string]any{"filter": "webhookId = " + webhook, "pageSize": 1000}
+				if operation == "batchRecreate" {
+					fields["requestId"] = "friday"
+				}
+				b.StartTimer()
+				if r := h.batch(operation, fields); r.Canceled+r.Recreated != 1000 {
+					b.Fatalf("%+v", r)
+				}
+			}
+			b.ReportMetric(1000*float64(b.N)/b.Elapsed().Seconds(), "instances/s")
+		})
+	}
+}

@@ -47,13 +47,17 @@ func SourceMessage(s riposte.Source) *webhooksv1.WebhookSource {
 	return m
 }
 
+func stateMessage(s riposte.State) webhooksv1.WebhookState {
+	return webhooksv1.WebhookState(webhooksv1.WebhookState_value["WEBHOOK_STATE_"+string(s)])
+}
+
 func webhookInstanceMessage(i riposte.Instance) *webhooksv1.WebhookInstance {
 	return &webhooksv1.WebhookInstance{
 		Id:              i.ID,
 		WebhookId:       i.WebhookID,
 		Source:          SourceMessage(i.Source),
 		Spec:            &webhooksv1.WebhookSpec{Destination: i.Destination},
-		State:           webhooksv1.WebhookState(webhooksv1.WebhookState_value["WEBHOOK_STATE_"+string(i.State)]),
+		State:           stateMessage(i.State),
 		Attempts:        int32(i.Attempts),
 		CreatedAt:       timestamp(i.CreatedAt),
 		UpdatedAt:       timestamp(i.UpdatedAt),
@@ -70,6 +74,14 @@ func instanceMessage(i riposte.Instance) *ripostev1.Instance {
 		m.Outcome.DocumentJson = ""
 	}
 	return m
+}
+
+func instanceMessages(list []riposte.Instance) []*ripostev1.Instance {
+	messages := make([]*ripostev1.Instance, len(list))
+	for n, i := range list {
+		messages[n] = instanceMessage(i)
+	}
+	return messages
 }
 
 // decidedInstanceMessage has the outcome whole: for those who wait for it.
@@ -121,7 +133,7 @@ func outcomeMessage(o *riposte.Outcome) *ripostev1.Outcome {
 		return nil
 	}
 	m := &ripostev1.Outcome{
-		Kind:         ripostev1.OutcomeKind(ripostev1.OutcomeKind_value["OUTCOME_KIND_"+string(o.Kind)]),
+		Kind:         outcomeKind(o.Kind),
 		Via:          ripostev1.OutcomeVia(ripostev1.OutcomeVia_value["OUTCOME_VIA_"+string(o.Via)]),
 		DocumentJson: string(o.Document),
 		Comment:      o.Comment,
@@ -135,6 +147,10 @@ func outcomeMessage(o *riposte.Outcome) *ripostev1.Outcome {
 		}
 	}
 	return m
+}
+
+func outcomeKind(k riposte.OutcomeKind) ripostev1.OutcomeKind {
+	return ripostev1.OutcomeKind(ripostev1.OutcomeKind_value["OUTCOME_KIND_"+string(k)])
 }
 
 func attemptMessage(a riposte.Attempt) *ripostev1.Attempt {

@@ -1,6 +1,11 @@
 package api
 
-import "github.com/riposte-dev/riposte"
+import (
+	"context"
+	"time"
+
+	"github.com/riposte-dev/riposte"
+)
 
 // What the tests, which are package api_test, see of the inside.
 var (
@@ -11,6 +16,9 @@ var (
 const (
 	MaxFilterLength = maxFilterLength
 	NotePause       = notePause
+	KeptCost        = keptCost
+	MaxKept         = maxKept
+	CountsAge       = countsAge
 )
 
 // Page reads a page's token and returns where it begins.
@@ -48,4 +56,9 @@ func (w *Waiters) Len() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.m)
+}
+
+// NewKept returns what asks read.
+func NewKept(least time.Duration, read func(context.Context) (int, error)) (get func(context.Context) (int, error)) {
+	return newKept(least, read).get
 }

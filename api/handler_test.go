@@ -45,6 +45,7 @@ func newAPIOf(t testing.TB, store riposte.Store) *api.Server {
 	s := api.New(api.Options{
 		Store:     store,
 		PublicURL: "https://riposte.example",
+		Issuer:    "riposte.example",
 		Check:     func(string) (string, error) { return "receiver.example", nil },
 		JWKS:      []byte(`{"keys":[]}`),
 		Keys:      []riposte.Key{key},

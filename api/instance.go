@@ -31,6 +31,10 @@ func (h instancesService) List(ctx context.Context, r *ripostev1.InstancesServic
 	return call(ctx, h.s, "InstancesService.List", riposte.RoleViewer, r, h.list)
 }
 
+func (h instancesService) Count(ctx context.Context, r *ripostev1.InstancesServiceCountRequest) (*ripostev1.InstancesServiceCountResponse, error) {
+	return call(ctx, h.s, "InstancesService.Count", riposte.RoleViewer, r, h.count)
+}
+
 func (h instancesService) Wait(ctx context.Context, r *ripostev1.InstancesServiceWaitRequest) (*ripostev1.InstancesServiceWaitResponse, error) {
 	return call(ctx, h.s, "InstancesService.Wait", riposte.RoleViewer, r, h.wait)
 }
@@ -204,25 +208,55 @@ func (h instancesService) list(ctx context.Context, _ riposte.Caller, r *riposte
 	if err != nil {
 		return nil, err
 	}
-	f.Before, f.Limit = p.before, p.limit()
-	rows, err := h.s.Store.ListInstances(ctx, f)
+	rows, before, err := h.s.listInstances(ctx, f, p.before, p.size)
 	if err != nil {
 		return nil, err
 	}
-	rows, next := cut(p, rows, func(i riposte.Instance) string { return i.ID })
-	res := &ripostev1.InstancesServiceListResponse{NextPageToken: next}
+	res := &ripostev1.InstancesServiceListResponse{NextPageToken: p.next(before)}
 	for _, i := range rows {
 		res.List = append(res.List, instanceMessage(i))
 	}
 	return res, nil
 }
 
+// listInstances returns the size instances at most that come before the id before, and
+// the id before which to go on; "" at the end of the list.
+func (s *Server) listInstances(ctx context.Context, f riposte.InstanceFilter, before string, size int) ([]riposte.Instance, string, error) {
+	f.Before, f.Limit = before, size+1 // one more, to know whether it is the last
+	found, err := s.Store.ListInstances(ctx, f)
+	if err != nil || len(found.Instances) <= size {
+		return found.Instances, found.Searched, err
+	}
+	rows := found.Instances[:size]
+	return rows, rows[size-1].ID, nil
+}
+
+// maxCount is how far Count counts: what is more looks the same to people, and costs
+// more than they would wait for.
+const maxCount = 10_000
+
+func (h instancesService) count(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceCountRequest) (*ripostev1.InstancesServiceCountResponse, error) {
+	f, err := parseFilter(r.GetFilter())
+	if err != nil {
+		return nil, err
+	}
+	n, more, err := h.s.Store.CountMatching(ctx, f, maxCount)
+	if err != nil {
+		return nil, err
+	}
+	return &ripostev1.InstancesServiceCountResponse{Count: int32(n), More: more}, nil
+}
+
 func (h instancesService) cancel(ctx context.Context, caller riposte.Caller, r *ripostev1.InstancesServiceCancelRequest) (*ripostev1.InstancesServiceCancelResponse, error) {
-	i, err := h.s.changeInstance(ctx, r.GetId(), riposte.Canceled{Message: "canceled with the API key " + caller.KeyID})
+	i, err := h.s.cancelInstance(ctx, caller, r.GetId())
 	if err != nil {
 		return nil, err
 	}
 	return &ripostev1.InstancesServiceCancelResponse{Instance: decidedInstanceMessage(i)}, nil
+}
+
+func (s *Server) cancelInstance(ctx context.Context, caller riposte.Caller, id string) (riposte.Instance, error) {
+	return s.changeInstance(ctx, id, riposte.Canceled{Message: "canceled with the API key " + caller.KeyID})
 }
 
 func (h instancesService) retryNow(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceRetryNowRequest) (*ripostev1.InstancesServiceRetryNowResponse, error) {
@@ -241,21 +275,28 @@ func (h instancesService) recreate(ctx context.Context, _ riposte.Caller, r *rip
 	if err != nil {
 		return nil, err
 	}
-	envelope, err := h.s.Store.LoadEnvelope(ctx, old.ID)
-	if err != nil {
-		return nil, err
-	}
-	created, err := h.s.createInstance(ctx, newInstance{webhookID: old.WebhookID, request: riposte.InstanceRequest{
-		Source:        old.Source,
-		Payload:       envelope.Payload(),
-		Labels:        old.Labels,
-		RecreatedFrom: old.ID,
-		OutcomeURL:    cmp.Or(r.GetOutcomeUrl(), old.OutcomeURL),
-	}})
+	created, err := h.s.recreateInstance(ctx, old, "", r.GetOutcomeUrl())
 	if err != nil {
 		return nil, err
 	}
 	return &ripostev1.InstancesServiceRecreateResponse{Instance: instanceMessage(created)}, nil
+}
+
+// recreateInstance asks old's question again, with the outcome going where old's goes
+// unless there is an outcomeURL.
+func (s *Server) recreateInstance(ctx context.Context, old riposte.Instance, requestID, outcomeURL string) (riposte.Instance, error) {
+	envelope, err := s.Store.LoadEnvelope(ctx, old.ID)
+	if err != nil {
+		return riposte.Instance{}, err
+	}
+	return s.createInstance(ctx, newInstance{webhookID: old.WebhookID, request: riposte.InstanceRequest{
+		Source:        old.Source,
+		Payload:       envelope.Payload(),
+		RequestID:     requestID,
+		Labels:        old.Labels,
+		RecreatedFrom: old.ID,
+		OutcomeURL:    cmp.Or(outcomeURL, old.OutcomeURL),
+	}})
 }
 
 func (h instancesService) answer(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceAnswerRequest) (*ripostev1.InstancesServiceAnswerResponse, error) {

@@ -38,6 +38,10 @@ const (
 	updateSettings = "PATCH /api/v1/webhooks/{webhook}/settings"
 	answer         = "POST /api/v1/instances/{waiting}:answer"
 	createKey      = "POST /api/v1/keys"
+	batchCancel    = "POST /api/v1/instances:batchCancel"
+	batchRecreate  = "POST /api/v1/instances:batchRecreate"
+	verifyDelivery = "POST /api/v1/verify/delivery"
+	verifyDocument = "POST /api/v1/verify/document"
 )
 
 func field(name, rule string) map[string]string { return map[string]string{name: rule} }
@@ -189,6 +193,11 @@ var actRefusals = []refusal{
 	{name: "retry an unknown instance", rest: "POST /api/v1/instances/{unknown}:retry", status: 404, reason: "INSTANCE_NOT_FOUND"},
 	{name: "recreate an unknown instance", rest: "POST /api/v1/instances/{unknown}:recreate", status: 404, reason: "INSTANCE_NOT_FOUND"},
 	{name: "answer an unknown instance", rest: "POST /api/v1/instances/{unknown}:answer", body: `{"document":{}}`, status: 404, reason: "INSTANCE_NOT_FOUND"},
+	{name: "the delivery of an unknown instance", rest: "GET /api/v1/instances/{unknown}/delivery", status: 404, reason: "INSTANCE_NOT_FOUND"},
+	{name: "the delivery of an id of another shape", rest: "GET /api/v1/instances/nope/delivery", status: 404, reason: "INSTANCE_NOT_FOUND"},
+	{name: "revoke an unknown key", rest: "DELETE /api/v1/keys/{unknown}", status: 404, reason: "KEY_NOT_FOUND"},
+	{name: "revoke an id of another shape", rest: "DELETE /api/v1/keys/nope", status: 404, reason: "KEY_NOT_FOUND"},
+	{name: "revoke the configured key", rest: "DELETE /api/v1/keys/configured", reason: "KEY_CONFIGURED", says: "change RIPOSTE_API_KEY and restart the server"},
 	{name: "get an unknown webhook", rest: "GET /api/v1/webhooks/{unknown}", status: 404, reason: "WEBHOOK_NOT_FOUND"},
 	{name: "update an unknown webhook", rest: "POST /api/v1/webhooks/{unknown}", body: `{}`, status: 404, reason: "WEBHOOK_NOT_FOUND"},
 	{name: "delete an unknown webhook", rest: "DELETE /api/v1/webhooks/{unknown}", status: 404, reason: "WEBHOOK_NOT_FOUND"},
@@ -218,6 +227,39 @@ var actRefusals = []refusal{
 	{name: "answer too much", rest: answer, body: `{"document":{"version":"v1","approve":{},"x":"` + strings.Repeat("x", 256_000) + `"}}`, reason: "BAD_DOCUMENT", fields: field("document", "256000 bytes")},
 }
 
+var batchRefusals = []refusal{
+	{name: "cancel without a filter", rest: batchCancel, body: `{}`, fields: field("filter", "must be set")},
+	{name: "cancel with an empty filter", rest: batchCancel, body: `{"filter":" \t"}`, fields: field("filter", "must be set")},
+	{name: "cancel with a bad filter", rest: batchCancel, body: `{"filter":"state = HAPPY"}`, fields: field("filter", `no state "HAPPY"`)},
+	{name: "cancel less than nothing", rest: batchCancel, body: `{"filter":"state = PENDING","pageSize":-1}`, fields: field("pageSize", "negative")},
+	{name: "cancel with a junk token", rest: batchCancel, body: `{"filter":"state = PENDING","pageToken":"junk"}`, fields: field("pageToken", "this very list")},
+	{name: "cancel with a list's token", rest: batchCancel, body: `{"filter":"webhookId = {webhook}","pageToken":"{instancesToken}"}`, fields: field("pageToken", "this very list")},
+	{name: "recreate with nothing", rest: batchRecreate, body: `{}`, fields: map[string]string{"filter": "must be set", "requestId": "must be set"}},
+	{name: "recreate without an id", rest: batchRecreate, body: `{"filter":"webhookId = {webhook}"}`, fields: field("requestId", "must be set")},
+	{name: "recreate with a long id", rest: batchRecreate, body: `{"filter":"webhookId = {webhook}","requestId":` + text(201) + `}`, fields: field("requestId", "at most 200 characters, has 201")},
+	{name: "recreate with what PostgreSQL can't keep", rest: batchRecreate, body: `{"filter":"webhookId = {webhook}","requestId":"\u0000"}`, fields: field("requestId", "U+0000")},
+	{name: "recreate with a bad filter", rest: batchRecreate, body: `{"filter":"state != PENDING","requestId":"x"}`, fields: field("filter", "only = for state")},
+	{name: "count with a bad filter", rest: "GET /api/v1/instances:count?filter=state+%3D+HAPPY", fields: field("filter", `no state "HAPPY"`)},
+}
+
+var verificationRefusals = []refusal{
+	{name: "no URL", rest: verifyDelivery, body: `{}`, fields: field("url", "must be an http or https URL with a host")},
+	{name: "a relative URL", rest: verifyDelivery, body: `{"url":"/hook"}`, fields: field("url", `URL with a host, not "/hook"`)},
+	{name: "a URL of another scheme", rest: verifyDelivery, body: `{"url":"ftp://a.example"}`, fields: field("url", "http or https")},
+	{name: "a URL with user info", rest: verifyDelivery, body: `{"url":"https://u:p@a.example"}`, fields: field("url", "must have no user info")},
+	{name: "keys that are no JSON", rest: verifyDelivery, body: `{"url":"https://a.example","keySet":"https://a.example/jwks"}`, fields: field("keySet", "must be a JSON Web Key Set")},
+	{name: "keys that are none", rest: verifyDelivery, body: `{"url":"https://a.example","keySet":"{\"keys\":[]}"}`, fields: field("keySet", "with a key in it")},
+	{name: "a key alone", rest: verifyDelivery, body: `{"url":"https://a.example","keySet":"{\"kty\":\"OKP\"}"}`, fields: field("keySet", "with a key in it")},
+	{name: "a key of an unknown kind", rest: verifyDelivery, body: `{"url":"https://a.example","keySet":"{\"keys\":[{\"kty\":\"x\"}]}"}`, fields: field("keySet", "must be a JSON Web Key Set")},
+	{name: "101 headers", rest: verifyDelivery, body: `{"url":"https://a.example","headers":[` + strings.Repeat(`{"name":"x"},`, 100) + `{}]}`, fields: field("headers", "at most 100, are 101")},
+	{name: "a header without a name", rest: verifyDelivery, body: `{"url":"https://a.example","headers":[{"name":"x"},{"value":"x"}]}`, fields: field("headers[1].name", "must be set")},
+	{name: "a time that is none", rest: verifyDelivery, body: `{"url":"https://a.example","receivedAt":"today"}`, fields: field("receivedAt", "today")},
+	{name: "all at once", rest: verifyDelivery, body: `{"keySet":"x","headers":[{}]}`, fields: map[string]string{"url": "must be", "keySet": "must be", "headers[0].name": "must be set"}},
+	{name: "a delivery too large", rest: verifyDelivery, body: strings.Repeat(" ", 4<<20+1), fields: field("body", "at most 4194304 bytes")},
+	{name: "no source", rest: verifyDocument, body: `{"document":"{}"}`, fields: field("source", "must be test, policyPostAction, approvalStep, provisionStep or workflowStep")},
+	{name: "an unknown source", rest: verifyDocument, body: `{"source":"approval_step"}`, fields: field("source", "must be test,")},
+}
+
 var listRefusals = []refusal{
 	{name: "webhooks, negative page size", rest: "GET /api/v1/webhooks?page_size=-1", fields: field("pageSize", "negative")},
 	{name: "webhooks, junk page size", rest: "GET /api/v1/webhooks?page_size=ten", fields: field("pageSize", `"ten"`)},
@@ -236,6 +278,13 @@ var listRefusals = []refusal{
 	{name: "instances, an unknown parameter", rest: "GET /api/v1/instances?sort=id", fields: field("sort", "is not a parameter")},
 	{name: "instances, a parameter of invalid UTF-8", rest: "GET /api/v1/instances?%ff=1", fields: field("\uFFFD", "is not a parameter")},
 	{name: "instance, an unknown parameter", rest: "GET /api/v1/instances/{waiting}?viewing=FULL", fields: field("viewing", "is not a parameter")},
+	{name: "statistics, negative page size", rest: "GET /api/v1/statistics/webhooks?page_size=-1", fields: field("pageSize", "negative")},
+	{name: "statistics, the token of the webhooks", rest: "GET /api/v1/statistics/webhooks?page_token={webhooksToken}", fields: field("pageToken", "this very list")},
+	{name: "statistics, the token of another query", rest: "GET /api/v1/statistics/webhooks?query=x&page_token={statisticsToken}", fields: field("pageToken", "this very list")},
+	{name: "statistics, the token of those that are there", rest: "GET /api/v1/statistics/webhooks?deleted=true&page_token={statisticsToken}", fields: field("pageToken", "this very list")},
+	{name: "statistics, an unknown parameter", rest: "GET /api/v1/statistics/webhooks?since=1h", fields: field("since", "is not a parameter")},
+	{name: "statistics of an unknown webhook", rest: "GET /api/v1/statistics/webhooks/{unknown}", status: 404, reason: "WEBHOOK_NOT_FOUND"},
+	{name: "statistics of an id of another shape", rest: "GET /api/v1/statistics/webhooks/nope", status: 404, reason: "WEBHOOK_NOT_FOUND"},
 	{name: "instance, an unknown view", rest: "GET /api/v1/instances/{waiting}?view=HALF", fields: field("view", `"HALF"`)},
 }
 
@@ -260,6 +309,7 @@ func TestBadInputIsRefusedByFieldAndStoresNothing(t *testing.T) {
 	before := n.everything()
 	for group, refusals := range map[string][]refusal{
 		"webhooks": webhookRefusals, "instances": instanceRefusals, "acts": actRefusals, "lists": listRefusals,
+		"batches": batchRefusals, "verification": verificationRefusals,
 	} {
 		for _, c := range refusals {
 			t.Run(group+"/"+c.name, func(t *testing.T) {
@@ -318,6 +368,7 @@ func (n *node) fixture() map[string]string {
 	}
 	names["webhooksToken"] = n.nextPage("/api/v1/webhooks?page_size=10")
 	names["instancesToken"] = n.nextPage("/api/v1/instances?page_size=10")
+	names["statisticsToken"] = n.nextPage("/api/v1/statistics/webhooks?page_size=10")
 	return names
 }
 

@@ -41,7 +41,7 @@ var answers = map[string]ripostetest.Reply{
 	"/down":    {Status: http.StatusServiceUnavailable},
 }
 
-func startNode(t testing.TB) *node {
+func startNode(t testing.TB, changes ...func(*server.Config)) *node {
 	t.Helper()
 	receiver, err := ripostetest.NewReceiver(func(d ripostetest.Delivery) ripostetest.Reply { return answers[d.Path] })
 	if err != nil {
@@ -53,10 +53,10 @@ func startNode(t testing.TB) *node {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	t.Cleanup(n.http.CloseIdleConnections)
-	n.Server = ripostetest.Start(t, func(c *server.Config) {
+	n.Server = ripostetest.Start(t, append(changes, func(c *server.Config) {
 		// What is in ERROR stays there, so that replies are foreseeable.
 		c.RetryMinDelay, c.RetryMaxDelay = time.Hour, time.Hour
-	})
+	})...)
 	n.grpc, err = grpc.NewClient(n.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)

@@ -47,6 +47,8 @@ const (
 	settings  = "/riposte.v1.WebhookSettingsService/"
 	consumers = "/riposte.v1.ConsumersService/"
 	keys      = "/riposte.v1.KeysService/"
+	verify    = "/riposte.v1.VerificationService/"
+	figures   = "/riposte.v1.StatisticsService/"
 )
 
 // operations is a story: each call builds on those before it.
@@ -84,6 +86,8 @@ var operations = []operation{
 	{name: "instance_get_full", procedure: instances + "Get", message: `{"id":"{approval}","view":"INSTANCE_VIEW_FULL"}`, rest: "GET /api/v1/instances/{approval}?view=FULL"},
 	{name: "instance_list", procedure: instances + "List", message: `{"filter":"ticketId = ticket-1 AND labels.team=red","pageSize":1000}`,
 		rest: "GET /api/v1/instances?filter=ticketId+%3D+ticket-1+AND+labels.team%3Dred&pageSize=1000"},
+	{name: "instance_count", procedure: instances + "Count", message: `{"filter":"source = approvalStep"}`, rest: "GET /api/v1/instances:count?filter=source+%3D+approvalStep"},
+	{name: "instance_delivery", procedure: instances + "GetDelivery", message: `{"id":"{approval}"}`, rest: "GET /api/v1/instances/{approval}/delivery"},
 	{name: "instance_wait", procedure: instances + "Wait", message: `{"id":"{approval}"}`, rest: "GET /api/v1/instances/{approval}:wait"},
 	{name: "instance_batch_create", procedure: instances + "BatchCreate", rest: "POST /api/v1/instances:batchCreate", as: "workflow,provision", then: riposte.StateWaitingCallback,
 		message: `{"requests":[{"webhookId":"{later}","source":{"workflowStep":{"workflowExecutionId":"9007199254740993","workflowStepId":"step-1"}}},
@@ -97,6 +101,13 @@ var operations = []operation{
 		as: "again", then: riposte.StateWaitingCallback},
 	{name: "instance_create_down", procedure: instances + "Create", rest: "POST /api/v1/webhooks/{down}/instances", as: "failing", then: riposte.StateError,
 		message: `{"webhookId":"{down}","source":{"policyPostAction":{"ticketId":"ticket-3"}}}`},
+
+	// Statistics come where nothing is under way, so that they are foreseeable.
+	{name: "statistics_get", procedure: figures + "Get", message: `{}`, rest: "GET /api/v1/statistics"},
+	{name: "statistics_get_webhook", procedure: figures + "GetWebhook", message: `{"webhookId":"{down}"}`, rest: "GET /api/v1/statistics/webhooks/{down}"},
+	{name: "statistics_list_webhooks", procedure: figures + "ListWebhooks", message: `{"query":"renamed","pageSize":10}`,
+		rest: "GET /api/v1/statistics/webhooks?query=renamed&page_size=10"},
+
 	{name: "instance_retry", procedure: instances + "RetryNow", message: `{"id":"{failing}"}`, rest: "POST /api/v1/instances/{failing}:retry", body: `{}`},
 
 	{name: "consumer_create", procedure: consumers + "Create", rest: "POST /api/v1/consumers",
@@ -109,7 +120,22 @@ var operations = []operation{
 	{name: "consumer_list", procedure: consumers + "List", message: `{}`, rest: "GET /api/v1/consumers"},
 	{name: "consumer_delete", procedure: consumers + "Delete", message: `{"name":"tickets"}`, rest: "DELETE /api/v1/consumers/tickets", body: " "},
 
-	{name: "key_create", procedure: keys + "Create", message: `{"name":"console","role":"ROLE_VIEWER"}`, rest: "POST /api/v1/keys"},
+	{name: "instance_batch_recreate", procedure: instances + "BatchRecreate", rest: "POST /api/v1/instances:batchRecreate",
+		message: `{"filter":"ticketId = ticket-2","requestId":"friday","pageSize":10}`},
+	{name: "instance_batch_recreate_again", procedure: instances + "BatchRecreate", rest: "POST /api/v1/instances:batchRecreate",
+		message: `{"filter":"ticketId = ticket-2","requestId":"friday","pageSize":1}`},
+	{name: "instance_batch_cancel", procedure: instances + "BatchCancel", rest: "POST /api/v1/instances:batchCancel",
+		message: `{"filter":"ticketId = ticket-2","pageSize":10}`},
+
+	{name: "verify_delivery", procedure: verify + "VerifyDelivery", rest: "POST /api/v1/verify/delivery", message: recordedDelivery()},
+	{name: "verify_document", procedure: verify + "VerifyDocument", rest: "POST /api/v1/verify/document",
+		message: `{"source":"approvalStep","document":"{\"version\":\"v1\",\"deny\":{\"comment\":\"not now\"}}"}`},
+
+	{name: "key_create", procedure: keys + "Create", as: "key", message: `{"name":"console","role":"ROLE_VIEWER"}`, rest: "POST /api/v1/keys"},
+	{name: "key_list", procedure: keys + "List", message: `{}`, rest: "GET /api/v1/keys"},
+	{name: "key_current", procedure: keys + "Current", message: `{}`, rest: "GET /api/v1/keys/current"},
+	{name: "key_revoke", procedure: keys + "Revoke", message: `{"id":"{key}"}`, rest: "DELETE /api/v1/keys/{key}", body: " "},
+	{name: "key_list_after_revoke", procedure: keys + "List", message: `{}`, rest: "GET /api/v1/keys"},
 	{name: "webhook_delete", procedure: webhooks + "Delete", message: `{"id":"{down}"}`, rest: "DELETE /api/v1/webhooks/{down}", body: " "},
 	{name: "webhook_list_after_delete", procedure: webhooks + "List", message: `{}`, rest: "GET /api/v1/webhooks"},
 }
@@ -128,11 +154,14 @@ func TestEveryTransportGivesTheSameReplies(t *testing.T) {
 	for name, transport := range transports {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := startNode(t)
+			n := startNode(t, inTheMiddleOfAQuarter)
 			names := map[string]string{"receiver": n.receiver.URL}
 			for _, o := range operations {
 				t.Run(o.name, func(t *testing.T) {
 					n.t = t
+					if err := n.Told(t.Context()); err != nil { // so that what was done is counted
+						t.Fatal(err)
+					}
 					got := transport(n, o, func(s string) string { return fill(s, names) })
 					for i, id := range ids(got, o.as) {
 						names[strings.Split(o.as, ",")[i]] = id
@@ -215,6 +244,19 @@ func overConnect(n *node, o operation, fill func(string) string) []byte {
 		consumers + "Pull":        unary(n.Consumers.Pull),
 		consumers + "Ack":         unary(n.Consumers.Ack),
 		keys + "Create":           unary(n.Keys.Create),
+
+		keys + "List":               unary(n.Keys.List),
+		keys + "Revoke":             unary(n.Keys.Revoke),
+		keys + "Current":            unary(n.Keys.Current),
+		instances + "GetDelivery":   unary(n.Instances.GetDelivery),
+		instances + "Count":         unary(n.Instances.Count),
+		instances + "BatchCancel":   unary(n.Instances.BatchCancel),
+		instances + "BatchRecreate": unary(n.Instances.BatchRecreate),
+		verify + "VerifyDelivery":   unary(n.Verification.VerifyDelivery),
+		verify + "VerifyDocument":   unary(n.Verification.VerifyDocument),
+		figures + "Get":             unary(n.Statistics.Get),
+		figures + "GetWebhook":      unary(n.Statistics.GetWebhook),
+		figures + "ListWebhooks":    unary(n.Statistics.ListWebhooks),
 	}[o.procedure]
 	return call(n.t, n.t.Context(), fill(o.message))
 }
@@ -228,6 +270,8 @@ func overGRPC(n *node, o operation, fill func(string) string) []byte {
 		b = ripostev1.NewWebhookSettingsServiceClient(n.grpc)
 		c = ripostev1.NewConsumersServiceClient(n.grpc)
 		k = ripostev1.NewKeysServiceClient(n.grpc)
+		v = ripostev1.NewVerificationServiceClient(n.grpc)
+		f = ripostev1.NewStatisticsServiceClient(n.grpc)
 	)
 	call := map[string]rpc{
 		webhooks + "Create":       unaryGRPC(w.Create),
@@ -255,6 +299,19 @@ func overGRPC(n *node, o operation, fill func(string) string) []byte {
 		consumers + "Pull":        unaryGRPC(c.Pull),
 		consumers + "Ack":         unaryGRPC(c.Ack),
 		keys + "Create":           unaryGRPC(k.Create),
+
+		keys + "List":               unaryGRPC(k.List),
+		keys + "Revoke":             unaryGRPC(k.Revoke),
+		keys + "Current":            unaryGRPC(k.Current),
+		instances + "GetDelivery":   unaryGRPC(i.GetDelivery),
+		instances + "Count":         unaryGRPC(i.Count),
+		instances + "BatchCancel":   unaryGRPC(i.BatchCancel),
+		instances + "BatchRecreate": unaryGRPC(i.BatchRecreate),
+		verify + "VerifyDelivery":   unaryGRPC(v.VerifyDelivery),
+		verify + "VerifyDocument":   unaryGRPC(v.VerifyDocument),
+		figures + "Get":             unaryGRPC(f.Get),
+		figures + "GetWebhook":      unaryGRPC(f.GetWebhook),
+		figures + "ListWebhooks":    unaryGRPC(f.ListWebhooks),
 	}[o.procedure]
 	return call(n.t, n.asAdmin(), fill(o.message))
 }
@@ -319,9 +376,17 @@ var volatile = []struct {
 	{regexp.MustCompile(`"Date":"[^"]*"`), `"Date":"DATE"`},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), `RECEIVER`},
 	{regexp.MustCompile(`riposte_[0-9a-z]+`), `SECRET`},
+	{regexp.MustCompile(`/callback/[\w-]+`), `/callback/TOKEN`},
+	{regexp.MustCompile(`bearer eyJ[\w.-]+`), `bearer JWT`},
+	{regexp.MustCompile(`sha-256=[\w+/=]+`), `sha-256=DIGEST`},
+	{regexp.MustCompile(`"Webhook-Timestamp":"\d+"`), `"Webhook-Timestamp":"TIMESTAMP"`},
 	{regexp.MustCompile(`"leaseId":"\d+-\d+-[^"]+"`), `"leaseId":"LEASE"`},
 	{regexp.MustCompile(`"leasedUntil":"[^"]+"`), `"leasedUntil":"TIME"`},
 	{regexp.MustCompile(`"sequence":"\d+"`), `"sequence":"SEQUENCE"`},
+	{regexp.MustCompile(`"asOf":"[^"]+"`), `"asOf":"TIME"`},
+	{regexp.MustCompile(`"(answerTimeP\d+)":"[\d.]+s"`), `"$1":"DURATION"`},
+	{regexp.MustCompile(`\{"startAt":"TIME","span":"(\d+s)","created":"0","answered":"0","failed":"0","attempts":"0","attemptsFailed":"0","answerTimeP50":null,"answerTimeP95":null\}`),
+		`"NOTHING IN $1"`},
 }
 
 var anyID = regexp.MustCompile(`\b[0-9a-v]{24}\b`)

@@ -64,6 +64,14 @@ func (p page) token(lastID string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(p.tag + lastID))
 }
 
+// next is the token of the page that begins before an id; "" where there is none.
+func (p page) next(before string) string {
+	if before == "" {
+		return ""
+	}
+	return p.token(before)
+}
+
 // cut splits off the row too many and returns the next page's token.
 func cut[T any](p page, rows []T, id func(T) string) ([]T, string) {
 	if len(rows) <= p.size {

@@ -30,7 +30,8 @@ import (
 
 // newREST serves the http annotations of the proto files, in process, by
 // grpc-gateway (docs/adr/0001-one-handler-set.md says why and what was added).
-func newREST(webhooks webhooksService, search searchService, instances instancesService, settings settingsService, consumers consumersService, keys keysService) http.Handler {
+func newREST(webhooks webhooksService, search searchService, instances instancesService, settings settingsService, consumers consumersService, keys keysService,
+	figures statisticsService, verify verificationService) http.Handler {
 	gateway := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, marshaler{}),
 		runtime.WithErrorHandler(restError),
@@ -47,6 +48,8 @@ func newREST(webhooks webhooksService, search searchService, instances instances
 		ripostev1.RegisterWebhookSettingsServiceHandlerServer(ctx, gateway, settings),
 		ripostev1.RegisterConsumersServiceHandlerServer(ctx, gateway, consumers),
 		ripostev1.RegisterKeysServiceHandlerServer(ctx, gateway, keys),
+		ripostev1.RegisterStatisticsServiceHandlerServer(ctx, gateway, figures),
+		ripostev1.RegisterVerificationServiceHandlerServer(ctx, gateway, verify),
 	} {
 		if err != nil {
 			panic(fmt.Sprintf("api: registering generated routes: %v", err))
@@ -158,7 +161,8 @@ type route struct {
 }
 
 var restRoutes = readRoutes(webhooksv1.File_c1_api_webhooks_v1_webhooks_proto, ripostev1.File_riposte_v1_instances_proto,
-	ripostev1.File_riposte_v1_settings_proto, ripostev1.File_riposte_v1_consumers_proto, ripostev1.File_riposte_v1_keys_proto)
+	ripostev1.File_riposte_v1_settings_proto, ripostev1.File_riposte_v1_consumers_proto, ripostev1.File_riposte_v1_keys_proto,
+	ripostev1.File_riposte_v1_statistics_proto, ripostev1.File_riposte_v1_verification_proto)
 
 // allowedMethods is what a path takes, sorted; nothing where there is no such
 // path. A path with a verb is that verb's alone.

@@ -36,7 +36,15 @@ func TestWrongMethodIsToldWhichAreAllowed(t *testing.T) {
 		"/api/v1/consumers/x":                        "DELETE, GET, HEAD",
 		"/api/v1/consumers/x:pull":                   "POST",
 		"/api/v1/consumers/x:ack":                    "POST",
-		"/api/v1/keys":                               "POST",
+		"/api/v1/keys":                               "GET, HEAD, POST",
+		"/api/v1/keys/x":                             "DELETE",
+		"/api/v1/keys/current":                       "DELETE, GET, HEAD",
+		"/api/v1/instances:count":                    "GET, HEAD",
+		"/api/v1/instances:batchCancel":              "POST",
+		"/api/v1/instances:batchRecreate":            "POST",
+		"/api/v1/instances/x/delivery":               "GET, HEAD",
+		"/api/v1/verify/delivery":                    "POST",
+		"/api/v1/verify/document":                    "POST",
 		"/api/v1/webhooks/callback/token":            "POST",
 		"/api/v1/webhooks/callback/settings":         "POST",
 		"/auth/v1/jwks":                              "GET, HEAD",
@@ -86,7 +94,7 @@ func TestIdOfAnyShapeIsNotFound(t *testing.T) {
 		for _, rest := range []string{
 			"GET /api/v1/webhooks/%s", "POST /api/v1/webhooks/%s", "PATCH /api/v1/webhooks/%s", "DELETE /api/v1/webhooks/%s",
 			"POST /api/v1/webhooks/%s/test", "POST /api/v1/webhooks/%s/instances", "GET /api/v1/webhooks/%s/settings",
-			"GET /api/v1/instances/%s", "GET /api/v1/instances/%s:wait", "POST /api/v1/instances/%s:cancel", "POST /api/v1/instances/%s:answer",
+			"GET /api/v1/instances/%s", "GET /api/v1/instances/%s/delivery", "DELETE /api/v1/keys/%s", "GET /api/v1/instances/%s:wait", "POST /api/v1/instances/%s:cancel", "POST /api/v1/instances/%s:answer",
 		} {
 			method, path, _ := strings.Cut(strings.Replace(rest, "%s", id, 1), " ")
 			if strings.HasPrefix(path, "/api/v1/webhooks/callback/") {
@@ -115,7 +123,7 @@ func hex(c byte) string { return string([]byte{"0123456789ABCDEF"[c>>4], "012345
 func TestPathsThatAreNotThere(t *testing.T) {
 	n := startNode(t)
 	for _, rest := range []string{
-		"GET /", "GET /api/", "GET /api/v1", "GET /api/v2/webhooks", "GET /api/v1/webhooks/", "POST /api/v1/webhooks/", "GET /api/v1/instances/",
+		"GET /nothing", "GET /api/", "GET /api/v1", "GET /api/v2/webhooks", "GET /api/v1/webhooks/", "POST /api/v1/webhooks/", "GET /api/v1/instances/",
 		"GET /api/v1/keys/", "POST /api/v1/webhooks/x/", "POST /api/v1/webhooks/x/test/", "POST /api/v1/webhooks/callback/", "POST /api/v1/webhooks/callback/a/b",
 		"POST /api/v1/instances:batchcreate", "GET /healthz/", "GET /auth/v1/jwks/", "POST /riposte.v1.Nothing/Get",
 	} {

@@ -19,6 +19,9 @@ import (
 const (
 	maxBody      = 2 << 20
 	maxBatchBody = 32 << 20
+	// maxVerifiedBody holds any delivery that a receiver takes, in a JSON string, where
+	// its quotes count twice.
+	maxVerifiedBody = 4 << 20
 	// minCompressed: what fits into a packet gains nothing by gzip.
 	minCompressed = 1 << 10
 )
@@ -32,6 +35,8 @@ func (s *Server) routes() http.Handler {
 		settings  = settingsService{s}
 		consumers = consumersService{s}
 		keys      = keysService{s}
+		figures   = statisticsService{s}
+		verify    = verificationService{s}
 	)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", only(http.MethodGet, s.healthz))
@@ -43,7 +48,7 @@ func (s *Server) routes() http.Handler {
 	s.operatorRoutes(mux)
 
 	mux.Handle(watchPath, s.authenticated(only(http.MethodGet, streaming(s.watchREST))))
-	mux.Handle("/api/", s.authenticated(newREST(webhooks, search, instances, settings, consumers, keys)))
+	mux.Handle("/api/", s.authenticated(newREST(webhooks, search, instances, settings, consumers, keys, figures, verify)))
 
 	rpc := func(path string, h http.Handler) { mux.Handle(path, s.authenticated(h)) }
 	options := connect.WithHandlerOptions(
@@ -61,6 +66,8 @@ func (s *Server) routes() http.Handler {
 	rpc(ripostev1connect.NewWebhookSettingsServiceHandler(settings, options))
 	rpc(ripostev1connect.NewConsumersServiceHandler(consumers, options))
 	rpc(ripostev1connect.NewKeysServiceHandler(keys, options))
+	rpc(ripostev1connect.NewStatisticsServiceHandler(figures, options))
+	rpc(ripostev1connect.NewVerificationServiceHandler(verify, options))
 	return mux
 }
 
@@ -71,6 +78,8 @@ func bodyLimit(path string) int {
 	switch path {
 	case ripostev1connect.InstancesServiceBatchCreateProcedure, "/api/v1/instances:batchCreate":
 		return maxBatchBody
+	case ripostev1connect.VerificationServiceVerifyDeliveryProcedure, "/api/v1/verify/delivery":
+		return maxVerifiedBody
 	}
 	return maxBody
 }

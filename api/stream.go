@@ -104,7 +104,6 @@ func (t *restSender) begin() {
 	if t.events {
 		h.Set("Content-Type", "text/event-stream")
 	}
-	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Accel-Buffering", "no") // a proxy in front would keep it back
 	t.w.WriteHeader(http.StatusOK)

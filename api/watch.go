@@ -22,6 +22,9 @@ const (
 	heartbeat = 15 * time.Second
 	// maxSent is how many outcomes are sent between two looks at what else there is.
 	maxSent = 64
+	// keyPatience is the longest that a stream goes on without a look whether its
+	// caller's key is still there.
+	keyPatience = 5 * time.Second
 )
 
 type (
@@ -48,8 +51,9 @@ func (gatewayInstances) Watch(*watchRequest, grpc.ServerStreamingServer[watchRes
 	return errors.New("the gateway doesn't stream")
 }
 
-// watch sends outcomes until the caller leaves or the server stops.
-func (s *Server) watch(ctx context.Context, _ riposte.Caller, r *watchRequest, to sender[watchResponse]) error {
+// watch sends outcomes until the caller leaves, its key is revoked or the server
+// stops.
+func (s *Server) watch(ctx context.Context, caller riposte.Caller, r *watchRequest, to sender[watchResponse]) error {
 	f, err := outcomeFilter(r.GetFilter())
 	if err != nil {
 		return err
@@ -63,7 +67,7 @@ func (s *Server) watch(ctx context.Context, _ riposte.Caller, r *watchRequest, t
 	w, err := s.openWatch(ctx, r.GetAfter())
 	if err == nil {
 		defer w.Close()
-		err = follow(ctx, w, f, to)
+		err = s.follow(ctx, caller, w, f, to)
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
@@ -94,26 +98,29 @@ func (s *Server) begin(ctx context.Context, after string) (int64, error) {
 }
 
 // follow sends what w finds, and how far it has got at the beginning and whenever
-// there was nothing to send for some time.
-func follow(ctx context.Context, w *feed.Watch, f riposte.OutcomeFilter, to sender[watchResponse]) error {
+// there was nothing to send for some time. Nothing is sent before a look at the
+// caller's key, which costs next to nothing: stores remember keys.
+func (s *Server) follow(ctx context.Context, caller riposte.Caller, w *feed.Watch, f riposte.OutcomeFilter, to sender[watchResponse]) error {
 	var silent time.Time // nothing has been sent since
+	var news []*watchResponse
 	for {
-		if time.Since(silent) >= heartbeat {
-			if err := sendAll(to, &watchResponse{Cursor: cursor(w.Sequence())}); err != nil {
-				return err
-			}
-			silent = time.Now()
-		}
-		found, err := nextOutcomes(ctx, w, silent.Add(heartbeat))
-		if err != nil {
+		if _, err := s.key(ctx, caller.KeyHash); err != nil {
 			return err
 		}
-		if news := selected(found, f); len(news) > 0 {
+		if len(news) == 0 && time.Since(silent) >= heartbeat {
+			news = append(news, &watchResponse{Cursor: cursor(w.Sequence())})
+		}
+		if len(news) > 0 {
 			if err := sendAll(to, news...); err != nil {
 				return err
 			}
 			silent = time.Now()
 		}
+		found, err := nextOutcomes(ctx, w, min(keyPatience, time.Until(silent.Add(heartbeat))))
+		if err != nil {
+			return err
+		}
+		news = selected(found, f)
 	}
 }
 
@@ -128,9 +135,9 @@ func selected(found []riposte.Instance, f riposte.OutcomeFilter) (news []*watchR
 	return news
 }
 
-// nextOutcomes returns none when there is none until then.
-func nextOutcomes(ctx context.Context, w *feed.Watch, until time.Time) ([]riposte.Instance, error) {
-	within, cancel := context.WithDeadline(ctx, until)
+// nextOutcomes returns none when none comes within d.
+func nextOutcomes(ctx context.Context, w *feed.Watch, d time.Duration) ([]riposte.Instance, error) {
+	within, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	found, err := w.Next(within, maxSent)
 	if err != nil && ctx.Err() == nil && within.Err() != nil {

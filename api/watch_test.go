@@ -13,11 +13,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"connectrpc.com/connect"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/riposte-dev/riposte"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+	"github.com/riposte-dev/riposte/ripostetest"
 )
 
 // watched is one line of a stream.
@@ -261,4 +264,72 @@ func TestWatchEndsWhenTheServerStops(t *testing.T) {
 			t.Errorf("afterwards: HTTP %d, %s", w.Code, w.Body)
 		}
 	})
+}
+
+// TestWatchEndsWithItsKey within 5 s after that is revoked.
+func TestWatchEndsWithItsKey(t *testing.T) {
+	for name, accept := range map[string]string{"lines": "", "events": "text/event-stream"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newInProcess(t)
+				k, secret, err := riposte.NewKey("watcher", riposte.RoleViewer, p.store.Now())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := p.store.CreateKey(t.Context(), k); err != nil {
+					t.Fatal(err)
+				}
+				const revoked = 21 * time.Second // heartbeats are sent until then
+				time.AfterFunc(revoked, func() { p.serve(t.Context(), "DELETE /api/v1/keys/"+k.ID, "") })
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				r := newRequest(ctx, "GET /api/v1/instances:watch", "")
+				r.Header.Set("Authorization", "Bearer "+secret)
+				r.Header.Set("Accept", accept)
+				w, start := httptest.NewRecorder(), time.Now()
+				p.api.ServeHTTP(w, r)
+				if took := time.Since(start); took < revoked || took > revoked+5*time.Second {
+					t.Errorf("it ends after %s", took)
+				}
+				if body := w.Body.String(); !strings.Contains(body, "error") || !strings.Contains(body, "BAD_CREDENTIALS") {
+					t.Errorf("it ends with %s", body)
+				}
+			})
+		})
+	}
+}
+
+// TestRevokedKeyIsSentNoOutcome, by Connect and by gRPC.
+func TestRevokedKeyIsSentNoOutcome(t *testing.T) {
+	n := startNode(t)
+	hook := n.webhook("/approve")
+	k, authorization := n.key("watcher", ripostev1.Role_ROLE_VIEWER)
+	c := ripostetest.NewClient(n.BaseURL(), strings.TrimPrefix(authorization, "Bearer "))
+	t.Cleanup(c.CloseIdleConnections)
+	byConnect, err := c.Instances.Watch(t.Context(), &ripostev1.InstancesServiceWatchRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer byConnect.Close()
+	byGRPC, err := ripostev1.NewInstancesServiceClient(n.grpc).Watch(
+		metadata.AppendToOutgoingContext(t.Context(), "authorization", authorization), &ripostev1.InstancesServiceWatchRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !byConnect.Receive() {
+		t.Fatal(byConnect.Err())
+	}
+	if _, err := byGRPC.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Keys.Revoke(t.Context(), &ripostev1.KeysServiceRevokeRequest{Id: k.GetId()}); err != nil {
+		t.Fatal(err)
+	}
+	n.approval(hook, riposte.StateSuccess)
+	if byConnect.Receive() || connect.CodeOf(byConnect.Err()) != connect.CodeUnauthenticated {
+		t.Errorf("Connect: %v, %v", byConnect.Msg(), byConnect.Err())
+	}
+	if got, err := byGRPC.Recv(); grpcstatus.Code(err) != codes.Unauthenticated {
+		t.Errorf("gRPC: %v, %v", got, err)
+	}
 }

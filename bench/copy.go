@@ -5,8 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the drivers of copying
@@ -24,39 +24,51 @@ type copying struct {
 	finish         []string                          // what is done in the end
 }
 
-// table is one whose key is instances' ids or numbers.
-type table struct{ name, key string }
+// table is one whose key is instances' numbers, or their ids.
+type table struct {
+	name, key string
+	byID      bool
+}
 
 // seedMany is seed for millions, which would take the store a quarter of an hour
 // on a slow machine: it seeds first of them and copies their rows. n is a
-// multiple of first.
+// multiple of first. They are spread evenly over the time until now, which has a
+// copyStep for each copy.
 func seedMany(ctx context.Context, m medium, store, to string, n, first int, k kind) error {
-	// The first ones are made when the oldest copies should have been, by a clock
-	// that does not leave copyStep, so that the last ones are of the past.
-	oldest := time.Now().Add(-time.Duration(n/first) * copyStep).UnixMilli()
-	clock := time.UnixMilli(oldest - oldest%copyStep.Milliseconds())
-	var asked atomic.Int64
-	now := func() time.Time { return clock.Add(time.Duration(asked.Add(1)) * time.Microsecond) }
-	if err := seedAt(ctx, m, store, to, first, k, now); err != nil {
+	o := originals{kind: k, count: first}
+	o.from = time.UnixMilli(time.Now().Add(-time.Duration(n/first) * copyStep).UnixMilli())
+	made := func(n int) time.Time { return o.from.Add(time.Duration(n) * (copyStep / time.Duration(first))) }
+	if err := seedAt(ctx, m, store, to, first, k, func() time.Time { return o.end() }, made); err != nil {
 		return err
 	}
-	if err := m.copying(store).run(ctx, clock, n, first, k); err != nil {
-		return fmt.Errorf("copying instances: %w", err)
+	if n > first {
+		if err := m.copying(store).run(ctx, o, n); err != nil {
+			return fmt.Errorf("copying instances: %w", err)
+		}
 	}
 	return m.settle(ctx, store)
 }
 
-// run copies the rows of the first instances, which were made from clock on,
-// until there are n.
-func (c copying) run(ctx context.Context, clock time.Time, n, first int, k kind) (err error) {
+// originals are the instances that are copied: those of a copyStep from from on.
+type originals struct {
+	kind  kind
+	from  time.Time
+	count int
+}
+
+func (o originals) end() time.Time { return o.from.Add(copyStep) }
+
+// run copies the rows of the originals until there are n instances.
+func (c copying) run(ctx context.Context, o originals, n int) (err error) {
 	db, err := sql.Open(c.driver, c.source)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
+	copies := n/o.count - 1
 	if c.begin != nil {
-		for _, statement := range c.begin(clock, clock.Add(time.Duration(n/first)*copyStep)) {
+		for _, statement := range c.begin(o.end(), o.end().Add(time.Duration(copies)*copyStep)) {
 			if _, err := db.ExecContext(ctx, statement); err != nil {
 				return err
 			}
@@ -68,14 +80,14 @@ func (c copying) run(ctx context.Context, clock time.Time, n, first int, k kind)
 			return err
 		}
 	}
-	p := progress{what: "copying " + k.name + " instances", of: n - first}
-	for copied := 1; copied < n/first; copied++ {
+	p := progress{what: "copying " + o.kind.name + " instances", of: copies * o.count}
+	for copied := 1; copied <= copies; copied++ {
 		for _, t := range c.tables {
-			if _, err := db.ExecContext(ctx, t.copySQL(columns[t], clock, first, copied)); err != nil {
+			if _, err := db.ExecContext(ctx, t.copySQL(columns[t], o, copied)); err != nil {
 				return err
 			}
 		}
-		p.add(first)
+		p.add(o.count)
 	}
 	for _, last := range c.finish {
 		if _, err := db.ExecContext(ctx, last); err != nil {
@@ -106,29 +118,43 @@ func (c copying) columnsOf(ctx context.Context, db *sql.DB, t table) (names []st
 // and has 44 bits, of which four digits have 20.
 const copyStep = (1 << 24) * time.Millisecond
 
-// copySQL copies the rows of the first instances, which were made from clock on,
-// with all that rises from copy to copy in life.
-func (t table) copySQL(columns []string, clock time.Time, first, copied int) string {
-	at := clock.Add(time.Duration(copied) * copyStep)
+// copySQL copies the rows of the originals, with all that rises from copy to copy in
+// life.
+func (t table) copySQL(columns []string, o originals, copied int) string {
+	later := time.Duration(copied) * copyStep
 	values := make([]string, len(columns))
 	for n, column := range columns {
-		switch column {
-		case "id":
-			values[n] = fmt.Sprintf("'%s' || substr(id, 5)", riposte.LeastID(at)[:4])
-		case t.key:
-			values[n] = fmt.Sprintf("%s + %d", column, riposte.LeastIDNumber(at)-riposte.LeastIDNumber(clock))
-		case "created_at", "updated_at", "last_attempted_at", "completed_at", "due_at", "expires_at", "started_at", "decided_at":
-			values[n] = fmt.Sprintf("%s + %d", column, at.Sub(clock).Microseconds())
-		case "sequence", "outcome":
-			values[n] = fmt.Sprintf("%s + %d", column, copied*first)
+		switch {
+		case column == "id" || column == t.key && t.byID:
+			values[n] = t.laterID(column, o, later)
+		case column == t.key:
+			values[n] = fmt.Sprintf("%s + %d", column, riposte.LeastIDNumber(o.from.Add(later))-riposte.LeastIDNumber(o.from))
+		case slices.Contains(risingTimes, column):
+			values[n] = fmt.Sprintf("%s + %d", column, later.Microseconds())
+		case column == "sequence" || column == "outcome":
+			values[n] = fmt.Sprintf("%s + %d", column, copied*(o.kind.before+o.count))
 		default:
 			values[n] = column
 		}
 	}
-	original := fmt.Sprintf("%s < %d", t.key, riposte.LeastIDNumber(clock.Add(copyStep)))
-	if t.key == "id" {
-		original = fmt.Sprintf("id < '%s'", riposte.LeastID(clock.Add(copyStep)))
+	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s WHERE %s >= %s AND %[5]s < %[7]s",
+		t.name, strings.Join(columns, ", "), strings.Join(values, ", "), t.name, t.key, t.least(o.from), t.least(o.end()))
+}
+
+var risingTimes = []string{"created_at", "updated_at", "last_attempted_at", "completed_at", "due_at", "expires_at", "started_at", "decided_at"}
+
+// laterID is an id with other first digits. Those of the originals have one of two
+// beginnings, because they are of one copyStep.
+func (t table) laterID(column string, o originals, later time.Duration) string {
+	second := time.UnixMilli(o.end().UnixMilli() / copyStep.Milliseconds() * copyStep.Milliseconds())
+	return fmt.Sprintf("CASE WHEN %s < %s THEN '%s' ELSE '%s' END || substr(%s, 5)",
+		t.key, t.least(second), riposte.LeastID(o.from.Add(later))[:4], riposte.LeastID(second.Add(later))[:4], column)
+}
+
+// least is the least key of what is made at a time or later.
+func (t table) least(at time.Time) string {
+	if t.byID {
+		return "'" + riposte.LeastID(at) + "'"
 	}
-	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s WHERE %s",
-		t.name, strings.Join(columns, ", "), strings.Join(values, ", "), t.name, original)
+	return fmt.Sprint(riposte.LeastIDNumber(at))
 }

@@ -45,6 +45,14 @@ func (b *bench) goals() []goal {
 	closedBesidePg := key{besideHistory, b.ripostePg.beside(closed).name, perSecond}
 	waitingPeakPg := key{besideWaiting, b.ripostePg.beside(waiting).name, peakMiB}
 	snapshotBeside := key{besideSnapshot, b.ripostePg.besideSnapshot().name, perSecond}
+	worst := func(s system) (page, list key) {
+		beside := s.beside(million).name
+		return key{worstPage, beside, p95}, key{worstList, beside, p95ToNone}
+	}
+	page, list := worst(b.riposte)
+	pagePg, listPg := worst(b.ripostePg)
+	read := key{besideReading, b.riposte.besideReaders().name, perSecond}
+	readPg := key{besideReading, b.ripostePg.besideReaders().name, perSecond}
 	alone := func(k key) key { return key{k.scenario, base(k.system), k.unit} }
 	return []goal{
 		{"(a) throughput at 64 callers, to limit", atLeast, 0.60, a, key{a.scenario, limit, a.unit}},
@@ -61,6 +69,9 @@ func (b *bench) goals() []goal {
 		{"(f) peak MiB beside waiting instances", atMost, 150, waitingPeak, key{}},
 		{"(g) p99 beside a receiver that hangs, to alone", atMost, 1.5, hangingBeside, alone(hangingBeside)},
 		{"(h) CPU when idle, % of a core", atMost, 0.5, key{idling, riposte, cpuShare}, key{}},
+		{"(j) the console's worst list beside a million instances, p95 to an empty store's", atMost, 3, list, key{}},
+		{"(j) the console's worst page beside a million instances, p95 ms", atMost, 100, page, key{}},
+		{"(j) throughput while people look at the console, to without them", atLeast, 0.9, read, alone(read)},
 
 		{"(a) on PostgreSQL, throughput at 64 callers, to limit", atLeast, 0.30, aPg, key{a.scenario, limit, a.unit}},
 		{"(a) on PostgreSQL, throughput at 64 callers, to River", atLeast, 2, aPg, key{a.scenario, river, a.unit}},
@@ -70,6 +81,9 @@ func (b *bench) goals() []goal {
 		{"(e) on PostgreSQL, throughput beside closed instances, to an empty store", atLeast, 0.9, closedBesidePg, alone(closedBesidePg)},
 		{"(f) on PostgreSQL, peak MiB of a node beside waiting instances", atMost, 150, waitingPeakPg, key{}},
 		{"(i) on PostgreSQL, throughput beside a held snapshot, to before", atLeast, 0.7, snapshotBeside, alone(snapshotBeside)},
+		{"(j) on PostgreSQL, the console's worst list, p95 to an empty store's", atMost, 3, listPg, key{}},
+		{"(j) on PostgreSQL, the console's worst page, p95 ms", atMost, 100, pagePg, key{}},
+		{"(j) on PostgreSQL, throughput while people look at the console, to without them", atLeast, 0.9, readPg, alone(readPg)},
 	}
 }
 

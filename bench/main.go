@@ -39,6 +39,8 @@ func run(ctx context.Context) error {
 	rounds := flag.Int("rounds", 3, "how often each measurement is made")
 	smoke := flag.Bool("smoke", false, "a short run that checks the books and measures nothing worth reading")
 	out := flag.String("json", "", "a `file` for the figures in JSON")
+	into := flag.String("seed", "", "a new data `directory` to seed with instances to look at, in place of measuring")
+	instances := flag.Int("n", 1_000_000, "how many instances -seed makes, about")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "Usage: make bench [SYSTEMS=limit,riposte] [SCENARIO=a,c]")
 		for _, name := range names {
@@ -47,6 +49,9 @@ func run(ctx context.Context) error {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
+	if *into != "" {
+		return seedDirectory(ctx, *into, *instances)
+	}
 	if *smoke {
 		*rounds = 1
 	}

@@ -70,7 +70,8 @@ func (directories) copying(store string) copying {
 		source: "file:" + filepath.Join(store, sqlite.FileName) +
 			"?_pragma=journal_mode(OFF)&_pragma=synchronous(OFF)&_pragma=cache_size(-65536)",
 		columns: "SELECT name FROM pragma_table_info(?)",
-		tables:  []table{{"instances", "number"}, {"envelopes", "instance"}, {"attempts", "instance"}, {"outcomes", "instance"}},
-		finish:  []string{"PRAGMA journal_mode = WAL"},
+		tables: []table{{name: "instances", key: "number"}, {name: "labels", key: "instance"}, {name: "envelopes", key: "instance"},
+			{name: "attempts", key: "instance"}, {name: "outcomes", key: "instance"}},
+		finish: []string{"PRAGMA journal_mode = WAL"},
 	}
 }

@@ -81,7 +81,7 @@ func (databases) copying(store string) copying {
 		begin:   pastDays,
 		source:  u.String(),
 		columns: "SELECT column_name FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1",
-		tables:  []table{{"instances", "id"}, {"open", "id"}, {"attempts", "id"}, {"outcomes", "id"}},
+		tables:  []table{{"instances", "id", true}, {"labels", "id", true}, {"open", "id", true}, {"attempts", "id", true}, {"outcomes", "id", true}},
 		finish:  []string{"SELECT setval('outcome_sequence', max(sequence)) FROM outcomes"},
 	}
 }

@@ -21,6 +21,7 @@ var scenarios = map[string]scenario{
 	"g": {"latency beside a receiver that hangs", hanging},
 	"h": {"idle", idle},
 	"i": {"throughput while a snapshot is held", snapshots},
+	"j": {"the console beside a million instances", screens},
 }
 
 // callers is how many there are where it isn't said otherwise.

@@ -106,8 +106,8 @@ func (b clusterBooks) firstOpen() *riposte.Instance {
 		if err != nil {
 			b.t.Fatalf("listing what is in %s: %v", s, err)
 		}
-		if !s.Closed() && len(found) > 0 {
-			return &found[0]
+		if !s.Closed() && len(found.Instances) > 0 {
+			return &found.Instances[0]
 		}
 	}
 	return nil
@@ -122,15 +122,19 @@ func (b clusterBooks) all() iter.Seq[riposte.Instance] {
 			if err != nil {
 				b.t.Fatalf("listing instances: %v", err)
 			}
-			for _, i := range page {
+			for _, i := range page.Instances {
 				if !yield(i) {
 					return
 				}
 			}
-			if len(page) < f.Limit {
+			switch {
+			case len(page.Instances) == f.Limit:
+				f.Before = page.Instances[f.Limit-1].ID
+			case page.Searched != "":
+				f.Before = page.Searched
+			default:
 				return
 			}
-			f.Before = page[len(page)-1].ID
 		}
 	}
 }

@@ -226,3 +226,14 @@ func (bs *breakers) open() int {
 	}
 	return n
 }
+
+// webhooks are those whose breakers are open or half open, without lanes of pushes.
+func (bs *breakers) webhooks() []string {
+	var ids []string
+	for id, b := range bs.held {
+		if _, push := riposte.PushLane(id); b.bound == 0 && !push {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}

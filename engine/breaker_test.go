@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -181,13 +182,16 @@ func TestRampGoesByOneForEachAnswer(t *testing.T) {
 	p := newPanel(t, 5)
 	p.opens()
 	p.toProbe()
+	if ids := p.webhooks(); !slices.Equal(ids, []string{"w"}) {
+		t.Errorf("half open, it holds %v", ids)
+	}
 	for want := 2; want < 5; want++ {
 		if _, closed := p.ends(0, status, p.now); closed {
 			t.Errorf("it closed at %d of 5", want)
 		}
 		p.wantBound(want)
 	}
-	if p.open() != 0 {
+	if p.open() != 0 || len(p.webhooks()) != 0 {
 		t.Error("it counts as open in its ramp")
 	}
 	if _, closed := p.ends(0, status, p.now); !closed || len(p.held) != 0 {

@@ -125,6 +125,14 @@ func (e *Engine) BreakersOpen() int {
 	return e.breakers.open()
 }
 
+// Held returns the ids of the webhooks that are held because their receivers can't be
+// reached, in no order. Another node may hold others.
+func (e *Engine) Held() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.breakers.webhooks()
+}
+
 // changed is subscribed to the store: it wakes the loop for what is due before
 // the loop would look by itself, and when the loop is late, because the store's
 // clock has gone faster than its timer; also when it may not have been told.

@@ -239,11 +239,11 @@ func takes(d time.Duration) func(riposte.ClaimedInstance) int {
 
 func countIn(t *testing.T, s riposte.Store, state riposte.State) int {
 	t.Helper()
-	all, err := s.ListInstances(t.Context(), riposte.InstanceFilter{State: state, Limit: 10_000})
+	page, err := s.ListInstances(t.Context(), riposte.InstanceFilter{State: state, Limit: 10_000})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(all)
+	return len(page.Instances)
 }
 
 // TestNewInstanceNeedsOneCommit: where nothing waits, it is claimed by the

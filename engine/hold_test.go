@@ -83,8 +83,8 @@ func TestReceiverThatIsDownIsHardlyAsked(t *testing.T) {
 						t.Errorf("probe %d came %s after the one before it", n+1, gap)
 					}
 				}
-				if n := e.BreakersOpen(); n != 1 {
-					t.Errorf("%d breakers are open", n)
+				if n, held := e.BreakersOpen(), e.Held(); n != 1 || !slices.Equal(held, []string{w.ID}) {
+					t.Errorf("%d breakers are open, of %v", n, held)
 				}
 			})
 		})
@@ -117,8 +117,8 @@ func TestWhatWasHeldIsDeliveredWithARamp(t *testing.T) {
 		if want := []int{1, 2, 4, 8, 16, 32, 64, 64}; !slices.Equal(rounds[:8], want) {
 			t.Errorf("its first rounds had %v attempts, want %v", rounds[:8], want)
 		}
-		if n := e.BreakersOpen(); n != 0 {
-			t.Errorf("%d breakers are open", n)
+		if n, held := e.BreakersOpen(), e.Held(); n != 0 || len(held) != 0 {
+			t.Errorf("%d breakers are open, of %v", n, held)
 		}
 	})
 }

@@ -48,10 +48,13 @@ func TestWhoCannotTakeOutcomesIsHardlyAsked(t *testing.T) {
 		s := openStore(t)
 		r, pushes := takers(func() int { return 0 })
 		var log bytes.Buffer
-		_, stop := start(t, s, r, func(o *engine.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		e, stop := start(t, s, r, func(o *engine.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		askFor(t, s, newWebhook(t, s), 500, func(int) string { return "https://taker.test/o" })
 		pass(time.Hour)
 		stop()
+		if n, held := e.BreakersOpen(), e.Held(); n != 1 || len(held) != 0 {
+			t.Errorf("%d breakers are open, and the webhooks %v held: a host is none", n, held)
+		}
 		if n := pushes.Load(); n > riposte.DefaultMaxInFlight+3600/15+10 {
 			t.Errorf("%d pushes in an hour", n)
 		}

@@ -51,12 +51,7 @@ func (c *Client) Send(ctx context.Context, claimed riposte.ClaimedInstance) ripo
 // exchange sends the request and reads the response. Its result counts even
 // with an error: the status line may have come before it.
 func (c *Client) exchange(ctx context.Context, m message, now time.Time) (riposte.Result, error) {
-	// The rules may be stricter than they were when the URL was saved.
-	t, err := c.target(m.url)
-	if err != nil {
-		return riposte.Result{}, err
-	}
-	req, err := c.request(ctx, t, m, now)
+	req, err := c.build(ctx, m, now)
 	if err != nil {
 		return riposte.Result{}, err
 	}
@@ -78,7 +73,7 @@ type message struct {
 func (c *Client) message(claimed riposte.ClaimedInstance) (message, error) {
 	i := claimed.Instance
 	if !i.OwesPush() {
-		return message{i.Destination, i.ID, i.Source.Kind.EventType(), claimed.Envelope.CallbackURL(), i.Attempts, claimed.Envelope.Body}, nil
+		return question(i, claimed.Envelope, i.Attempts), nil
 	}
 	m := message{url: i.Push.URL, id: i.OutcomeID(), event: riposte.PushEvent, number: i.Push.Attempts}
 	var err error
@@ -86,6 +81,20 @@ func (c *Client) message(claimed riposte.ClaimedInstance) (message, error) {
 		err = fmt.Errorf("building outcome: %w", err)
 	}
 	return m, err
+}
+
+func question(i riposte.Instance, e riposte.Envelope, number int) message {
+	return message{i.Destination, i.ID, i.Source.Kind.EventType(), e.CallbackURL(), number, e.Body}
+}
+
+// build makes the request that Send sends and Question shows.
+func (c *Client) build(ctx context.Context, m message, now time.Time) (*http.Request, error) {
+	// The rules may be stricter than they were when the URL was saved.
+	t, err := c.target(m.url)
+	if err != nil {
+		return nil, err
+	}
+	return c.request(ctx, t, m, now)
 }
 
 // request builds the request of PROTOCOL.md section 2. A push has no callback URL,

@@ -2,7 +2,10 @@ package postgres
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/lane"
@@ -68,4 +71,9 @@ func members[M ~map[string]V, V any](stored *string, m *M) error {
 		return nil
 	}
 	return json.Unmarshal([]byte(*stored), m)
+}
+
+// texts are those of ids that PostgreSQL takes for a text; a row can have no others.
+func texts(ids []string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return strings.Contains(id, "\x00") || !utf8.ValidString(id) })
 }

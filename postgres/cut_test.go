@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -81,6 +82,8 @@ type cutter struct {
 	armed atomic.Bool // the next COMMIT gets no answer
 	node  atomic.Pointer[string]
 	step  atomic.Int32
+	away  atomic.Bool  // each connection ends when something is said
+	hangs sync.RWMutex // locked while nothing is handed on
 }
 
 func newCutter(t *testing.T, where string) *cutter {
@@ -128,7 +131,10 @@ func (c *cutter) serve(client net.Conn) {
 		if bytes.Contains(b[:n], []byte("COMMIT\x00")) && c.armed.CompareAndSwap(true, false) {
 			return
 		}
-		if _, err := client.Write(b[:n]); err != nil {
+		c.hangs.RLock()
+		_, err = client.Write(b[:n])
+		c.hangs.RUnlock()
+		if err != nil {
 			return
 		}
 	}
@@ -142,7 +148,7 @@ func (c *cutter) forward(client, server net.Conn, deaf *atomic.Bool) {
 	writer := false
 	for {
 		n, err := client.Read(b)
-		if err != nil {
+		if err != nil || c.away.Load() {
 			return
 		}
 		writer = writer || bytes.Contains(b[:n], []byte("idle_in_transaction_session_timeout"))

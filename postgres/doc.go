@@ -24,6 +24,16 @@
 // As in package sqlite, by package lane. A row that another node has locked is
 // skipped.
 //
+// # Listing
+//
+// As in package sqlite, by one index and within a bound of rows (list.go). Each row
+// is looked up by its id, which says in which day.
+//
+// # Statistics
+//
+// Each process has rows of its own (statistics.go), which it saves beside the writer,
+// so that nothing that counts holds up what is counted.
+//
 // # Other nodes
 //
 // A poll finds what they leave behind, a notification tells of their outcomes

@@ -588,3 +588,6 @@ func scanInstanceAnd(r row, more ...any) (riposte.Instance, error) {
 func (s *Store) Subscribe(f func(riposte.Instance)) (cancel func()) {
 	return s.writer.publisher.Subscribe(f)
 }
+
+// Told implements riposte.InstanceStore.
+func (s *Store) Told(ctx context.Context) error { return s.writer.publisher.Told(ctx) }

@@ -44,9 +44,11 @@ type Store struct {
 	node     string // names this process among those that share the database
 	writer   *writer
 	watcher  *watcher
-	webhooks webhookLoads
-	keys     sync.Map // riposte.Key by hash, once loaded: keys never change
+	webhooks loads[riposte.Webhook]
+	keys     keyCache
 	logger   *slog.Logger
+
+	maxSearched, maxCounted int // lower in tests alone
 
 	secretMu sync.Mutex
 	dayMu    sync.Mutex // held by who changes partitions
@@ -64,7 +66,7 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("reading the database's URL: %w", err)
 	}
 	connectWell(config.ConnConfig)
-	s := &Store{node: riposte.NewID(time.Now()), logger: opts.Logger}
+	s := &Store{node: riposte.NewID(time.Now()), logger: opts.Logger, maxSearched: maxSearched, maxCounted: maxCounted}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
@@ -204,6 +206,7 @@ func (s *Store) Close() error {
 		s.writer.queue.Close()
 		s.watcher.close() // says what was committed last, and good-bye
 		s.webhooks.running.Wait()
+		s.keys.loads.running.Wait()
 		s.writer.close()
 		s.pool.Close()
 	})

@@ -24,7 +24,7 @@ func open(ctx context.Context, place string, now func() time.Time) (riposte.Stor
 	return postgres.Open(ctx, url, postgres.Options{Now: now})
 }
 
-func newWebhook(t *testing.T, s riposte.Store) riposte.Webhook {
+func newWebhook(t testing.TB, s riposte.Store) riposte.Webhook {
 	t.Helper()
 	w, err := riposte.NewWebhook("webhook", "", "https://receiver.example/hook", 0, func(string) (string, error) { return "receiver.example", nil }, s.Now())
 	if err == nil {

@@ -35,7 +35,8 @@ const (
 
 // PurgeInstances implements riposte.InstanceStore: what a day's partitions have
 // goes as a whole, once all of it has expired, and is more than limit then. It
-// also removes webhooks that were deleted before t and have no instance left.
+// also removes webhooks that were deleted before t and have no instance left, with
+// what was counted of them.
 func (s *Store) PurgeInstances(ctx context.Context, t time.Time, limit int) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, purgeTimeout)
 	defer cancel()
@@ -128,6 +129,9 @@ func (t *tx) purgeDeletedWebhooks(before time.Time) error {
 	})
 	if err := t.send(); err != nil {
 		return err
+	}
+	if len(ids) > 0 {
+		t.write().Queue(purgeStatisticsSQL, ids)
 	}
 	for _, id := range ids {
 		if l, ok := t.Lanes.ByID[id]; ok {

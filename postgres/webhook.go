@@ -91,12 +91,37 @@ func webhookValues(w riposte.Webhook) []any {
 // because some letters share one only there.
 func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }
 
+// LoadWebhook implements riposte.WebhookStore. It is asked for every instance
+// that is created, and another node may have changed the webhook just now: so
+// the database is asked each time, but once for all who ask meanwhile.
+func (s *Store) LoadWebhook(ctx context.Context, id string) (riposte.Webhook, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	return s.webhooks.wait(ctx, "loading a webhook", id, func() (riposte.Webhook, error) { return s.loadWebhook(id) })
+}
+
+func (s *Store) loadWebhook(id string) (riposte.Webhook, error) {
+	ctx, cancel := bounded(context.Background())
+	defer cancel()
+	w, err := scanWebhook(s.pool.QueryRow(ctx, loadWebhookSQL, id))
+	switch {
+	case notFound(err):
+		return riposte.Webhook{}, riposte.ErrWebhookNotFound
+	case err != nil:
+		return riposte.Webhook{}, reading(ctx, "loading a webhook", err)
+	}
+	return w, nil
+}
+
 // ListWebhooks implements riposte.WebhookStore. It reads along the ids until
 // the page is full; webhooks are few.
 func (s *Store) ListWebhooks(ctx context.Context, f riposte.WebhookFilter) ([]riposte.Webhook, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	query := `SELECT ` + webhookColumns + ` FROM webhooks w WHERE w.deleted_at IS NULL`
+	if f.Deleted {
+		query = `SELECT ` + webhookColumns + ` FROM webhooks w WHERE w.deleted_at IS NOT NULL`
+	}
 	var args []any
 	arg := func(v any) string {
 		args = append(args, v)

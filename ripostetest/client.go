@@ -9,12 +9,14 @@ import (
 
 // Client has a client of each of a server's services.
 type Client struct {
-	Webhooks  webhooksv1connect.WebhooksServiceClient
-	Search    webhooksv1connect.WebhooksSearchClient
-	Instances ripostev1connect.InstancesServiceClient
-	Settings  ripostev1connect.WebhookSettingsServiceClient
-	Consumers ripostev1connect.ConsumersServiceClient
-	Keys      ripostev1connect.KeysServiceClient
+	Webhooks     webhooksv1connect.WebhooksServiceClient
+	Search       webhooksv1connect.WebhooksSearchClient
+	Instances    ripostev1connect.InstancesServiceClient
+	Settings     ripostev1connect.WebhookSettingsServiceClient
+	Consumers    ripostev1connect.ConsumersServiceClient
+	Keys         ripostev1connect.KeysServiceClient
+	Statistics   ripostev1connect.StatisticsServiceClient
+	Verification ripostev1connect.VerificationServiceClient
 
 	http *http.Client
 }
@@ -23,13 +25,15 @@ type Client struct {
 func NewClient(base, apiKey string) *Client {
 	h := &http.Client{Transport: authorized{apiKey, &http.Transport{MaxIdleConnsPerHost: 64}}}
 	return &Client{
-		Webhooks:  webhooksv1connect.NewWebhooksServiceClient(h, base),
-		Search:    webhooksv1connect.NewWebhooksSearchClient(h, base),
-		Instances: ripostev1connect.NewInstancesServiceClient(h, base),
-		Settings:  ripostev1connect.NewWebhookSettingsServiceClient(h, base),
-		Consumers: ripostev1connect.NewConsumersServiceClient(h, base),
-		Keys:      ripostev1connect.NewKeysServiceClient(h, base),
-		http:      h,
+		Webhooks:     webhooksv1connect.NewWebhooksServiceClient(h, base),
+		Search:       webhooksv1connect.NewWebhooksSearchClient(h, base),
+		Instances:    ripostev1connect.NewInstancesServiceClient(h, base),
+		Settings:     ripostev1connect.NewWebhookSettingsServiceClient(h, base),
+		Consumers:    ripostev1connect.NewConsumersServiceClient(h, base),
+		Keys:         ripostev1connect.NewKeysServiceClient(h, base),
+		Statistics:   ripostev1connect.NewStatisticsServiceClient(h, base),
+		Verification: ripostev1connect.NewVerificationServiceClient(h, base),
+		http:         h,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/riposte-dev/riposte"
@@ -16,22 +17,29 @@ const adminKeyFile = "admin.key"
 
 // adminKeys returns the key that the configuration gives. Without one, and
 // without any in the embedded store, it makes the first and writes it to
-// admin.key. Nodes that share a database have no directory for it.
+// admin.key. Nodes that share a database have no directory for it. Where there are
+// keys but none of an admin, as a server with RIPOSTE_API_KEY may leave them, it
+// makes none: the secret in admin.key may be one that was revoked.
 func (s *Server) adminKeys(ctx context.Context) ([]riposte.Key, error) {
 	if s.config.APIKey != "" {
 		k, err := riposte.NewKeyWithSecret("RIPOSTE_API_KEY", riposte.RoleAdmin, s.config.APIKey, s.store.Now())
 		k.ID = "configured" // the same at every start, for logs and outcomes
 		return []riposte.Key{k}, err
 	}
-	n, err := s.store.CountKeys(ctx)
-	if err != nil || n > 0 {
+	stored, err := s.store.ListKeys(ctx)
+	if err != nil || slices.ContainsFunc(stored, func(k riposte.Key) bool { return k.Role == riposte.RoleAdmin }) {
 		return nil, err
 	}
-	if s.config.DatabaseURL != "" {
-		s.config.Logger.Warn("the database has no API key yet, so nobody can call: make one with riposte keys create --role admin --database-url URL")
-		return nil, nil
+	switch {
+	case s.config.DatabaseURL != "":
+		s.config.Logger.Warn("there is no API key of an admin, so nobody can manage webhooks and keys: make one with riposte keys create --role admin --database-url URL")
+	case len(stored) > 0:
+		s.config.Logger.Warn("there is no API key of an admin, so nobody can manage webhooks and keys: stop the server and make one with riposte keys create --role admin --data DIR",
+			"data", s.config.Data)
+	default:
+		err = s.firstKey(ctx)
 	}
-	return nil, s.firstKey(ctx)
+	return nil, err
 }
 
 // firstKey writes the file before the store, so that no crash leaves a key

@@ -27,6 +27,8 @@ type Config struct {
 	RetryMaxDelay     time.Duration
 	Keep              time.Duration // how long closed instances stay after they expired
 	APIKey            string        // an admin key of the operator's choice
+	ConsoleHosts      string        // host names that the console answers to beside PublicURL's, comma-separated; a port counts for nothing
+	ConsoleOpen       bool          // whether anybody may sign in to the console with APIKey by one click
 	Logger            *slog.Logger
 	Now               func() time.Time // the clock, for tests; the store's own when nil
 	AttemptTimeout    time.Duration    // for tests; riposte.AttemptTimeout, which a lease outlasts, when zero
@@ -68,7 +70,29 @@ func (c *Config) check(actual net.Addr) (outbound.Destinations, error) {
 	if err := riposte.CheckOutcomeURL(c.OutcomeURL, destinations.Check); err != nil {
 		return destinations, fmt.Errorf("--outcome-url %s", strings.TrimPrefix(err.Error(), "outcomeUrl "))
 	}
+	if err := c.checkConsoleHosts(); err != nil {
+		return destinations, err
+	}
 	return destinations, c.checkRest()
+}
+
+// consoleHosts are those of ConsoleHosts.
+func (c *Config) consoleHosts() []string {
+	return strings.FieldsFunc(c.ConsoleHosts, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// checkConsoleHosts refuses what no browser sends as a host, and so would never match.
+func (c *Config) checkConsoleHosts() error {
+	for _, host := range c.consoleHosts() {
+		odd := strings.ContainsFunc(host, func(r rune) bool {
+			return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._:[]", r))
+		})
+		u, err := url.Parse("//" + host)
+		if odd || net.ParseIP(host) == nil && (err != nil || u.Hostname() == "") {
+			return fmt.Errorf("--console-hosts must be host names as browsers send them, such as riposte.example, not %q", host)
+		}
+	}
+	return nil
 }
 
 func (c *Config) checkRest() error {

@@ -13,15 +13,18 @@ import (
 
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/api"
+	"github.com/riposte-dev/riposte/console"
 	"github.com/riposte-dev/riposte/engine"
 	"github.com/riposte-dev/riposte/metrics"
 	"github.com/riposte-dev/riposte/outbound"
+	"github.com/riposte-dev/riposte/statistics"
 )
 
 // The names under which the store keeps the server's own secrets.
 const (
 	signingKeySecret  = "signing-key"
 	callbackKeySecret = "callback-key"
+	sessionKeySecret  = "console-session-key"
 )
 
 // Limits of a connection.
@@ -33,6 +36,8 @@ const (
 	// shutdownTimeout is a little longer than an attempt may take: a stop waits
 	// for calls as long as for attempts.
 	shutdownTimeout = riposte.AttemptTimeout + 5*time.Second
+	// statisticsTimeout is for how long a stop then tries to save them.
+	statisticsTimeout = 5 * time.Second
 )
 
 // Server is one node.
@@ -42,8 +47,10 @@ type Server struct {
 	signing  *outbound.Signer
 	api      *api.Server
 	engine   *engine.Engine
+	console  *console.Console
 	metrics  *metrics.Metrics
 	unwatch  func()
+	counted  *statistics.Collector
 	outbound *outbound.Client
 	http     *http.Server
 	listener net.Listener
@@ -103,9 +110,10 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 	if err != nil {
 		return err
 	}
+	s.counted = statistics.New(statistics.Options{Store: s.store, Logger: s.config.Logger})
 	s.engine = engine.New(engine.Options{
 		Store:  s.metrics.Store(s.store),
-		Sender: s.metrics.Sender(s.outbound),
+		Sender: s.metrics.Sender(s.counted.Sender(s.outbound)),
 		Fast:   riposte.FastDelay{Min: s.config.RetryMinDelay, Max: s.config.RetryMaxDelay},
 		Keep:   s.config.Keep,
 		Logger: s.config.Logger,
@@ -114,16 +122,47 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 	s.api = api.New(api.Options{
 		Store:      s.store,
 		PublicURL:  s.config.PublicURL,
+		Issuer:     s.config.Issuer,
 		Check:      destinations.Check,
 		OutcomeURL: s.config.OutcomeURL,
 		JWKS:       s.signing.JWKS(),
+		Question:   s.outbound.Question,
 		Keys:       keys,
 		Tokens:     tokens,
+		Counted:    s.counted,
+		Held:       s.engine.Held,
 		Metrics:    s.metrics.Handler(s.config.Logger),
 		Logger:     s.config.Logger,
 	})
+	if s.console, err = s.newConsole(ctx); err != nil {
+		s.api.Close() // before the store, as ever
+		return err
+	}
 	s.http = s.newHTTPServer()
 	return nil
+}
+
+func (s *Server) newConsole(ctx context.Context) (*console.Console, error) {
+	key, err := s.store.Secret(ctx, sessionKeySecret, console.NewSessionKey)
+	if err != nil {
+		return nil, fmt.Errorf("loading the console's session key: %w", err)
+	}
+	o := console.Options{API: s.api, SessionKey: key, PublicURL: s.config.PublicURL, Logger: s.config.Logger,
+		Hosts: s.config.consoleHosts()}
+	if s.config.ConsoleOpen {
+		o.DevKey = s.config.APIKey
+	}
+	return console.New(o)
+}
+
+// routes puts the console beside the API, which has every other path.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.api)
+	for _, path := range console.Paths {
+		mux.Handle(path, s.console)
+	}
+	return mux
 }
 
 func (s *Server) newHTTPServer() *http.Server {
@@ -131,7 +170,7 @@ func (s *Server) newHTTPServer() *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true) // gRPC without TLS
 	h := &http.Server{
-		Handler:           s.api,
+		Handler:           s.routes(),
 		Protocols:         protocols,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
@@ -189,6 +228,10 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // not block.
 func (s *Server) Subscribe(f func(riposte.Instance)) (cancel func()) { return s.store.Subscribe(f) }
 
+// Told returns when all who subscribed have been told of what is committed by now, and
+// when it is counted.
+func (s *Server) Told(ctx context.Context) error { return s.store.Told(ctx) }
+
 // InFlight is how many attempts are in flight.
 func (s *Server) InFlight() int { return s.engine.InFlight() }
 
@@ -200,6 +243,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cancel()
 	var running sync.WaitGroup
 	running.Go(func() { s.engine.Run(ctx) })
+	running.Go(func() { s.counted.Run(ctx) })
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listener) }()
 
@@ -223,5 +267,16 @@ func (s *Server) close() error {
 	s.api.Close()
 	s.unwatch()
 	s.outbound.Close()
+	s.closeCounted()
 	return errors.Join(err, s.store.Close())
+}
+
+// closeCounted comes when nothing changes any more. A stop without it is clean: what
+// is lost then are some counts.
+func (s *Server) closeCounted() {
+	ctx, cancel := context.WithTimeout(context.Background(), statisticsTimeout)
+	defer cancel()
+	if err := s.counted.Close(ctx); err != nil {
+		s.config.Logger.Warn("statistics: the last ones are lost", "error", err)
+	}
 }

@@ -42,6 +42,18 @@
 // writer adds what each commit changed, and what was there at the start is
 // counted in the background, in a snapshot from before the first write.
 //
+// # Listing
+//
+// A list walks one index, newest first (list.go). Where the rest of a filter takes
+// the rows to tell, it first asks the index, which is quick, where its bound of
+// rows ends, and looks no further: what is rare among millions is found page by
+// page, and no page takes long.
+//
+// # Statistics
+//
+// What was counted in a span is a row per webhook and process, small and soon
+// forgotten (statistics.go). The last attempt of each webhook is kept apart.
+//
 // # One process
 //
 // A lock on the data directory keeps a second process out (lock.go). It also

@@ -242,6 +242,9 @@ func (s *Store) Subscribe(f func(riposte.Instance)) (cancel func()) {
 	return s.writer.publisher.Subscribe(f)
 }
 
+// Told implements riposte.InstanceStore.
+func (s *Store) Told(ctx context.Context) error { return s.writer.publisher.Told(ctx) }
+
 // LoadInstance implements riposte.InstanceStore.
 func (s *Store) LoadInstance(ctx context.Context, id string) (riposte.Instance, error) {
 	i, err := scanInstance(s.queries.loadInstance.QueryRowContext(ctx, riposte.IDNumber(id), id))

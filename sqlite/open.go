@@ -76,7 +76,8 @@ type Store struct {
 	readers *sql.DB
 	queries queries
 	writer  *writer
-	keys    sync.Map // riposte.Key by hash, once loaded: keys never change
+
+	maxSearched, maxCounted int // lower in tests alone
 
 	secretMu sync.Mutex
 }
@@ -95,7 +96,7 @@ func Open(ctx context.Context, dir string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{now: opts.Now, lock: held}
+	s := &Store{now: opts.Now, lock: held, maxSearched: maxSearched, maxCounted: maxCounted}
 	if err := s.open(ctx, filepath.Join(dir, FileName), opts); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

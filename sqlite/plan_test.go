@@ -15,73 +15,102 @@ import (
 // number of instances.
 func TestEveryQueryHasItsIndex(t *testing.T) {
 	s := openStore(t, Options{})
-	type query struct{ sql, index string }
+	type query struct {
+		sql, index string
+		few        bool // is of so few rows that it may sort them, or go through all
+	}
 	queries := []query{
-		{dueInLaneSQL, "instances_due"},
-		{laneDueSQL, "instances_due"},
-		{expiredSQL, "instances_open_by_expiry"},
-		{firstExpirySQL, "instances_open_by_expiry"},
-		{purgeableSQL, "instances_closed_by_expiry"},
-		{requestedBeforeSQL, "instances_request"},
-		{loadNumberedSQL, "INTEGER PRIMARY KEY"},
-		{loadEnvelopesSQL, "INTEGER PRIMARY KEY"},
-		{loadInstanceSQL, "INTEGER PRIMARY KEY"},
-		{loadEnvelopeSQL, "INTEGER PRIMARY KEY"},
-		{loadAttemptsSQL, "PRIMARY KEY"},
-		{loadLanesSQL, "instances_due"},
-		{keepOpenSQL, "INTEGER PRIMARY KEY"},
-		{closeInstanceSQL, "INTEGER PRIMARY KEY"},
-		{handOverSQL, "INTEGER PRIMARY KEY"},
-		{pushesDueSQL, "instances_push_due"},
-		{pushLaneDueSQL, "instances_push_due"},
-		{loadPushLanesSQL, "instances_push_due"},
-		{releasePushLeasesSQL, "instances_by_state"},
-		{insertAttemptSQL, "INTEGER PRIMARY KEY"},
-		{countSQL, "instances_by_state"},
-		{releaseLeasesSQL, "instances_by_state"},
-		{purgeSQL, "INTEGER PRIMARY KEY"},
-		{notePurgedSQL, "INTEGER PRIMARY KEY"},
-		{purgeOutcomesSQL, "outcomes USING INTEGER PRIMARY KEY"},
-		{purgeLabelsSQL, "PRIMARY KEY"},
-		{purgeWebhooksSQL, "webhooks_deleted"},
+		{sql: dueInLaneSQL, index: "instances_due"},
+		{sql: laneDueSQL, index: "instances_due"},
+		{sql: expiredSQL, index: "instances_open_by_expiry"},
+		{sql: firstExpirySQL, index: "instances_open_by_expiry"},
+		{sql: purgeableSQL, index: "instances_closed_by_expiry"},
+		{sql: requestedBeforeSQL, index: "instances_request"},
+		{sql: loadNumberedSQL, index: "INTEGER PRIMARY KEY"},
+		{sql: loadEnvelopesSQL, index: "INTEGER PRIMARY KEY"},
+		{sql: loadInstanceSQL, index: "INTEGER PRIMARY KEY"},
+		{sql: loadEnvelopeSQL, index: "INTEGER PRIMARY KEY"},
+		{sql: loadAttemptsSQL, index: "PRIMARY KEY"},
+		{sql: loadLanesSQL, index: "instances_due"},
+		{sql: keepOpenSQL, index: "INTEGER PRIMARY KEY"},
+		{sql: closeInstanceSQL, index: "INTEGER PRIMARY KEY"},
+		{sql: handOverSQL, index: "INTEGER PRIMARY KEY"},
+		{sql: pushesDueSQL, index: "instances_push_due"},
+		{sql: pushLaneDueSQL, index: "instances_push_due"},
+		{sql: loadPushLanesSQL, index: "instances_push_due"},
+		{sql: releasePushLeasesSQL, index: "instances_by_state"},
+		{sql: insertAttemptSQL, index: "INTEGER PRIMARY KEY"},
+		{sql: countSQL, index: "instances_by_state"},
+		{sql: releaseLeasesSQL, index: "instances_by_state"},
+		{sql: purgeSQL, index: "INTEGER PRIMARY KEY"},
+		{sql: notePurgedSQL, index: "INTEGER PRIMARY KEY"},
+		{sql: purgeOutcomesSQL, index: "outcomes USING INTEGER PRIMARY KEY"},
+		{sql: purgeLabelsSQL, index: "PRIMARY KEY"},
+		{sql: purgeWebhooksSQL, index: "webhooks_deleted"},
+		{sql: purgeStatisticsSQL, index: "statistics USING PRIMARY KEY (webhook=?)"},
+		{sql: saveLastAttemptSQL, index: "sqlite_autoindex_webhooks_1 (id=?)"},
+		{sql: forgetStatisticsSQL, index: "COVERING INDEX statistics_by_start (span=? AND start<?)"},
+		{sql: loadAllStatisticsSQL, index: "statistics_by_start (span=? AND start>?)"},
+		{sql: loadStatisticsOfSQL, index: "PRIMARY KEY (webhook=? AND span=? AND start>?)"},
+		{sql: lastAttemptsSQL, index: "SEARCH l USING PRIMARY KEY (webhook=?)"},
+		{sql: listKeysSQL, index: "sqlite_autoindex_api_keys_2", few: true},
+		{sql: deleteKeySQL, index: "sqlite_autoindex_api_keys_2 (id=?)"},
+		{sql: soonestToExpireSQL, index: "instances_open_by_expiry"},
+		{sql: oldestDueSQL, index: "instances_due (webhook=? AND due_at<?)", few: true},
+		{sql: oldestDueSQL, index: "instances_due (webhook>?)", few: true},
 	}
 	label := map[string]string{"k": "v"}
 	for _, each := range []struct {
 		filter riposte.InstanceFilter
 		index  string
+		sparse bool
 	}{
-		// Its page is the table's end.
-		{riposte.InstanceFilter{}, wholeTable},
-		{riposte.InstanceFilter{WebhookID: "w"}, "instances_by_webhook"},
-		{riposte.InstanceFilter{TicketID: "t"}, "instances_by_ticket"},
-		{riposte.InstanceFilter{SourceKind: riposte.SourceTest}, "instances_by_source"},
-		{riposte.InstanceFilter{State: riposte.StateError}, "instances_by_state"},
-		{riposte.InstanceFilter{State: riposte.StateSuccess}, "instances_by_state"},
-		{riposte.InstanceFilter{State: riposte.StateSuccess, WebhookID: "w"}, "instances_by_webhook"},
-		{riposte.InstanceFilter{Labels: label}, "SEARCH l USING PRIMARY KEY"},
-		{riposte.InstanceFilter{Labels: map[string]string{"k": "v", "l": "w"}, TicketID: "t", State: riposte.StateError}, "SEARCH l USING PRIMARY KEY"},
-		{riposte.InstanceFilter{Created: riposte.TimeRange{From: time.Unix(1, 0)}}, "SEARCH i USING INTEGER PRIMARY KEY"},
-		{riposte.InstanceFilter{Expires: riposte.TimeRange{To: time.Unix(1e9, 0)}}, "SEARCH i USING INTEGER PRIMARY KEY"},
+		{riposte.InstanceFilter{}, "SEARCH i USING INTEGER PRIMARY KEY", false},
+		{riposte.InstanceFilter{WebhookID: "w"}, "instances_by_webhook", false},
+		{riposte.InstanceFilter{TicketID: "t"}, "instances_by_ticket", false},
+		{riposte.InstanceFilter{SourceKind: riposte.SourceTest}, "instances_by_source", false},
+		{riposte.InstanceFilter{State: riposte.StateError}, "instances_by_state", false},
+		{riposte.InstanceFilter{State: riposte.StateSuccess}, "instances_by_state", false},
+		{riposte.InstanceFilter{State: riposte.StateSuccess, WebhookID: "w"}, "instances_by_webhook", true},
+		{riposte.InstanceFilter{State: riposte.StateFatalError, WebhookID: "w"}, "instances_by_state", true},
+		{riposte.InstanceFilter{Labels: label}, "SEARCH l USING PRIMARY KEY", false},
+		{riposte.InstanceFilter{Labels: map[string]string{"k": "v", "l": "w"}, TicketID: "t", State: riposte.StateError}, "SEARCH l USING PRIMARY KEY", true},
+		{riposte.InstanceFilter{Created: riposte.TimeRange{From: time.Unix(1, 0)}}, "SEARCH i USING INTEGER PRIMARY KEY", false},
+		{riposte.InstanceFilter{Created: riposte.TimeRange{From: time.Unix(1, 0)}, WebhookID: "w"}, "instances_by_webhook", false},
+		{riposte.InstanceFilter{Expires: riposte.TimeRange{To: time.Unix(1e9, 0)}}, "SEARCH i USING INTEGER PRIMARY KEY", true},
 	} {
 		for _, before := range []string{"", "b"} {
 			each.filter.Before = before
-			sql, _ := listQuery(each.filter)
-			if before != "" && each.index == wholeTable {
-				each.index = "SEARCH i USING INTEGER PRIMARY KEY"
+			l := listingOf(each.filter)
+			if l.sparse != each.sparse {
+				t.Errorf("%+v leaves any number of rows to be refused: %t", each.filter, l.sparse)
 			}
-			queries = append(queries, query{sql, each.index})
+			between := "(rowid>? AND rowid<?)"
+			switch {
+			case l.byLabel():
+				between = "AND instance>? AND instance<?)"
+			case l.index != "":
+				between = "=? AND rowid>? AND rowid<?)"
+			}
+			page, _ := l.page(10)
+			count, _ := l.count(10)
+			row, _ := l.row(10)
+			for _, sql := range []string{page, count, row} {
+				queries = append(queries, query{sql: sql, index: each.index})
+				queries = append(queries, query{sql: sql, index: between})
+			}
+			if l.index != "" {
+				queries = append(queries, query{sql: row, index: "COVERING INDEX " + l.index})
+			}
 		}
 	}
 	for _, q := range queries {
 		plan := explain(t, s.writer.conn, q.sql)
-		if !strings.Contains(plan, q.index) || strings.Contains(plan, "TEMP B-TREE") || scansTable(plan) && q.index != wholeTable {
+		if !strings.Contains(plan, q.index) || !q.few && (strings.Contains(plan, "TEMP B-TREE") || scansTable(plan)) {
 			t.Errorf("%s\nis not by %s:\n%s", q.sql, q.index, plan)
 		}
 	}
 }
-
-// wholeTable is the plan that walks the instances by their numbers.
-const wholeTable = "SCAN i"
 
 func explain(t *testing.T, conn *sql.Conn, query string) string {
 	t.Helper()
@@ -105,7 +134,7 @@ func scansTable(plan string) bool {
 	for line := range strings.Lines(plan) {
 		line = strings.TrimSpace(line)
 		if table, ok := strings.CutPrefix(line, "SCAN "); ok && !strings.Contains(table, "INDEX") &&
-			!strings.Contains(table, "VIRTUAL TABLE") && table != "w" && table != "l" && table != "CONSTANT ROW" {
+			!strings.Contains(table, "VIRTUAL TABLE") && !strings.HasPrefix(table, "(subquery") && table != "w" && table != "l" && table != "CONSTANT ROW" {
 			return true
 		}
 	}
@@ -149,7 +178,7 @@ func TestFullWebhookCostsNothing(t *testing.T) {
 }
 
 // multiply stores n instances more like the one that is there.
-func multiply(t *testing.T, s *Store, n int) {
+func multiply(t testing.TB, s *Store, n int) {
 	t.Helper()
 	err := s.writer.do(t.Context(), 1, func(*tx) error {
 		_, err := s.writer.conn.ExecContext(context.Background(), `WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < ?)

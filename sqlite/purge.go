@@ -32,7 +32,8 @@ const (
 )
 
 // PurgeInstances implements riposte.InstanceStore. It also removes webhooks
-// that were deleted before t and have no instance left.
+// that were deleted before t and have no instance left, with what was counted of
+// them.
 func (s *Store) PurgeInstances(ctx context.Context, t time.Time, limit int) (int, error) {
 	total := 0
 	for {
@@ -98,6 +99,9 @@ func (t *tx) purgeDeletedWebhooks(before time.Time) error {
 	}
 	t.touched = append(t.touched, ids...)
 	for _, id := range ids {
+		if _, err := t.exec(t.purgeStatistics, id); err != nil {
+			return err
+		}
 		l := t.Lanes.ByID[id]
 		t.Lanes.Remove(l)
 		t.Undo(func() { t.Lanes.Put(l) })

@@ -21,6 +21,7 @@ type tx struct {
 	touched  []string // webhooks that ops may have changed
 	now      func() time.Time
 	purged   []riposte.State // those of the instances that were removed
+	revoked  bool            // a key may have been deleted
 }
 
 // mark is a point in a transaction to which it can be rolled back.
@@ -128,6 +129,9 @@ type statements struct {
 	purgeable, purgeLabels, purge, purgeWebhooks *sql.Stmt
 	notePurged, purgeOutcomes                    *sql.Stmt
 	insertSecret, insertKey                      *sql.Stmt
+	deleteKey, lastAdmin                         *sql.Stmt
+	saveStatistics, forgetStatistics             *sql.Stmt
+	saveLastAttempt, purgeStatistics             *sql.Stmt
 	insertConsumer, updateConsumer               *sql.Stmt
 	consumerExists, deleteConsumer               *sql.Stmt
 
@@ -186,6 +190,12 @@ func prepareStatements(ctx context.Context, conn *sql.Conn) (statements, error) 
 		{&s.purgeWebhooks, purgeWebhooksSQL},
 		{&s.insertSecret, insertSecretSQL},
 		{&s.insertKey, insertKeySQL},
+		{&s.deleteKey, deleteKeySQL},
+		{&s.lastAdmin, lastAdminSQL},
+		{&s.saveStatistics, saveStatisticsSQL},
+		{&s.forgetStatistics, forgetStatisticsSQL},
+		{&s.saveLastAttempt, saveLastAttemptSQL},
+		{&s.purgeStatistics, purgeStatisticsSQL},
 		{&s.insertConsumer, insertConsumerSQL},
 		{&s.updateConsumer, updateConsumerSQL},
 		{&s.consumerExists, consumerExistsSQL},

@@ -113,6 +113,9 @@ func (w *writer) publishWebhooks(ids []string) {
 // the page is full; webhooks are few.
 func (s *Store) ListWebhooks(ctx context.Context, f riposte.WebhookFilter) ([]riposte.Webhook, error) {
 	query := `SELECT ` + webhookColumns + ` FROM webhooks w WHERE w.deleted_at IS NULL`
+	if f.Deleted {
+		query = `SELECT ` + webhookColumns + ` FROM webhooks w WHERE w.deleted_at IS NOT NULL`
+	}
 	var args []any
 	add := func(condition string, values ...any) {
 		query += " AND " + condition

@@ -33,6 +33,7 @@ type writer struct {
 	lanes       *lane.Lanes
 	sequence    int64    // the last outcome's
 	webhooks    sync.Map // riposte.Webhook by id, as they were committed; for readers
+	keys        keyCache // for readers
 	stmts       statements
 	fatal       func(error)
 	broken      error // why nothing is committed any more
@@ -122,6 +123,9 @@ func (w *writer) commit(batch []*op) {
 		w.commits++
 		w.counts.committed(t)
 		w.publishWebhooks(t.touched)
+		if t.revoked {
+			w.keys.forget()
+		}
 		t.Committed()
 		w.checkpoints.committed(w.conn)
 		w.publisher.Publish(t.Changed)

@@ -248,14 +248,25 @@ func (h *house) attempts(id string) []riposte.Attempt {
 	return as
 }
 
+// list goes on where the store stopped searching.
 func (h *house) list(f riposte.InstanceFilter) []riposte.Instance {
 	h.Helper()
 	if f.Limit == 0 {
 		f.Limit = 1000
 	}
-	is, err := h.store.ListInstances(h.Context(), f)
-	h.must(err)
-	return is
+	var found []riposte.Instance
+	for limit := f.Limit; ; f.Limit = limit - len(found) {
+		page, err := h.store.ListInstances(h.Context(), f)
+		h.must(err)
+		found = append(found, page.Instances...)
+		if page.Searched == "" {
+			return found
+		}
+		if len(page.Instances) >= f.Limit || f.Before != "" && page.Searched >= f.Before {
+			h.Fatalf("searched up to %s from %q on, found %d of %d", page.Searched, f.Before, len(page.Instances), f.Limit)
+		}
+		f.Before = page.Searched
+	}
 }
 
 func ids(is []riposte.Instance) []string {

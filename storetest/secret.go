@@ -3,8 +3,6 @@ package storetest
 import (
 	"bytes"
 	"errors"
-
-	"github.com/riposte-dev/riposte"
 )
 
 var secrets = []behaviour{
@@ -34,39 +32,6 @@ var secrets = []behaviour{
 			h.Errorf("error is %v, want %v", err, broken)
 		}
 		h.wantEqual(h.secret("jwt", "one"), []byte("one"))
-	}},
-	{"a key is found by its hash", func(h *house) {
-		k, secret, err := riposte.NewKey("CI", riposte.RoleSender, h.now())
-		h.must(err)
-		h.must(h.store.CreateKey(h.Context(), k))
-		loaded, err := h.store.LoadKey(h.Context(), riposte.HashKey(secret))
-		h.must(err)
-		h.wantEqual(loaded, k)
-		_, err = h.store.LoadKey(h.Context(), riposte.HashKey("other"))
-		h.wantError(err, riposte.ErrKeyNotFound)
-	}},
-	{"the key whose hash is already there stays", func(h *house) {
-		first, err := riposte.NewKeyWithSecret("first", riposte.RoleViewer, "secret", h.now())
-		h.must(err)
-		h.must(h.store.CreateKey(h.Context(), first))
-		second, err := riposte.NewKeyWithSecret("second", riposte.RoleAdmin, "secret", h.now())
-		h.must(err)
-		h.must(h.store.CreateKey(h.Context(), second))
-		loaded, err := h.store.LoadKey(h.Context(), first.Hash)
-		h.must(err)
-		h.wantEqual(loaded, first)
-	}},
-	{"keys are counted", func(h *house) {
-		for want := range 3 {
-			n, err := h.store.CountKeys(h.Context())
-			h.must(err)
-			if n != want {
-				h.Errorf("counted %d, want %d", n, want)
-			}
-			k, _, err := riposte.NewKey("", riposte.RoleAdmin, h.now())
-			h.must(err)
-			h.must(h.store.CreateKey(h.Context(), k))
-		}
 	}},
 }
 

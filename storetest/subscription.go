@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"context"
+	"errors"
 	"sync"
 
 	"github.com/riposte-dev/riposte"
@@ -43,6 +45,23 @@ var subscriptions = []behaviour{
 			{riposte.StatePending, riposte.StateRunning},
 			{riposte.StateRunning, riposte.StateProcessResponse, riposte.StateSuccess},
 		})
+	}},
+	{"all have been told of what was committed before", func(h *house) {
+		var n notes
+		behind := make(chan struct{})
+		defer h.store.Subscribe(func(i riposte.Instance) {
+			<-behind
+			n.take(i)
+		})()
+		created := h.createMany(h.webhook(), 3)
+		impatient, cancel := context.WithCancel(h.Context())
+		cancel()
+		if err := h.store.Told(impatient); !errors.Is(err, context.Canceled) {
+			h.Errorf("nobody was told, and the answer is %v", err)
+		}
+		close(behind)
+		h.must(h.store.Told(h.Context()))
+		h.wantEqual(n.all(), created)
 	}},
 	{"a subscriber is told in the order of the commits", func(h *house) {
 		var n notes

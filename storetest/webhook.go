@@ -82,6 +82,15 @@ var webhooks = []behaviour{
 		h.wantWebhooks(riposte.WebhookFilter{})
 		h.wantWebhooks(riposte.WebhookFilter{IDs: []string{w.ID}})
 	}},
+	{"deleted webhooks are listed by themselves", func(h *house) {
+		a, b, c := h.webhook(), h.webhook(), h.webhook()
+		a, c = h.deleteWebhook(a), h.deleteWebhook(c)
+		h.wantWebhooks(riposte.WebhookFilter{}, b)
+		h.wantWebhooks(riposte.WebhookFilter{Deleted: true}, c, a)
+		h.wantWebhooks(riposte.WebhookFilter{Deleted: true, Limit: 1}, c)
+		h.wantWebhooks(riposte.WebhookFilter{Deleted: true, Before: c.ID}, a)
+		h.wantWebhooks(riposte.WebhookFilter{Deleted: true, Query: a.DisplayName, IDs: []string{a.ID, b.ID, c.ID}}, a)
+	}},
 	{"webhooks are listed newest first, page by page", func(h *house) {
 		a, b, c := h.webhook(), h.webhook(), h.webhook()
 		h.wantWebhooks(riposte.WebhookFilter{}, c, b, a)

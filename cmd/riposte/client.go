@@ -45,13 +45,15 @@ func (f *clientFlags) register(cmd *cobra.Command) {
 
 // clients are the API's services at one server.
 type clients struct {
-	caller    caller
-	webhooks  webhooksv1connect.WebhooksServiceClient
-	search    webhooksv1connect.WebhooksSearchClient
-	instances ripostev1connect.InstancesServiceClient
-	settings  ripostev1connect.WebhookSettingsServiceClient
-	keys      ripostev1connect.KeysServiceClient
-	consumers ripostev1connect.ConsumersServiceClient
+	caller       caller
+	webhooks     webhooksv1connect.WebhooksServiceClient
+	search       webhooksv1connect.WebhooksSearchClient
+	instances    ripostev1connect.InstancesServiceClient
+	settings     ripostev1connect.WebhookSettingsServiceClient
+	keys         ripostev1connect.KeysServiceClient
+	consumers    ripostev1connect.ConsumersServiceClient
+	statistics   ripostev1connect.StatisticsServiceClient
+	verification ripostev1connect.VerificationServiceClient
 }
 
 // clients makes the clients that the flags ask for. It does not connect.
@@ -68,13 +70,15 @@ func (f *clientFlags) clients() (*clients, error) {
 	who := caller{server: server, key: key}
 	options := []connect.ClientOption{connect.WithCodec(apijson.Codec{}), connect.WithInterceptors(who)}
 	return &clients{
-		caller:    who,
-		webhooks:  webhooksv1connect.NewWebhooksServiceClient(client, server, options...),
-		search:    webhooksv1connect.NewWebhooksSearchClient(client, server, options...),
-		instances: ripostev1connect.NewInstancesServiceClient(client, server, options...),
-		settings:  ripostev1connect.NewWebhookSettingsServiceClient(client, server, options...),
-		keys:      ripostev1connect.NewKeysServiceClient(client, server, options...),
-		consumers: ripostev1connect.NewConsumersServiceClient(client, server, options...),
+		caller:       who,
+		webhooks:     webhooksv1connect.NewWebhooksServiceClient(client, server, options...),
+		search:       webhooksv1connect.NewWebhooksSearchClient(client, server, options...),
+		instances:    ripostev1connect.NewInstancesServiceClient(client, server, options...),
+		settings:     ripostev1connect.NewWebhookSettingsServiceClient(client, server, options...),
+		keys:         ripostev1connect.NewKeysServiceClient(client, server, options...),
+		consumers:    ripostev1connect.NewConsumersServiceClient(client, server, options...),
+		statistics:   ripostev1connect.NewStatisticsServiceClient(client, server, options...),
+		verification: ripostev1connect.NewVerificationServiceClient(client, server, options...),
 	}, nil
 }
 

@@ -19,6 +19,7 @@ func newDevCommand() *cobra.Command {
 	config := server.Default()
 	config.Data = ""
 	config.AllowDestinations = "loopback"
+	config.ConsoleOpen = true
 	config.RetryMinDelay, config.RetryMaxDelay = 300*time.Millisecond, time.Second
 	var once bool
 	cmd := &cobra.Command{

@@ -72,6 +72,8 @@ func serverFlags(cmd *cobra.Command, c *server.Config) {
 	env(f, "retry-max-delay", "RIPOSTE_RETRY_MAX_DELAY")
 	f.StringVar(&c.OutcomeURL, "outcome-url", c.OutcomeURL, "`URL` that outcomes are pushed to where neither the instance nor its webhook has one (default nowhere)")
 	env(f, "outcome-url", "RIPOSTE_OUTCOME_URL")
+	f.StringVar(&c.ConsoleHosts, "console-hosts", c.ConsoleHosts, "`host` names that the console answers to, beside the public URL's and localhost, comma-separated")
+	env(f, "console-hosts", "RIPOSTE_CONSOLE_HOSTS")
 	f.DurationVar(&c.Keep, "keep", c.Keep, "how long closed instances stay after they expired, beyond an hour")
 	env(f, "keep", "RIPOSTE_KEEP")
 }

@@ -280,7 +280,8 @@ func (s *show) way(id string) []riposte.State {
 
 func (s *show) invite() {
 	fmt.Fprintf(s.out, `
-The server stays up until Ctrl-C. Ask something yourself, in another terminal:
+The server stays up until Ctrl-C. Its console is at %[1]s, where one click signs in.
+Ask something yourself, in another terminal:
 
   export RIPOSTE_SERVER=%[1]s RIPOSTE_API_KEY=%[2]s
 

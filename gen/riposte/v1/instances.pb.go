@@ -1380,6 +1380,482 @@ func (x *InstancesServiceListResponse) GetNextPageToken() string {
 	return ""
 }
 
+type InstancesServiceGetDeliveryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstancesServiceGetDeliveryRequest) Reset() {
+	*x = InstancesServiceGetDeliveryRequest{}
+	mi := &file_riposte_v1_instances_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstancesServiceGetDeliveryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstancesServiceGetDeliveryRequest) ProtoMessage() {}
+
+func (x *InstancesServiceGetDeliveryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_instances_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstancesServiceGetDeliveryRequest.ProtoReflect.Descriptor instead.
+func (*InstancesServiceGetDeliveryRequest) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *InstancesServiceGetDeliveryRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type InstancesServiceGetDeliveryResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Method string                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
+	Url    string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	// All that the receiver needs, the Authorization among them, which counts for
+	// two minutes. Webhook-Attempt is that of the next attempt, or of the last one
+	// where none is to come.
+	Headers       map[string]string `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Body          string            `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstancesServiceGetDeliveryResponse) Reset() {
+	*x = InstancesServiceGetDeliveryResponse{}
+	mi := &file_riposte_v1_instances_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstancesServiceGetDeliveryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstancesServiceGetDeliveryResponse) ProtoMessage() {}
+
+func (x *InstancesServiceGetDeliveryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_instances_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstancesServiceGetDeliveryResponse.ProtoReflect.Descriptor instead.
+func (*InstancesServiceGetDeliveryResponse) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *InstancesServiceGetDeliveryResponse) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *InstancesServiceGetDeliveryResponse) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *InstancesServiceGetDeliveryResponse) GetHeaders() map[string]string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *InstancesServiceGetDeliveryResponse) GetBody() string {
+	if x != nil {
+		return x.Body
+	}
+	return ""
+}
+
+type InstancesServiceCountRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in List.
+	Filter        string `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstancesServiceCountRequest) Reset() {
+	*x = InstancesServiceCountRequest{}
+	mi := &file_riposte_v1_instances_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstancesServiceCountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstancesServiceCountRequest) ProtoMessage() {}
+
+func (x *InstancesServiceCountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_instances_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstancesServiceCountRequest.ProtoReflect.Descriptor instead.
+func (*InstancesServiceCountRequest) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *InstancesServiceCountRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+type InstancesServiceCountResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 10,000.
+	Count int32 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	// There are more, or may be: a count stops at its bound, and where no index tells
+	// what the filter selects, after a look at 20,000 instances.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstancesServiceCountResponse) Reset() {
+	*x = InstancesServiceCountResponse{}
+	mi := &file_riposte_v1_instances_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstancesServiceCountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstancesServiceCountResponse) ProtoMessage() {}
+
+func (x *InstancesServiceCountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_instances_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstancesServiceCountResponse.ProtoReflect.Descriptor instead.
+func (*InstancesServiceCountResponse) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *InstancesServiceCountResponse) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *InstancesServiceCountResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+type InstancesServiceBatchCancelRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in List; must not be empty.
+	Filter string `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// How many instances to look at: 1 to 1000; 100 by default.
+	PageSize      int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstancesServiceBatchCancelRequest) Reset() {
+	*x = InstancesServiceBatchCancelRequest{}
+	mi := &file_riposte_v1_instances_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstancesServiceBatchCancelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstancesServiceBatchCancelRequest) ProtoMessage() {}
+
+func (x *InstancesServiceBatchCancelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_instances_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstancesServiceBatchCancelRequest.ProtoReflect.Descriptor instead.
+func (*InstancesServiceBatchCancelRequest) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *InstancesServiceBatchCancelRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *InstancesServiceBatchCancelRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *InstancesServiceBatchCancelRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type InstancesServiceBatchCancelResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many were closed.
+	Canceled int32 `protobuf:"varint,1,opt,name=canceled,proto3" json:"canceled,omitempty"`
+	// How many could not be, because they have their outcome.
+	Refused int32 `protobuf:"varint,2,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Empty when there are no more.
+	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstancesServiceBatchCancelResponse) Reset() {
+	*x = InstancesServiceBatchCancelResponse{}
+	mi := &file_riposte_v1_instances_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstancesServiceBatchCancelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstancesServiceBatchCancelResponse) ProtoMessage() {}
+
+func (x *InstancesServiceBatchCancelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_instances_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstancesServiceBatchCancelResponse.ProtoReflect.Descriptor instead.
+func (*InstancesServiceBatchCancelResponse) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *InstancesServiceBatchCancelResponse) GetCanceled() int32 {
+	if x != nil {
+		return x.Canceled
+	}
+	return 0
+}
+
+func (x *InstancesServiceBatchCancelResponse) GetRefused() int32 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *InstancesServiceBatchCancelResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type InstancesServiceBatchRecreateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in List; must not be empty.
+	Filter string `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Makes it safe to repeat a call: with the same id no instance is recreated
+	// twice. At most 200 characters; must not be empty.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// How many instances to look at: 1 to 1000; 100 by default.
+	PageSize      int32  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstancesServiceBatchRecreateRequest) Reset() {
+	*x = InstancesServiceBatchRecreateRequest{}
+	mi := &file_riposte_v1_instances_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstancesServiceBatchRecreateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstancesServiceBatchRecreateRequest) ProtoMessage() {}
+
+func (x *InstancesServiceBatchRecreateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_instances_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstancesServiceBatchRecreateRequest.ProtoReflect.Descriptor instead.
+func (*InstancesServiceBatchRecreateRequest) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *InstancesServiceBatchRecreateRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *InstancesServiceBatchRecreateRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *InstancesServiceBatchRecreateRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *InstancesServiceBatchRecreateRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type InstancesServiceBatchRecreateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many were asked again.
+	Recreated int32 `protobuf:"varint,1,opt,name=recreated,proto3" json:"recreated,omitempty"`
+	// How many could not be, because their webhook is deleted, or because their
+	// outcome may not be pushed to where it was any more.
+	Refused int32 `protobuf:"varint,2,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Empty when there are no more.
+	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstancesServiceBatchRecreateResponse) Reset() {
+	*x = InstancesServiceBatchRecreateResponse{}
+	mi := &file_riposte_v1_instances_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstancesServiceBatchRecreateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstancesServiceBatchRecreateResponse) ProtoMessage() {}
+
+func (x *InstancesServiceBatchRecreateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_instances_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstancesServiceBatchRecreateResponse.ProtoReflect.Descriptor instead.
+func (*InstancesServiceBatchRecreateResponse) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *InstancesServiceBatchRecreateResponse) GetRecreated() int32 {
+	if x != nil {
+		return x.Recreated
+	}
+	return 0
+}
+
+func (x *InstancesServiceBatchRecreateResponse) GetRefused() int32 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *InstancesServiceBatchRecreateResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 type InstancesServiceWaitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1391,7 +1867,7 @@ type InstancesServiceWaitRequest struct {
 
 func (x *InstancesServiceWaitRequest) Reset() {
 	*x = InstancesServiceWaitRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[16]
+	mi := &file_riposte_v1_instances_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1879,7 @@ func (x *InstancesServiceWaitRequest) String() string {
 func (*InstancesServiceWaitRequest) ProtoMessage() {}
 
 func (x *InstancesServiceWaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[16]
+	mi := &file_riposte_v1_instances_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1892,7 @@ func (x *InstancesServiceWaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceWaitRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceWaitRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{16}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *InstancesServiceWaitRequest) GetId() string {
@@ -1442,7 +1918,7 @@ type InstancesServiceWaitResponse struct {
 
 func (x *InstancesServiceWaitResponse) Reset() {
 	*x = InstancesServiceWaitResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[17]
+	mi := &file_riposte_v1_instances_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1930,7 @@ func (x *InstancesServiceWaitResponse) String() string {
 func (*InstancesServiceWaitResponse) ProtoMessage() {}
 
 func (x *InstancesServiceWaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[17]
+	mi := &file_riposte_v1_instances_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1943,7 @@ func (x *InstancesServiceWaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceWaitResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceWaitResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{17}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *InstancesServiceWaitResponse) GetInstance() *Instance {
@@ -1490,7 +1966,7 @@ type InstancesServiceWatchRequest struct {
 
 func (x *InstancesServiceWatchRequest) Reset() {
 	*x = InstancesServiceWatchRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[18]
+	mi := &file_riposte_v1_instances_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1502,7 +1978,7 @@ func (x *InstancesServiceWatchRequest) String() string {
 func (*InstancesServiceWatchRequest) ProtoMessage() {}
 
 func (x *InstancesServiceWatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[18]
+	mi := &file_riposte_v1_instances_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1515,7 +1991,7 @@ func (x *InstancesServiceWatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceWatchRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceWatchRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{18}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *InstancesServiceWatchRequest) GetAfter() string {
@@ -1545,7 +2021,7 @@ type InstancesServiceWatchResponse struct {
 
 func (x *InstancesServiceWatchResponse) Reset() {
 	*x = InstancesServiceWatchResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[19]
+	mi := &file_riposte_v1_instances_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +2033,7 @@ func (x *InstancesServiceWatchResponse) String() string {
 func (*InstancesServiceWatchResponse) ProtoMessage() {}
 
 func (x *InstancesServiceWatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[19]
+	mi := &file_riposte_v1_instances_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +2046,7 @@ func (x *InstancesServiceWatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceWatchResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceWatchResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{19}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *InstancesServiceWatchResponse) GetCursor() string {
@@ -1596,7 +2072,7 @@ type InstancesServiceCancelRequest struct {
 
 func (x *InstancesServiceCancelRequest) Reset() {
 	*x = InstancesServiceCancelRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[20]
+	mi := &file_riposte_v1_instances_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +2084,7 @@ func (x *InstancesServiceCancelRequest) String() string {
 func (*InstancesServiceCancelRequest) ProtoMessage() {}
 
 func (x *InstancesServiceCancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[20]
+	mi := &file_riposte_v1_instances_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +2097,7 @@ func (x *InstancesServiceCancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceCancelRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceCancelRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{20}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *InstancesServiceCancelRequest) GetId() string {
@@ -1640,7 +2116,7 @@ type InstancesServiceCancelResponse struct {
 
 func (x *InstancesServiceCancelResponse) Reset() {
 	*x = InstancesServiceCancelResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[21]
+	mi := &file_riposte_v1_instances_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +2128,7 @@ func (x *InstancesServiceCancelResponse) String() string {
 func (*InstancesServiceCancelResponse) ProtoMessage() {}
 
 func (x *InstancesServiceCancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[21]
+	mi := &file_riposte_v1_instances_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +2141,7 @@ func (x *InstancesServiceCancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceCancelResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceCancelResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{21}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *InstancesServiceCancelResponse) GetInstance() *Instance {
@@ -1687,7 +2163,7 @@ type InstancesServiceRetryNowRequest struct {
 
 func (x *InstancesServiceRetryNowRequest) Reset() {
 	*x = InstancesServiceRetryNowRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[22]
+	mi := &file_riposte_v1_instances_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1699,7 +2175,7 @@ func (x *InstancesServiceRetryNowRequest) String() string {
 func (*InstancesServiceRetryNowRequest) ProtoMessage() {}
 
 func (x *InstancesServiceRetryNowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[22]
+	mi := &file_riposte_v1_instances_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1712,7 +2188,7 @@ func (x *InstancesServiceRetryNowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceRetryNowRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceRetryNowRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{22}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *InstancesServiceRetryNowRequest) GetId() string {
@@ -1738,7 +2214,7 @@ type InstancesServiceRetryNowResponse struct {
 
 func (x *InstancesServiceRetryNowResponse) Reset() {
 	*x = InstancesServiceRetryNowResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[23]
+	mi := &file_riposte_v1_instances_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1750,7 +2226,7 @@ func (x *InstancesServiceRetryNowResponse) String() string {
 func (*InstancesServiceRetryNowResponse) ProtoMessage() {}
 
 func (x *InstancesServiceRetryNowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[23]
+	mi := &file_riposte_v1_instances_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1763,7 +2239,7 @@ func (x *InstancesServiceRetryNowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceRetryNowResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceRetryNowResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{23}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *InstancesServiceRetryNowResponse) GetInstance() *Instance {
@@ -1784,7 +2260,7 @@ type InstancesServiceRecreateRequest struct {
 
 func (x *InstancesServiceRecreateRequest) Reset() {
 	*x = InstancesServiceRecreateRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[24]
+	mi := &file_riposte_v1_instances_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1796,7 +2272,7 @@ func (x *InstancesServiceRecreateRequest) String() string {
 func (*InstancesServiceRecreateRequest) ProtoMessage() {}
 
 func (x *InstancesServiceRecreateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[24]
+	mi := &file_riposte_v1_instances_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1809,7 +2285,7 @@ func (x *InstancesServiceRecreateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceRecreateRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceRecreateRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{24}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *InstancesServiceRecreateRequest) GetId() string {
@@ -1835,7 +2311,7 @@ type InstancesServiceRecreateResponse struct {
 
 func (x *InstancesServiceRecreateResponse) Reset() {
 	*x = InstancesServiceRecreateResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[25]
+	mi := &file_riposte_v1_instances_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +2323,7 @@ func (x *InstancesServiceRecreateResponse) String() string {
 func (*InstancesServiceRecreateResponse) ProtoMessage() {}
 
 func (x *InstancesServiceRecreateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[25]
+	mi := &file_riposte_v1_instances_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +2336,7 @@ func (x *InstancesServiceRecreateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceRecreateResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceRecreateResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{25}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *InstancesServiceRecreateResponse) GetInstance() *Instance {
@@ -1881,7 +2357,7 @@ type InstancesServiceAnswerRequest struct {
 
 func (x *InstancesServiceAnswerRequest) Reset() {
 	*x = InstancesServiceAnswerRequest{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[26]
+	mi := &file_riposte_v1_instances_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +2369,7 @@ func (x *InstancesServiceAnswerRequest) String() string {
 func (*InstancesServiceAnswerRequest) ProtoMessage() {}
 
 func (x *InstancesServiceAnswerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[26]
+	mi := &file_riposte_v1_instances_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +2382,7 @@ func (x *InstancesServiceAnswerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceAnswerRequest.ProtoReflect.Descriptor instead.
 func (*InstancesServiceAnswerRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{26}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *InstancesServiceAnswerRequest) GetId() string {
@@ -1932,7 +2408,7 @@ type InstancesServiceAnswerResponse struct {
 
 func (x *InstancesServiceAnswerResponse) Reset() {
 	*x = InstancesServiceAnswerResponse{}
-	mi := &file_riposte_v1_instances_proto_msgTypes[27]
+	mi := &file_riposte_v1_instances_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2420,7 @@ func (x *InstancesServiceAnswerResponse) String() string {
 func (*InstancesServiceAnswerResponse) ProtoMessage() {}
 
 func (x *InstancesServiceAnswerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_instances_proto_msgTypes[27]
+	mi := &file_riposte_v1_instances_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2433,7 @@ func (x *InstancesServiceAnswerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstancesServiceAnswerResponse.ProtoReflect.Descriptor instead.
 func (*InstancesServiceAnswerResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{27}
+	return file_riposte_v1_instances_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *InstancesServiceAnswerResponse) GetInstance() *Instance {
@@ -2069,7 +2545,42 @@ const file_riposte_v1_instances_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"p\n" +
 	"\x1cInstancesServiceListResponse\x12(\n" +
 	"\x04list\x18\x01 \x03(\v2\x14.riposte.v1.InstanceR\x04list\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"b\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"4\n" +
+	"\"InstancesServiceGetDeliveryRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xf7\x01\n" +
+	"#InstancesServiceGetDeliveryResponse\x12\x16\n" +
+	"\x06method\x18\x01 \x01(\tR\x06method\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x12V\n" +
+	"\aheaders\x18\x03 \x03(\v2<.riposte.v1.InstancesServiceGetDeliveryResponse.HeadersEntryR\aheaders\x12\x12\n" +
+	"\x04body\x18\x04 \x01(\tR\x04body\x1a:\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"6\n" +
+	"\x1cInstancesServiceCountRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\"I\n" +
+	"\x1dInstancesServiceCountResponse\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x05R\x05count\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"x\n" +
+	"\"InstancesServiceBatchCancelRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x83\x01\n" +
+	"#InstancesServiceBatchCancelResponse\x12\x1a\n" +
+	"\bcanceled\x18\x01 \x01(\x05R\bcanceled\x12\x18\n" +
+	"\arefused\x18\x02 \x01(\x05R\arefused\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x99\x01\n" +
+	"$InstancesServiceBatchRecreateRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"\x87\x01\n" +
+	"%InstancesServiceBatchRecreateResponse\x12\x1c\n" +
+	"\trecreated\x18\x01 \x01(\x05R\trecreated\x12\x18\n" +
+	"\arefused\x18\x02 \x01(\x05R\arefused\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"b\n" +
 	"\x1bInstancesServiceWaitRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"P\n" +
@@ -2131,13 +2642,16 @@ const file_riposte_v1_instances_proto_rawDesc = "" +
 	"\fInstanceView\x12\x1d\n" +
 	"\x19INSTANCE_VIEW_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13INSTANCE_VIEW_BASIC\x10\x01\x12\x16\n" +
-	"\x12INSTANCE_VIEW_FULL\x10\x022\xef\n" +
-	"\n" +
+	"\x12INSTANCE_VIEW_FULL\x10\x022\xc6\x0f\n" +
 	"\x10InstancesService\x12\x93\x01\n" +
 	"\x06Create\x12).riposte.v1.InstancesServiceCreateRequest\x1a*.riposte.v1.InstancesServiceCreateResponse\"2\x82\xd3\xe4\x93\x02,:\x01*\"'/api/v1/webhooks/{webhook_id}/instances\x12\x98\x01\n" +
 	"\vBatchCreate\x12..riposte.v1.InstancesServiceBatchCreateRequest\x1a/.riposte.v1.InstancesServiceBatchCreateResponse\"(\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/api/v1/instances:batchCreate\x12v\n" +
-	"\x03Get\x12&.riposte.v1.InstancesServiceGetRequest\x1a'.riposte.v1.InstancesServiceGetResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/instances/{id}\x12t\n" +
-	"\x04List\x12'.riposte.v1.InstancesServiceListRequest\x1a(.riposte.v1.InstancesServiceListResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/instances\x12~\n" +
+	"\x03Get\x12&.riposte.v1.InstancesServiceGetRequest\x1a'.riposte.v1.InstancesServiceGetResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/instances/{id}\x12\x97\x01\n" +
+	"\vGetDelivery\x12..riposte.v1.InstancesServiceGetDeliveryRequest\x1a/.riposte.v1.InstancesServiceGetDeliveryResponse\"'\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/instances/{id}/delivery\x12t\n" +
+	"\x04List\x12'.riposte.v1.InstancesServiceListRequest\x1a(.riposte.v1.InstancesServiceListResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/instances\x12}\n" +
+	"\x05Count\x12(.riposte.v1.InstancesServiceCountRequest\x1a).riposte.v1.InstancesServiceCountResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/instances:count\x12\x98\x01\n" +
+	"\vBatchCancel\x12..riposte.v1.InstancesServiceBatchCancelRequest\x1a/.riposte.v1.InstancesServiceBatchCancelResponse\"(\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/api/v1/instances:batchCancel\x12\xa0\x01\n" +
+	"\rBatchRecreate\x120.riposte.v1.InstancesServiceBatchRecreateRequest\x1a1.riposte.v1.InstancesServiceBatchRecreateResponse\"*\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/api/v1/instances:batchRecreate\x12~\n" +
 	"\x04Wait\x12'.riposte.v1.InstancesServiceWaitRequest\x1a(.riposte.v1.InstancesServiceWaitResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/instances/{id}:wait\x12\x7f\n" +
 	"\x05Watch\x12(.riposte.v1.InstancesServiceWatchRequest\x1a).riposte.v1.InstancesServiceWatchResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/instances:watch0\x01\x12\x89\x01\n" +
 	"\x06Cancel\x12).riposte.v1.InstancesServiceCancelRequest\x1a*.riposte.v1.InstancesServiceCancelResponse\"(\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/api/v1/instances/{id}:cancel\x12\x8e\x01\n" +
@@ -2158,115 +2672,133 @@ func file_riposte_v1_instances_proto_rawDescGZIP() []byte {
 }
 
 var file_riposte_v1_instances_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_riposte_v1_instances_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_riposte_v1_instances_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_riposte_v1_instances_proto_goTypes = []any{
-	(OutcomeKind)(0),                            // 0: riposte.v1.OutcomeKind
-	(OutcomeVia)(0),                             // 1: riposte.v1.OutcomeVia
-	(FailureReason)(0),                          // 2: riposte.v1.FailureReason
-	(InstanceView)(0),                           // 3: riposte.v1.InstanceView
-	(*Instance)(nil),                            // 4: riposte.v1.Instance
-	(*Push)(nil),                                // 5: riposte.v1.Push
-	(*PayloadOutcome)(nil),                      // 6: riposte.v1.PayloadOutcome
-	(*Outcome)(nil),                             // 7: riposte.v1.Outcome
-	(*Failure)(nil),                             // 8: riposte.v1.Failure
-	(*Attempt)(nil),                             // 9: riposte.v1.Attempt
-	(*AttemptPhases)(nil),                       // 10: riposte.v1.AttemptPhases
-	(*AttemptError)(nil),                        // 11: riposte.v1.AttemptError
-	(*InstancesServiceCreateRequest)(nil),       // 12: riposte.v1.InstancesServiceCreateRequest
-	(*InstancesServiceCreateResponse)(nil),      // 13: riposte.v1.InstancesServiceCreateResponse
-	(*InstancesServiceBatchCreateRequest)(nil),  // 14: riposte.v1.InstancesServiceBatchCreateRequest
-	(*InstancesServiceBatchCreateResponse)(nil), // 15: riposte.v1.InstancesServiceBatchCreateResponse
-	(*InstancesServiceGetRequest)(nil),          // 16: riposte.v1.InstancesServiceGetRequest
-	(*InstancesServiceGetResponse)(nil),         // 17: riposte.v1.InstancesServiceGetResponse
-	(*InstancesServiceListRequest)(nil),         // 18: riposte.v1.InstancesServiceListRequest
-	(*InstancesServiceListResponse)(nil),        // 19: riposte.v1.InstancesServiceListResponse
-	(*InstancesServiceWaitRequest)(nil),         // 20: riposte.v1.InstancesServiceWaitRequest
-	(*InstancesServiceWaitResponse)(nil),        // 21: riposte.v1.InstancesServiceWaitResponse
-	(*InstancesServiceWatchRequest)(nil),        // 22: riposte.v1.InstancesServiceWatchRequest
-	(*InstancesServiceWatchResponse)(nil),       // 23: riposte.v1.InstancesServiceWatchResponse
-	(*InstancesServiceCancelRequest)(nil),       // 24: riposte.v1.InstancesServiceCancelRequest
-	(*InstancesServiceCancelResponse)(nil),      // 25: riposte.v1.InstancesServiceCancelResponse
-	(*InstancesServiceRetryNowRequest)(nil),     // 26: riposte.v1.InstancesServiceRetryNowRequest
-	(*InstancesServiceRetryNowResponse)(nil),    // 27: riposte.v1.InstancesServiceRetryNowResponse
-	(*InstancesServiceRecreateRequest)(nil),     // 28: riposte.v1.InstancesServiceRecreateRequest
-	(*InstancesServiceRecreateResponse)(nil),    // 29: riposte.v1.InstancesServiceRecreateResponse
-	(*InstancesServiceAnswerRequest)(nil),       // 30: riposte.v1.InstancesServiceAnswerRequest
-	(*InstancesServiceAnswerResponse)(nil),      // 31: riposte.v1.InstancesServiceAnswerResponse
-	nil,                                         // 32: riposte.v1.Instance.LabelsEntry
-	nil,                                         // 33: riposte.v1.Attempt.ResponseHeadersEntry
-	nil,                                         // 34: riposte.v1.InstancesServiceCreateRequest.LabelsEntry
-	(*v1.WebhookInstance)(nil),                  // 35: c1.api.webhooks.v1.WebhookInstance
-	(*timestamppb.Timestamp)(nil),               // 36: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),                 // 37: google.protobuf.Duration
-	(*v1.WebhookSource)(nil),                    // 38: c1.api.webhooks.v1.WebhookSource
+	(OutcomeKind)(0),                              // 0: riposte.v1.OutcomeKind
+	(OutcomeVia)(0),                               // 1: riposte.v1.OutcomeVia
+	(FailureReason)(0),                            // 2: riposte.v1.FailureReason
+	(InstanceView)(0),                             // 3: riposte.v1.InstanceView
+	(*Instance)(nil),                              // 4: riposte.v1.Instance
+	(*Push)(nil),                                  // 5: riposte.v1.Push
+	(*PayloadOutcome)(nil),                        // 6: riposte.v1.PayloadOutcome
+	(*Outcome)(nil),                               // 7: riposte.v1.Outcome
+	(*Failure)(nil),                               // 8: riposte.v1.Failure
+	(*Attempt)(nil),                               // 9: riposte.v1.Attempt
+	(*AttemptPhases)(nil),                         // 10: riposte.v1.AttemptPhases
+	(*AttemptError)(nil),                          // 11: riposte.v1.AttemptError
+	(*InstancesServiceCreateRequest)(nil),         // 12: riposte.v1.InstancesServiceCreateRequest
+	(*InstancesServiceCreateResponse)(nil),        // 13: riposte.v1.InstancesServiceCreateResponse
+	(*InstancesServiceBatchCreateRequest)(nil),    // 14: riposte.v1.InstancesServiceBatchCreateRequest
+	(*InstancesServiceBatchCreateResponse)(nil),   // 15: riposte.v1.InstancesServiceBatchCreateResponse
+	(*InstancesServiceGetRequest)(nil),            // 16: riposte.v1.InstancesServiceGetRequest
+	(*InstancesServiceGetResponse)(nil),           // 17: riposte.v1.InstancesServiceGetResponse
+	(*InstancesServiceListRequest)(nil),           // 18: riposte.v1.InstancesServiceListRequest
+	(*InstancesServiceListResponse)(nil),          // 19: riposte.v1.InstancesServiceListResponse
+	(*InstancesServiceGetDeliveryRequest)(nil),    // 20: riposte.v1.InstancesServiceGetDeliveryRequest
+	(*InstancesServiceGetDeliveryResponse)(nil),   // 21: riposte.v1.InstancesServiceGetDeliveryResponse
+	(*InstancesServiceCountRequest)(nil),          // 22: riposte.v1.InstancesServiceCountRequest
+	(*InstancesServiceCountResponse)(nil),         // 23: riposte.v1.InstancesServiceCountResponse
+	(*InstancesServiceBatchCancelRequest)(nil),    // 24: riposte.v1.InstancesServiceBatchCancelRequest
+	(*InstancesServiceBatchCancelResponse)(nil),   // 25: riposte.v1.InstancesServiceBatchCancelResponse
+	(*InstancesServiceBatchRecreateRequest)(nil),  // 26: riposte.v1.InstancesServiceBatchRecreateRequest
+	(*InstancesServiceBatchRecreateResponse)(nil), // 27: riposte.v1.InstancesServiceBatchRecreateResponse
+	(*InstancesServiceWaitRequest)(nil),           // 28: riposte.v1.InstancesServiceWaitRequest
+	(*InstancesServiceWaitResponse)(nil),          // 29: riposte.v1.InstancesServiceWaitResponse
+	(*InstancesServiceWatchRequest)(nil),          // 30: riposte.v1.InstancesServiceWatchRequest
+	(*InstancesServiceWatchResponse)(nil),         // 31: riposte.v1.InstancesServiceWatchResponse
+	(*InstancesServiceCancelRequest)(nil),         // 32: riposte.v1.InstancesServiceCancelRequest
+	(*InstancesServiceCancelResponse)(nil),        // 33: riposte.v1.InstancesServiceCancelResponse
+	(*InstancesServiceRetryNowRequest)(nil),       // 34: riposte.v1.InstancesServiceRetryNowRequest
+	(*InstancesServiceRetryNowResponse)(nil),      // 35: riposte.v1.InstancesServiceRetryNowResponse
+	(*InstancesServiceRecreateRequest)(nil),       // 36: riposte.v1.InstancesServiceRecreateRequest
+	(*InstancesServiceRecreateResponse)(nil),      // 37: riposte.v1.InstancesServiceRecreateResponse
+	(*InstancesServiceAnswerRequest)(nil),         // 38: riposte.v1.InstancesServiceAnswerRequest
+	(*InstancesServiceAnswerResponse)(nil),        // 39: riposte.v1.InstancesServiceAnswerResponse
+	nil,                                           // 40: riposte.v1.Instance.LabelsEntry
+	nil,                                           // 41: riposte.v1.Attempt.ResponseHeadersEntry
+	nil,                                           // 42: riposte.v1.InstancesServiceCreateRequest.LabelsEntry
+	nil,                                           // 43: riposte.v1.InstancesServiceGetDeliveryResponse.HeadersEntry
+	(*v1.WebhookInstance)(nil),                    // 44: c1.api.webhooks.v1.WebhookInstance
+	(*timestamppb.Timestamp)(nil),                 // 45: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),                   // 46: google.protobuf.Duration
+	(*v1.WebhookSource)(nil),                      // 47: c1.api.webhooks.v1.WebhookSource
 }
 var file_riposte_v1_instances_proto_depIdxs = []int32{
-	35, // 0: riposte.v1.Instance.webhook_instance:type_name -> c1.api.webhooks.v1.WebhookInstance
-	32, // 1: riposte.v1.Instance.labels:type_name -> riposte.v1.Instance.LabelsEntry
-	36, // 2: riposte.v1.Instance.next_attempt_at:type_name -> google.protobuf.Timestamp
+	44, // 0: riposte.v1.Instance.webhook_instance:type_name -> c1.api.webhooks.v1.WebhookInstance
+	40, // 1: riposte.v1.Instance.labels:type_name -> riposte.v1.Instance.LabelsEntry
+	45, // 2: riposte.v1.Instance.next_attempt_at:type_name -> google.protobuf.Timestamp
 	7,  // 3: riposte.v1.Instance.outcome:type_name -> riposte.v1.Outcome
 	9,  // 4: riposte.v1.Instance.attempts:type_name -> riposte.v1.Attempt
 	5,  // 5: riposte.v1.Instance.push:type_name -> riposte.v1.Push
-	36, // 6: riposte.v1.Push.last_attempted_at:type_name -> google.protobuf.Timestamp
-	36, // 7: riposte.v1.Push.next_attempt_at:type_name -> google.protobuf.Timestamp
+	45, // 6: riposte.v1.Push.last_attempted_at:type_name -> google.protobuf.Timestamp
+	45, // 7: riposte.v1.Push.next_attempt_at:type_name -> google.protobuf.Timestamp
 	11, // 8: riposte.v1.Push.error:type_name -> riposte.v1.AttemptError
-	36, // 9: riposte.v1.Push.given_up_at:type_name -> google.protobuf.Timestamp
+	45, // 9: riposte.v1.Push.given_up_at:type_name -> google.protobuf.Timestamp
 	4,  // 10: riposte.v1.PayloadOutcome.instance:type_name -> riposte.v1.Instance
 	0,  // 11: riposte.v1.Outcome.kind:type_name -> riposte.v1.OutcomeKind
 	1,  // 12: riposte.v1.Outcome.via:type_name -> riposte.v1.OutcomeVia
 	8,  // 13: riposte.v1.Outcome.failure:type_name -> riposte.v1.Failure
-	36, // 14: riposte.v1.Outcome.decided_at:type_name -> google.protobuf.Timestamp
+	45, // 14: riposte.v1.Outcome.decided_at:type_name -> google.protobuf.Timestamp
 	2,  // 15: riposte.v1.Failure.reason:type_name -> riposte.v1.FailureReason
-	36, // 16: riposte.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	37, // 17: riposte.v1.Attempt.duration:type_name -> google.protobuf.Duration
+	45, // 16: riposte.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	46, // 17: riposte.v1.Attempt.duration:type_name -> google.protobuf.Duration
 	10, // 18: riposte.v1.Attempt.phases:type_name -> riposte.v1.AttemptPhases
 	11, // 19: riposte.v1.Attempt.error:type_name -> riposte.v1.AttemptError
-	33, // 20: riposte.v1.Attempt.response_headers:type_name -> riposte.v1.Attempt.ResponseHeadersEntry
-	37, // 21: riposte.v1.AttemptPhases.dns:type_name -> google.protobuf.Duration
-	37, // 22: riposte.v1.AttemptPhases.connect:type_name -> google.protobuf.Duration
-	37, // 23: riposte.v1.AttemptPhases.tls:type_name -> google.protobuf.Duration
-	37, // 24: riposte.v1.AttemptPhases.first_byte:type_name -> google.protobuf.Duration
-	38, // 25: riposte.v1.InstancesServiceCreateRequest.source:type_name -> c1.api.webhooks.v1.WebhookSource
-	37, // 26: riposte.v1.InstancesServiceCreateRequest.callback_timeout:type_name -> google.protobuf.Duration
-	34, // 27: riposte.v1.InstancesServiceCreateRequest.labels:type_name -> riposte.v1.InstancesServiceCreateRequest.LabelsEntry
+	41, // 20: riposte.v1.Attempt.response_headers:type_name -> riposte.v1.Attempt.ResponseHeadersEntry
+	46, // 21: riposte.v1.AttemptPhases.dns:type_name -> google.protobuf.Duration
+	46, // 22: riposte.v1.AttemptPhases.connect:type_name -> google.protobuf.Duration
+	46, // 23: riposte.v1.AttemptPhases.tls:type_name -> google.protobuf.Duration
+	46, // 24: riposte.v1.AttemptPhases.first_byte:type_name -> google.protobuf.Duration
+	47, // 25: riposte.v1.InstancesServiceCreateRequest.source:type_name -> c1.api.webhooks.v1.WebhookSource
+	46, // 26: riposte.v1.InstancesServiceCreateRequest.callback_timeout:type_name -> google.protobuf.Duration
+	42, // 27: riposte.v1.InstancesServiceCreateRequest.labels:type_name -> riposte.v1.InstancesServiceCreateRequest.LabelsEntry
 	4,  // 28: riposte.v1.InstancesServiceCreateResponse.instance:type_name -> riposte.v1.Instance
 	12, // 29: riposte.v1.InstancesServiceBatchCreateRequest.requests:type_name -> riposte.v1.InstancesServiceCreateRequest
 	4,  // 30: riposte.v1.InstancesServiceBatchCreateResponse.instances:type_name -> riposte.v1.Instance
 	3,  // 31: riposte.v1.InstancesServiceGetRequest.view:type_name -> riposte.v1.InstanceView
 	4,  // 32: riposte.v1.InstancesServiceGetResponse.instance:type_name -> riposte.v1.Instance
 	4,  // 33: riposte.v1.InstancesServiceListResponse.list:type_name -> riposte.v1.Instance
-	37, // 34: riposte.v1.InstancesServiceWaitRequest.timeout:type_name -> google.protobuf.Duration
-	4,  // 35: riposte.v1.InstancesServiceWaitResponse.instance:type_name -> riposte.v1.Instance
-	4,  // 36: riposte.v1.InstancesServiceWatchResponse.instance:type_name -> riposte.v1.Instance
-	4,  // 37: riposte.v1.InstancesServiceCancelResponse.instance:type_name -> riposte.v1.Instance
-	4,  // 38: riposte.v1.InstancesServiceRetryNowResponse.instance:type_name -> riposte.v1.Instance
-	4,  // 39: riposte.v1.InstancesServiceRecreateResponse.instance:type_name -> riposte.v1.Instance
-	4,  // 40: riposte.v1.InstancesServiceAnswerResponse.instance:type_name -> riposte.v1.Instance
-	12, // 41: riposte.v1.InstancesService.Create:input_type -> riposte.v1.InstancesServiceCreateRequest
-	14, // 42: riposte.v1.InstancesService.BatchCreate:input_type -> riposte.v1.InstancesServiceBatchCreateRequest
-	16, // 43: riposte.v1.InstancesService.Get:input_type -> riposte.v1.InstancesServiceGetRequest
-	18, // 44: riposte.v1.InstancesService.List:input_type -> riposte.v1.InstancesServiceListRequest
-	20, // 45: riposte.v1.InstancesService.Wait:input_type -> riposte.v1.InstancesServiceWaitRequest
-	22, // 46: riposte.v1.InstancesService.Watch:input_type -> riposte.v1.InstancesServiceWatchRequest
-	24, // 47: riposte.v1.InstancesService.Cancel:input_type -> riposte.v1.InstancesServiceCancelRequest
-	26, // 48: riposte.v1.InstancesService.RetryNow:input_type -> riposte.v1.InstancesServiceRetryNowRequest
-	28, // 49: riposte.v1.InstancesService.Recreate:input_type -> riposte.v1.InstancesServiceRecreateRequest
-	30, // 50: riposte.v1.InstancesService.Answer:input_type -> riposte.v1.InstancesServiceAnswerRequest
-	13, // 51: riposte.v1.InstancesService.Create:output_type -> riposte.v1.InstancesServiceCreateResponse
-	15, // 52: riposte.v1.InstancesService.BatchCreate:output_type -> riposte.v1.InstancesServiceBatchCreateResponse
-	17, // 53: riposte.v1.InstancesService.Get:output_type -> riposte.v1.InstancesServiceGetResponse
-	19, // 54: riposte.v1.InstancesService.List:output_type -> riposte.v1.InstancesServiceListResponse
-	21, // 55: riposte.v1.InstancesService.Wait:output_type -> riposte.v1.InstancesServiceWaitResponse
-	23, // 56: riposte.v1.InstancesService.Watch:output_type -> riposte.v1.InstancesServiceWatchResponse
-	25, // 57: riposte.v1.InstancesService.Cancel:output_type -> riposte.v1.InstancesServiceCancelResponse
-	27, // 58: riposte.v1.InstancesService.RetryNow:output_type -> riposte.v1.InstancesServiceRetryNowResponse
-	29, // 59: riposte.v1.InstancesService.Recreate:output_type -> riposte.v1.InstancesServiceRecreateResponse
-	31, // 60: riposte.v1.InstancesService.Answer:output_type -> riposte.v1.InstancesServiceAnswerResponse
-	51, // [51:61] is the sub-list for method output_type
-	41, // [41:51] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	43, // 34: riposte.v1.InstancesServiceGetDeliveryResponse.headers:type_name -> riposte.v1.InstancesServiceGetDeliveryResponse.HeadersEntry
+	46, // 35: riposte.v1.InstancesServiceWaitRequest.timeout:type_name -> google.protobuf.Duration
+	4,  // 36: riposte.v1.InstancesServiceWaitResponse.instance:type_name -> riposte.v1.Instance
+	4,  // 37: riposte.v1.InstancesServiceWatchResponse.instance:type_name -> riposte.v1.Instance
+	4,  // 38: riposte.v1.InstancesServiceCancelResponse.instance:type_name -> riposte.v1.Instance
+	4,  // 39: riposte.v1.InstancesServiceRetryNowResponse.instance:type_name -> riposte.v1.Instance
+	4,  // 40: riposte.v1.InstancesServiceRecreateResponse.instance:type_name -> riposte.v1.Instance
+	4,  // 41: riposte.v1.InstancesServiceAnswerResponse.instance:type_name -> riposte.v1.Instance
+	12, // 42: riposte.v1.InstancesService.Create:input_type -> riposte.v1.InstancesServiceCreateRequest
+	14, // 43: riposte.v1.InstancesService.BatchCreate:input_type -> riposte.v1.InstancesServiceBatchCreateRequest
+	16, // 44: riposte.v1.InstancesService.Get:input_type -> riposte.v1.InstancesServiceGetRequest
+	20, // 45: riposte.v1.InstancesService.GetDelivery:input_type -> riposte.v1.InstancesServiceGetDeliveryRequest
+	18, // 46: riposte.v1.InstancesService.List:input_type -> riposte.v1.InstancesServiceListRequest
+	22, // 47: riposte.v1.InstancesService.Count:input_type -> riposte.v1.InstancesServiceCountRequest
+	24, // 48: riposte.v1.InstancesService.BatchCancel:input_type -> riposte.v1.InstancesServiceBatchCancelRequest
+	26, // 49: riposte.v1.InstancesService.BatchRecreate:input_type -> riposte.v1.InstancesServiceBatchRecreateRequest
+	28, // 50: riposte.v1.InstancesService.Wait:input_type -> riposte.v1.InstancesServiceWaitRequest
+	30, // 51: riposte.v1.InstancesService.Watch:input_type -> riposte.v1.InstancesServiceWatchRequest
+	32, // 52: riposte.v1.InstancesService.Cancel:input_type -> riposte.v1.InstancesServiceCancelRequest
+	34, // 53: riposte.v1.InstancesService.RetryNow:input_type -> riposte.v1.InstancesServiceRetryNowRequest
+	36, // 54: riposte.v1.InstancesService.Recreate:input_type -> riposte.v1.InstancesServiceRecreateRequest
+	38, // 55: riposte.v1.InstancesService.Answer:input_type -> riposte.v1.InstancesServiceAnswerRequest
+	13, // 56: riposte.v1.InstancesService.Create:output_type -> riposte.v1.InstancesServiceCreateResponse
+	15, // 57: riposte.v1.InstancesService.BatchCreate:output_type -> riposte.v1.InstancesServiceBatchCreateResponse
+	17, // 58: riposte.v1.InstancesService.Get:output_type -> riposte.v1.InstancesServiceGetResponse
+	21, // 59: riposte.v1.InstancesService.GetDelivery:output_type -> riposte.v1.InstancesServiceGetDeliveryResponse
+	19, // 60: riposte.v1.InstancesService.List:output_type -> riposte.v1.InstancesServiceListResponse
+	23, // 61: riposte.v1.InstancesService.Count:output_type -> riposte.v1.InstancesServiceCountResponse
+	25, // 62: riposte.v1.InstancesService.BatchCancel:output_type -> riposte.v1.InstancesServiceBatchCancelResponse
+	27, // 63: riposte.v1.InstancesService.BatchRecreate:output_type -> riposte.v1.InstancesServiceBatchRecreateResponse
+	29, // 64: riposte.v1.InstancesService.Wait:output_type -> riposte.v1.InstancesServiceWaitResponse
+	31, // 65: riposte.v1.InstancesService.Watch:output_type -> riposte.v1.InstancesServiceWatchResponse
+	33, // 66: riposte.v1.InstancesService.Cancel:output_type -> riposte.v1.InstancesServiceCancelResponse
+	35, // 67: riposte.v1.InstancesService.RetryNow:output_type -> riposte.v1.InstancesServiceRetryNowResponse
+	37, // 68: riposte.v1.InstancesService.Recreate:output_type -> riposte.v1.InstancesServiceRecreateResponse
+	39, // 69: riposte.v1.InstancesService.Answer:output_type -> riposte.v1.InstancesServiceAnswerResponse
+	56, // [56:70] is the sub-list for method output_type
+	42, // [42:56] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_riposte_v1_instances_proto_init() }
@@ -2281,7 +2813,7 @@ func file_riposte_v1_instances_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_riposte_v1_instances_proto_rawDesc), len(file_riposte_v1_instances_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   31,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

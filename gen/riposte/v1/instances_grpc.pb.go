@@ -21,16 +21,20 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	InstancesService_Create_FullMethodName      = "/riposte.v1.InstancesService/Create"
-	InstancesService_BatchCreate_FullMethodName = "/riposte.v1.InstancesService/BatchCreate"
-	InstancesService_Get_FullMethodName         = "/riposte.v1.InstancesService/Get"
-	InstancesService_List_FullMethodName        = "/riposte.v1.InstancesService/List"
-	InstancesService_Wait_FullMethodName        = "/riposte.v1.InstancesService/Wait"
-	InstancesService_Watch_FullMethodName       = "/riposte.v1.InstancesService/Watch"
-	InstancesService_Cancel_FullMethodName      = "/riposte.v1.InstancesService/Cancel"
-	InstancesService_RetryNow_FullMethodName    = "/riposte.v1.InstancesService/RetryNow"
-	InstancesService_Recreate_FullMethodName    = "/riposte.v1.InstancesService/Recreate"
-	InstancesService_Answer_FullMethodName      = "/riposte.v1.InstancesService/Answer"
+	InstancesService_Create_FullMethodName        = "/riposte.v1.InstancesService/Create"
+	InstancesService_BatchCreate_FullMethodName   = "/riposte.v1.InstancesService/BatchCreate"
+	InstancesService_Get_FullMethodName           = "/riposte.v1.InstancesService/Get"
+	InstancesService_GetDelivery_FullMethodName   = "/riposte.v1.InstancesService/GetDelivery"
+	InstancesService_List_FullMethodName          = "/riposte.v1.InstancesService/List"
+	InstancesService_Count_FullMethodName         = "/riposte.v1.InstancesService/Count"
+	InstancesService_BatchCancel_FullMethodName   = "/riposte.v1.InstancesService/BatchCancel"
+	InstancesService_BatchRecreate_FullMethodName = "/riposte.v1.InstancesService/BatchRecreate"
+	InstancesService_Wait_FullMethodName          = "/riposte.v1.InstancesService/Wait"
+	InstancesService_Watch_FullMethodName         = "/riposte.v1.InstancesService/Watch"
+	InstancesService_Cancel_FullMethodName        = "/riposte.v1.InstancesService/Cancel"
+	InstancesService_RetryNow_FullMethodName      = "/riposte.v1.InstancesService/RetryNow"
+	InstancesService_Recreate_FullMethodName      = "/riposte.v1.InstancesService/Recreate"
+	InstancesService_Answer_FullMethodName        = "/riposte.v1.InstancesService/Answer"
 )
 
 // InstancesServiceClient is the client API for InstancesService service.
@@ -45,8 +49,23 @@ type InstancesServiceClient interface {
 	BatchCreate(ctx context.Context, in *InstancesServiceBatchCreateRequest, opts ...grpc.CallOption) (*InstancesServiceBatchCreateResponse, error)
 	// Get returns an instance.
 	Get(ctx context.Context, in *InstancesServiceGetRequest, opts ...grpc.CallOption) (*InstancesServiceGetResponse, error)
-	// List returns instances, newest first, without documents.
+	// GetDelivery returns an instance's question as its receiver would get it now,
+	// signed afresh, to be sent by hand.
+	GetDelivery(ctx context.Context, in *InstancesServiceGetDeliveryRequest, opts ...grpc.CallOption) (*InstancesServiceGetDeliveryResponse, error)
+	// List returns instances, newest first, without documents. A page may have fewer
+	// than were asked for, even none, when many had to be looked at; the last page
+	// alone has no token for the next one.
 	List(ctx context.Context, in *InstancesServiceListRequest, opts ...grpc.CallOption) (*InstancesServiceListResponse, error)
+	// Count says how many instances there are, up to a bound.
+	Count(ctx context.Context, in *InstancesServiceCountRequest, opts ...grpc.CallOption) (*InstancesServiceCountResponse, error)
+	// BatchCancel closes open instances, newest first, a part of them with each call:
+	// go on with the token that it returns until there is none. Those that are created
+	// after the first call are not among them. A call that fails may have closed some,
+	// and may be repeated.
+	BatchCancel(ctx context.Context, in *InstancesServiceBatchCancelRequest, opts ...grpc.CallOption) (*InstancesServiceBatchCancelResponse, error)
+	// BatchRecreate asks the questions of instances again, like BatchCancel a part of
+	// them with each call.
+	BatchRecreate(ctx context.Context, in *InstancesServiceBatchRecreateRequest, opts ...grpc.CallOption) (*InstancesServiceBatchRecreateResponse, error)
 	// Wait returns when the instance has its outcome, or as it stands at the timeout.
 	Wait(ctx context.Context, in *InstancesServiceWaitRequest, opts ...grpc.CallOption) (*InstancesServiceWaitResponse, error)
 	// Watch sends each instance that gets its outcome, in the order of the
@@ -101,10 +120,50 @@ func (c *instancesServiceClient) Get(ctx context.Context, in *InstancesServiceGe
 	return out, nil
 }
 
+func (c *instancesServiceClient) GetDelivery(ctx context.Context, in *InstancesServiceGetDeliveryRequest, opts ...grpc.CallOption) (*InstancesServiceGetDeliveryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(InstancesServiceGetDeliveryResponse)
+	err := c.cc.Invoke(ctx, InstancesService_GetDelivery_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *instancesServiceClient) List(ctx context.Context, in *InstancesServiceListRequest, opts ...grpc.CallOption) (*InstancesServiceListResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(InstancesServiceListResponse)
 	err := c.cc.Invoke(ctx, InstancesService_List_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *instancesServiceClient) Count(ctx context.Context, in *InstancesServiceCountRequest, opts ...grpc.CallOption) (*InstancesServiceCountResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(InstancesServiceCountResponse)
+	err := c.cc.Invoke(ctx, InstancesService_Count_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *instancesServiceClient) BatchCancel(ctx context.Context, in *InstancesServiceBatchCancelRequest, opts ...grpc.CallOption) (*InstancesServiceBatchCancelResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(InstancesServiceBatchCancelResponse)
+	err := c.cc.Invoke(ctx, InstancesService_BatchCancel_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *instancesServiceClient) BatchRecreate(ctx context.Context, in *InstancesServiceBatchRecreateRequest, opts ...grpc.CallOption) (*InstancesServiceBatchRecreateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(InstancesServiceBatchRecreateResponse)
+	err := c.cc.Invoke(ctx, InstancesService_BatchRecreate_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -192,8 +251,23 @@ type InstancesServiceServer interface {
 	BatchCreate(context.Context, *InstancesServiceBatchCreateRequest) (*InstancesServiceBatchCreateResponse, error)
 	// Get returns an instance.
 	Get(context.Context, *InstancesServiceGetRequest) (*InstancesServiceGetResponse, error)
-	// List returns instances, newest first, without documents.
+	// GetDelivery returns an instance's question as its receiver would get it now,
+	// signed afresh, to be sent by hand.
+	GetDelivery(context.Context, *InstancesServiceGetDeliveryRequest) (*InstancesServiceGetDeliveryResponse, error)
+	// List returns instances, newest first, without documents. A page may have fewer
+	// than were asked for, even none, when many had to be looked at; the last page
+	// alone has no token for the next one.
 	List(context.Context, *InstancesServiceListRequest) (*InstancesServiceListResponse, error)
+	// Count says how many instances there are, up to a bound.
+	Count(context.Context, *InstancesServiceCountRequest) (*InstancesServiceCountResponse, error)
+	// BatchCancel closes open instances, newest first, a part of them with each call:
+	// go on with the token that it returns until there is none. Those that are created
+	// after the first call are not among them. A call that fails may have closed some,
+	// and may be repeated.
+	BatchCancel(context.Context, *InstancesServiceBatchCancelRequest) (*InstancesServiceBatchCancelResponse, error)
+	// BatchRecreate asks the questions of instances again, like BatchCancel a part of
+	// them with each call.
+	BatchRecreate(context.Context, *InstancesServiceBatchRecreateRequest) (*InstancesServiceBatchRecreateResponse, error)
 	// Wait returns when the instance has its outcome, or as it stands at the timeout.
 	Wait(context.Context, *InstancesServiceWaitRequest) (*InstancesServiceWaitResponse, error)
 	// Watch sends each instance that gets its outcome, in the order of the
@@ -226,8 +300,20 @@ func (UnimplementedInstancesServiceServer) BatchCreate(context.Context, *Instanc
 func (UnimplementedInstancesServiceServer) Get(context.Context, *InstancesServiceGetRequest) (*InstancesServiceGetResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Get not implemented")
 }
+func (UnimplementedInstancesServiceServer) GetDelivery(context.Context, *InstancesServiceGetDeliveryRequest) (*InstancesServiceGetDeliveryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDelivery not implemented")
+}
 func (UnimplementedInstancesServiceServer) List(context.Context, *InstancesServiceListRequest) (*InstancesServiceListResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method List not implemented")
+}
+func (UnimplementedInstancesServiceServer) Count(context.Context, *InstancesServiceCountRequest) (*InstancesServiceCountResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Count not implemented")
+}
+func (UnimplementedInstancesServiceServer) BatchCancel(context.Context, *InstancesServiceBatchCancelRequest) (*InstancesServiceBatchCancelResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchCancel not implemented")
+}
+func (UnimplementedInstancesServiceServer) BatchRecreate(context.Context, *InstancesServiceBatchRecreateRequest) (*InstancesServiceBatchRecreateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchRecreate not implemented")
 }
 func (UnimplementedInstancesServiceServer) Wait(context.Context, *InstancesServiceWaitRequest) (*InstancesServiceWaitResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Wait not implemented")
@@ -321,6 +407,24 @@ func _InstancesService_Get_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _InstancesService_GetDelivery_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(InstancesServiceGetDeliveryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InstancesServiceServer).GetDelivery(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InstancesService_GetDelivery_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InstancesServiceServer).GetDelivery(ctx, req.(*InstancesServiceGetDeliveryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _InstancesService_List_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(InstancesServiceListRequest)
 	if err := dec(in); err != nil {
@@ -335,6 +439,60 @@ func _InstancesService_List_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(InstancesServiceServer).List(ctx, req.(*InstancesServiceListRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _InstancesService_Count_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(InstancesServiceCountRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InstancesServiceServer).Count(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InstancesService_Count_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InstancesServiceServer).Count(ctx, req.(*InstancesServiceCountRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _InstancesService_BatchCancel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(InstancesServiceBatchCancelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InstancesServiceServer).BatchCancel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InstancesService_BatchCancel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InstancesServiceServer).BatchCancel(ctx, req.(*InstancesServiceBatchCancelRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _InstancesService_BatchRecreate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(InstancesServiceBatchRecreateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InstancesServiceServer).BatchRecreate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InstancesService_BatchRecreate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InstancesServiceServer).BatchRecreate(ctx, req.(*InstancesServiceBatchRecreateRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -460,8 +618,24 @@ var InstancesService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _InstancesService_Get_Handler,
 		},
 		{
+			MethodName: "GetDelivery",
+			Handler:    _InstancesService_GetDelivery_Handler,
+		},
+		{
 			MethodName: "List",
 			Handler:    _InstancesService_List_Handler,
+		},
+		{
+			MethodName: "Count",
+			Handler:    _InstancesService_Count_Handler,
+		},
+		{
+			MethodName: "BatchCancel",
+			Handler:    _InstancesService_BatchCancel_Handler,
+		},
+		{
+			MethodName: "BatchRecreate",
+			Handler:    _InstancesService_BatchRecreate_Handler,
 		},
 		{
 			MethodName: "Wait",

@@ -252,6 +252,248 @@ func (x *KeysServiceCreateResponse) GetSecret() string {
 	return ""
 }
 
+type KeysServiceListRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeysServiceListRequest) Reset() {
+	*x = KeysServiceListRequest{}
+	mi := &file_riposte_v1_keys_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeysServiceListRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeysServiceListRequest) ProtoMessage() {}
+
+func (x *KeysServiceListRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_keys_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeysServiceListRequest.ProtoReflect.Descriptor instead.
+func (*KeysServiceListRequest) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_keys_proto_rawDescGZIP(), []int{3}
+}
+
+type KeysServiceListResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The one that the server's configuration gives, if any, is the first, under the
+	// id "configured".
+	List          []*Key `protobuf:"bytes,1,rep,name=list,proto3" json:"list,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeysServiceListResponse) Reset() {
+	*x = KeysServiceListResponse{}
+	mi := &file_riposte_v1_keys_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeysServiceListResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeysServiceListResponse) ProtoMessage() {}
+
+func (x *KeysServiceListResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_keys_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeysServiceListResponse.ProtoReflect.Descriptor instead.
+func (*KeysServiceListResponse) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_keys_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *KeysServiceListResponse) GetList() []*Key {
+	if x != nil {
+		return x.List
+	}
+	return nil
+}
+
+type KeysServiceRevokeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeysServiceRevokeRequest) Reset() {
+	*x = KeysServiceRevokeRequest{}
+	mi := &file_riposte_v1_keys_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeysServiceRevokeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeysServiceRevokeRequest) ProtoMessage() {}
+
+func (x *KeysServiceRevokeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_keys_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeysServiceRevokeRequest.ProtoReflect.Descriptor instead.
+func (*KeysServiceRevokeRequest) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_keys_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *KeysServiceRevokeRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type KeysServiceRevokeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeysServiceRevokeResponse) Reset() {
+	*x = KeysServiceRevokeResponse{}
+	mi := &file_riposte_v1_keys_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeysServiceRevokeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeysServiceRevokeResponse) ProtoMessage() {}
+
+func (x *KeysServiceRevokeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_keys_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeysServiceRevokeResponse.ProtoReflect.Descriptor instead.
+func (*KeysServiceRevokeResponse) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_keys_proto_rawDescGZIP(), []int{6}
+}
+
+type KeysServiceCurrentRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeysServiceCurrentRequest) Reset() {
+	*x = KeysServiceCurrentRequest{}
+	mi := &file_riposte_v1_keys_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeysServiceCurrentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeysServiceCurrentRequest) ProtoMessage() {}
+
+func (x *KeysServiceCurrentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_keys_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeysServiceCurrentRequest.ProtoReflect.Descriptor instead.
+func (*KeysServiceCurrentRequest) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_keys_proto_rawDescGZIP(), []int{7}
+}
+
+type KeysServiceCurrentResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *Key                   `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeysServiceCurrentResponse) Reset() {
+	*x = KeysServiceCurrentResponse{}
+	mi := &file_riposte_v1_keys_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeysServiceCurrentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeysServiceCurrentResponse) ProtoMessage() {}
+
+func (x *KeysServiceCurrentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_keys_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeysServiceCurrentResponse.ProtoReflect.Descriptor instead.
+func (*KeysServiceCurrentResponse) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_keys_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *KeysServiceCurrentResponse) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
 var File_riposte_v1_keys_proto protoreflect.FileDescriptor
 
 const file_riposte_v1_keys_proto_rawDesc = "" +
@@ -269,15 +511,27 @@ const file_riposte_v1_keys_proto_rawDesc = "" +
 	"\x04role\x18\x02 \x01(\x0e2\x10.riposte.v1.RoleR\x04role\"V\n" +
 	"\x19KeysServiceCreateResponse\x12!\n" +
 	"\x03key\x18\x01 \x01(\v2\x0f.riposte.v1.KeyR\x03key\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\tR\x06secret*N\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\"\x18\n" +
+	"\x16KeysServiceListRequest\">\n" +
+	"\x17KeysServiceListResponse\x12#\n" +
+	"\x04list\x18\x01 \x03(\v2\x0f.riposte.v1.KeyR\x04list\"*\n" +
+	"\x18KeysServiceRevokeRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x1b\n" +
+	"\x19KeysServiceRevokeResponse\"\x1b\n" +
+	"\x19KeysServiceCurrentRequest\"?\n" +
+	"\x1aKeysServiceCurrentResponse\x12!\n" +
+	"\x03key\x18\x01 \x01(\v2\x0f.riposte.v1.KeyR\x03key*N\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROLE_VIEWER\x10\x01\x12\x0f\n" +
 	"\vROLE_SENDER\x10\x02\x12\x0e\n" +
 	"\n" +
-	"ROLE_ADMIN\x10\x032}\n" +
+	"ROLE_ADMIN\x10\x032\xce\x03\n" +
 	"\vKeysService\x12n\n" +
-	"\x06Create\x12$.riposte.v1.KeysServiceCreateRequest\x1a%.riposte.v1.KeysServiceCreateResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/api/v1/keysB9Z7github.com/riposte-dev/riposte/gen/riposte/v1;ripostev1b\x06proto3"
+	"\x06Create\x12$.riposte.v1.KeysServiceCreateRequest\x1a%.riposte.v1.KeysServiceCreateResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/api/v1/keys\x12e\n" +
+	"\x04List\x12\".riposte.v1.KeysServiceListRequest\x1a#.riposte.v1.KeysServiceListResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\f/api/v1/keys\x12p\n" +
+	"\x06Revoke\x12$.riposte.v1.KeysServiceRevokeRequest\x1a%.riposte.v1.KeysServiceRevokeResponse\"\x19\x82\xd3\xe4\x93\x02\x13*\x11/api/v1/keys/{id}\x12v\n" +
+	"\aCurrent\x12%.riposte.v1.KeysServiceCurrentRequest\x1a&.riposte.v1.KeysServiceCurrentResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/keys/currentB9Z7github.com/riposte-dev/riposte/gen/riposte/v1;ripostev1b\x06proto3"
 
 var (
 	file_riposte_v1_keys_proto_rawDescOnce sync.Once
@@ -292,26 +546,40 @@ func file_riposte_v1_keys_proto_rawDescGZIP() []byte {
 }
 
 var file_riposte_v1_keys_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_riposte_v1_keys_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_riposte_v1_keys_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_riposte_v1_keys_proto_goTypes = []any{
-	(Role)(0),                         // 0: riposte.v1.Role
-	(*Key)(nil),                       // 1: riposte.v1.Key
-	(*KeysServiceCreateRequest)(nil),  // 2: riposte.v1.KeysServiceCreateRequest
-	(*KeysServiceCreateResponse)(nil), // 3: riposte.v1.KeysServiceCreateResponse
-	(*timestamppb.Timestamp)(nil),     // 4: google.protobuf.Timestamp
+	(Role)(0),                          // 0: riposte.v1.Role
+	(*Key)(nil),                        // 1: riposte.v1.Key
+	(*KeysServiceCreateRequest)(nil),   // 2: riposte.v1.KeysServiceCreateRequest
+	(*KeysServiceCreateResponse)(nil),  // 3: riposte.v1.KeysServiceCreateResponse
+	(*KeysServiceListRequest)(nil),     // 4: riposte.v1.KeysServiceListRequest
+	(*KeysServiceListResponse)(nil),    // 5: riposte.v1.KeysServiceListResponse
+	(*KeysServiceRevokeRequest)(nil),   // 6: riposte.v1.KeysServiceRevokeRequest
+	(*KeysServiceRevokeResponse)(nil),  // 7: riposte.v1.KeysServiceRevokeResponse
+	(*KeysServiceCurrentRequest)(nil),  // 8: riposte.v1.KeysServiceCurrentRequest
+	(*KeysServiceCurrentResponse)(nil), // 9: riposte.v1.KeysServiceCurrentResponse
+	(*timestamppb.Timestamp)(nil),      // 10: google.protobuf.Timestamp
 }
 var file_riposte_v1_keys_proto_depIdxs = []int32{
-	0, // 0: riposte.v1.Key.role:type_name -> riposte.v1.Role
-	4, // 1: riposte.v1.Key.created_at:type_name -> google.protobuf.Timestamp
-	0, // 2: riposte.v1.KeysServiceCreateRequest.role:type_name -> riposte.v1.Role
-	1, // 3: riposte.v1.KeysServiceCreateResponse.key:type_name -> riposte.v1.Key
-	2, // 4: riposte.v1.KeysService.Create:input_type -> riposte.v1.KeysServiceCreateRequest
-	3, // 5: riposte.v1.KeysService.Create:output_type -> riposte.v1.KeysServiceCreateResponse
-	5, // [5:6] is the sub-list for method output_type
-	4, // [4:5] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	0,  // 0: riposte.v1.Key.role:type_name -> riposte.v1.Role
+	10, // 1: riposte.v1.Key.created_at:type_name -> google.protobuf.Timestamp
+	0,  // 2: riposte.v1.KeysServiceCreateRequest.role:type_name -> riposte.v1.Role
+	1,  // 3: riposte.v1.KeysServiceCreateResponse.key:type_name -> riposte.v1.Key
+	1,  // 4: riposte.v1.KeysServiceListResponse.list:type_name -> riposte.v1.Key
+	1,  // 5: riposte.v1.KeysServiceCurrentResponse.key:type_name -> riposte.v1.Key
+	2,  // 6: riposte.v1.KeysService.Create:input_type -> riposte.v1.KeysServiceCreateRequest
+	4,  // 7: riposte.v1.KeysService.List:input_type -> riposte.v1.KeysServiceListRequest
+	6,  // 8: riposte.v1.KeysService.Revoke:input_type -> riposte.v1.KeysServiceRevokeRequest
+	8,  // 9: riposte.v1.KeysService.Current:input_type -> riposte.v1.KeysServiceCurrentRequest
+	3,  // 10: riposte.v1.KeysService.Create:output_type -> riposte.v1.KeysServiceCreateResponse
+	5,  // 11: riposte.v1.KeysService.List:output_type -> riposte.v1.KeysServiceListResponse
+	7,  // 12: riposte.v1.KeysService.Revoke:output_type -> riposte.v1.KeysServiceRevokeResponse
+	9,  // 13: riposte.v1.KeysService.Current:output_type -> riposte.v1.KeysServiceCurrentResponse
+	10, // [10:14] is the sub-list for method output_type
+	6,  // [6:10] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_riposte_v1_keys_proto_init() }
@@ -325,7 +593,7 @@ func file_riposte_v1_keys_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_riposte_v1_keys_proto_rawDesc), len(file_riposte_v1_keys_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   3,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

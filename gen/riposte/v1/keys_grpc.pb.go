@@ -19,17 +19,28 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	KeysService_Create_FullMethodName = "/riposte.v1.KeysService/Create"
+	KeysService_Create_FullMethodName  = "/riposte.v1.KeysService/Create"
+	KeysService_List_FullMethodName    = "/riposte.v1.KeysService/List"
+	KeysService_Revoke_FullMethodName  = "/riposte.v1.KeysService/Revoke"
+	KeysService_Current_FullMethodName = "/riposte.v1.KeysService/Current"
 )
 
 // KeysServiceClient is the client API for KeysService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// KeysService makes API keys.
+// KeysService manages API keys.
 type KeysServiceClient interface {
 	// Create makes a key. Its secret is shown in this response and never again.
 	Create(ctx context.Context, in *KeysServiceCreateRequest, opts ...grpc.CallOption) (*KeysServiceCreateResponse, error)
+	// List returns all keys, newest first.
+	List(ctx context.Context, in *KeysServiceListRequest, opts ...grpc.CallOption) (*KeysServiceListResponse, error)
+	// Revoke ends a key, at once at the node that is called and within 5 s at the others,
+	// or an hour where one can't ask the database. Streams that were opened with it are
+	// sent nothing from then on, and end within 5 s more. The last key of an admin stays.
+	Revoke(ctx context.Context, in *KeysServiceRevokeRequest, opts ...grpc.CallOption) (*KeysServiceRevokeResponse, error)
+	// Current returns the key that the call is made with.
+	Current(ctx context.Context, in *KeysServiceCurrentRequest, opts ...grpc.CallOption) (*KeysServiceCurrentResponse, error)
 }
 
 type keysServiceClient struct {
@@ -50,14 +61,52 @@ func (c *keysServiceClient) Create(ctx context.Context, in *KeysServiceCreateReq
 	return out, nil
 }
 
+func (c *keysServiceClient) List(ctx context.Context, in *KeysServiceListRequest, opts ...grpc.CallOption) (*KeysServiceListResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(KeysServiceListResponse)
+	err := c.cc.Invoke(ctx, KeysService_List_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keysServiceClient) Revoke(ctx context.Context, in *KeysServiceRevokeRequest, opts ...grpc.CallOption) (*KeysServiceRevokeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(KeysServiceRevokeResponse)
+	err := c.cc.Invoke(ctx, KeysService_Revoke_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *keysServiceClient) Current(ctx context.Context, in *KeysServiceCurrentRequest, opts ...grpc.CallOption) (*KeysServiceCurrentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(KeysServiceCurrentResponse)
+	err := c.cc.Invoke(ctx, KeysService_Current_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // KeysServiceServer is the server API for KeysService service.
 // All implementations should embed UnimplementedKeysServiceServer
 // for forward compatibility.
 //
-// KeysService makes API keys.
+// KeysService manages API keys.
 type KeysServiceServer interface {
 	// Create makes a key. Its secret is shown in this response and never again.
 	Create(context.Context, *KeysServiceCreateRequest) (*KeysServiceCreateResponse, error)
+	// List returns all keys, newest first.
+	List(context.Context, *KeysServiceListRequest) (*KeysServiceListResponse, error)
+	// Revoke ends a key, at once at the node that is called and within 5 s at the others,
+	// or an hour where one can't ask the database. Streams that were opened with it are
+	// sent nothing from then on, and end within 5 s more. The last key of an admin stays.
+	Revoke(context.Context, *KeysServiceRevokeRequest) (*KeysServiceRevokeResponse, error)
+	// Current returns the key that the call is made with.
+	Current(context.Context, *KeysServiceCurrentRequest) (*KeysServiceCurrentResponse, error)
 }
 
 // UnimplementedKeysServiceServer should be embedded to have
@@ -69,6 +118,15 @@ type UnimplementedKeysServiceServer struct{}
 
 func (UnimplementedKeysServiceServer) Create(context.Context, *KeysServiceCreateRequest) (*KeysServiceCreateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Create not implemented")
+}
+func (UnimplementedKeysServiceServer) List(context.Context, *KeysServiceListRequest) (*KeysServiceListResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method List not implemented")
+}
+func (UnimplementedKeysServiceServer) Revoke(context.Context, *KeysServiceRevokeRequest) (*KeysServiceRevokeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Revoke not implemented")
+}
+func (UnimplementedKeysServiceServer) Current(context.Context, *KeysServiceCurrentRequest) (*KeysServiceCurrentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Current not implemented")
 }
 func (UnimplementedKeysServiceServer) testEmbeddedByValue() {}
 
@@ -108,6 +166,60 @@ func _KeysService_Create_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _KeysService_List_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(KeysServiceListRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeysServiceServer).List(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeysService_List_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeysServiceServer).List(ctx, req.(*KeysServiceListRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeysService_Revoke_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(KeysServiceRevokeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeysServiceServer).Revoke(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeysService_Revoke_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeysServiceServer).Revoke(ctx, req.(*KeysServiceRevokeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _KeysService_Current_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(KeysServiceCurrentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeysServiceServer).Current(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeysService_Current_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeysServiceServer).Current(ctx, req.(*KeysServiceCurrentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // KeysService_ServiceDesc is the grpc.ServiceDesc for KeysService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -118,6 +230,18 @@ var KeysService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Create",
 			Handler:    _KeysService_Create_Handler,
+		},
+		{
+			MethodName: "List",
+			Handler:    _KeysService_List_Handler,
+		},
+		{
+			MethodName: "Revoke",
+			Handler:    _KeysService_Revoke_Handler,
+		},
+		{
+			MethodName: "Current",
+			Handler:    _KeysService_Current_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

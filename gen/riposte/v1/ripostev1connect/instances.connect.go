@@ -41,8 +41,19 @@ const (
 	InstancesServiceBatchCreateProcedure = "/riposte.v1.InstancesService/BatchCreate"
 	// InstancesServiceGetProcedure is the fully-qualified name of the InstancesService's Get RPC.
 	InstancesServiceGetProcedure = "/riposte.v1.InstancesService/Get"
+	// InstancesServiceGetDeliveryProcedure is the fully-qualified name of the InstancesService's
+	// GetDelivery RPC.
+	InstancesServiceGetDeliveryProcedure = "/riposte.v1.InstancesService/GetDelivery"
 	// InstancesServiceListProcedure is the fully-qualified name of the InstancesService's List RPC.
 	InstancesServiceListProcedure = "/riposte.v1.InstancesService/List"
+	// InstancesServiceCountProcedure is the fully-qualified name of the InstancesService's Count RPC.
+	InstancesServiceCountProcedure = "/riposte.v1.InstancesService/Count"
+	// InstancesServiceBatchCancelProcedure is the fully-qualified name of the InstancesService's
+	// BatchCancel RPC.
+	InstancesServiceBatchCancelProcedure = "/riposte.v1.InstancesService/BatchCancel"
+	// InstancesServiceBatchRecreateProcedure is the fully-qualified name of the InstancesService's
+	// BatchRecreate RPC.
+	InstancesServiceBatchRecreateProcedure = "/riposte.v1.InstancesService/BatchRecreate"
 	// InstancesServiceWaitProcedure is the fully-qualified name of the InstancesService's Wait RPC.
 	InstancesServiceWaitProcedure = "/riposte.v1.InstancesService/Wait"
 	// InstancesServiceWatchProcedure is the fully-qualified name of the InstancesService's Watch RPC.
@@ -67,8 +78,23 @@ type InstancesServiceClient interface {
 	BatchCreate(context.Context, *v1.InstancesServiceBatchCreateRequest) (*v1.InstancesServiceBatchCreateResponse, error)
 	// Get returns an instance.
 	Get(context.Context, *v1.InstancesServiceGetRequest) (*v1.InstancesServiceGetResponse, error)
-	// List returns instances, newest first, without documents.
+	// GetDelivery returns an instance's question as its receiver would get it now,
+	// signed afresh, to be sent by hand.
+	GetDelivery(context.Context, *v1.InstancesServiceGetDeliveryRequest) (*v1.InstancesServiceGetDeliveryResponse, error)
+	// List returns instances, newest first, without documents. A page may have fewer
+	// than were asked for, even none, when many had to be looked at; the last page
+	// alone has no token for the next one.
 	List(context.Context, *v1.InstancesServiceListRequest) (*v1.InstancesServiceListResponse, error)
+	// Count says how many instances there are, up to a bound.
+	Count(context.Context, *v1.InstancesServiceCountRequest) (*v1.InstancesServiceCountResponse, error)
+	// BatchCancel closes open instances, newest first, a part of them with each call:
+	// go on with the token that it returns until there is none. Those that are created
+	// after the first call are not among them. A call that fails may have closed some,
+	// and may be repeated.
+	BatchCancel(context.Context, *v1.InstancesServiceBatchCancelRequest) (*v1.InstancesServiceBatchCancelResponse, error)
+	// BatchRecreate asks the questions of instances again, like BatchCancel a part of
+	// them with each call.
+	BatchRecreate(context.Context, *v1.InstancesServiceBatchRecreateRequest) (*v1.InstancesServiceBatchRecreateResponse, error)
 	// Wait returns when the instance has its outcome, or as it stands at the timeout.
 	Wait(context.Context, *v1.InstancesServiceWaitRequest) (*v1.InstancesServiceWaitResponse, error)
 	// Watch sends each instance that gets its outcome, in the order of the
@@ -114,10 +140,34 @@ func NewInstancesServiceClient(httpClient connect.HTTPClient, baseURL string, op
 			connect.WithSchema(instancesServiceMethods.ByName("Get")),
 			connect.WithClientOptions(opts...),
 		),
+		getDelivery: connect.NewClient[v1.InstancesServiceGetDeliveryRequest, v1.InstancesServiceGetDeliveryResponse](
+			httpClient,
+			baseURL+InstancesServiceGetDeliveryProcedure,
+			connect.WithSchema(instancesServiceMethods.ByName("GetDelivery")),
+			connect.WithClientOptions(opts...),
+		),
 		list: connect.NewClient[v1.InstancesServiceListRequest, v1.InstancesServiceListResponse](
 			httpClient,
 			baseURL+InstancesServiceListProcedure,
 			connect.WithSchema(instancesServiceMethods.ByName("List")),
+			connect.WithClientOptions(opts...),
+		),
+		count: connect.NewClient[v1.InstancesServiceCountRequest, v1.InstancesServiceCountResponse](
+			httpClient,
+			baseURL+InstancesServiceCountProcedure,
+			connect.WithSchema(instancesServiceMethods.ByName("Count")),
+			connect.WithClientOptions(opts...),
+		),
+		batchCancel: connect.NewClient[v1.InstancesServiceBatchCancelRequest, v1.InstancesServiceBatchCancelResponse](
+			httpClient,
+			baseURL+InstancesServiceBatchCancelProcedure,
+			connect.WithSchema(instancesServiceMethods.ByName("BatchCancel")),
+			connect.WithClientOptions(opts...),
+		),
+		batchRecreate: connect.NewClient[v1.InstancesServiceBatchRecreateRequest, v1.InstancesServiceBatchRecreateResponse](
+			httpClient,
+			baseURL+InstancesServiceBatchRecreateProcedure,
+			connect.WithSchema(instancesServiceMethods.ByName("BatchRecreate")),
 			connect.WithClientOptions(opts...),
 		),
 		wait: connect.NewClient[v1.InstancesServiceWaitRequest, v1.InstancesServiceWaitResponse](
@@ -161,16 +211,20 @@ func NewInstancesServiceClient(httpClient connect.HTTPClient, baseURL string, op
 
 // instancesServiceClient implements InstancesServiceClient.
 type instancesServiceClient struct {
-	create      *connect.Client[v1.InstancesServiceCreateRequest, v1.InstancesServiceCreateResponse]
-	batchCreate *connect.Client[v1.InstancesServiceBatchCreateRequest, v1.InstancesServiceBatchCreateResponse]
-	get         *connect.Client[v1.InstancesServiceGetRequest, v1.InstancesServiceGetResponse]
-	list        *connect.Client[v1.InstancesServiceListRequest, v1.InstancesServiceListResponse]
-	wait        *connect.Client[v1.InstancesServiceWaitRequest, v1.InstancesServiceWaitResponse]
-	watch       *connect.Client[v1.InstancesServiceWatchRequest, v1.InstancesServiceWatchResponse]
-	cancel      *connect.Client[v1.InstancesServiceCancelRequest, v1.InstancesServiceCancelResponse]
-	retryNow    *connect.Client[v1.InstancesServiceRetryNowRequest, v1.InstancesServiceRetryNowResponse]
-	recreate    *connect.Client[v1.InstancesServiceRecreateRequest, v1.InstancesServiceRecreateResponse]
-	answer      *connect.Client[v1.InstancesServiceAnswerRequest, v1.InstancesServiceAnswerResponse]
+	create        *connect.Client[v1.InstancesServiceCreateRequest, v1.InstancesServiceCreateResponse]
+	batchCreate   *connect.Client[v1.InstancesServiceBatchCreateRequest, v1.InstancesServiceBatchCreateResponse]
+	get           *connect.Client[v1.InstancesServiceGetRequest, v1.InstancesServiceGetResponse]
+	getDelivery   *connect.Client[v1.InstancesServiceGetDeliveryRequest, v1.InstancesServiceGetDeliveryResponse]
+	list          *connect.Client[v1.InstancesServiceListRequest, v1.InstancesServiceListResponse]
+	count         *connect.Client[v1.InstancesServiceCountRequest, v1.InstancesServiceCountResponse]
+	batchCancel   *connect.Client[v1.InstancesServiceBatchCancelRequest, v1.InstancesServiceBatchCancelResponse]
+	batchRecreate *connect.Client[v1.InstancesServiceBatchRecreateRequest, v1.InstancesServiceBatchRecreateResponse]
+	wait          *connect.Client[v1.InstancesServiceWaitRequest, v1.InstancesServiceWaitResponse]
+	watch         *connect.Client[v1.InstancesServiceWatchRequest, v1.InstancesServiceWatchResponse]
+	cancel        *connect.Client[v1.InstancesServiceCancelRequest, v1.InstancesServiceCancelResponse]
+	retryNow      *connect.Client[v1.InstancesServiceRetryNowRequest, v1.InstancesServiceRetryNowResponse]
+	recreate      *connect.Client[v1.InstancesServiceRecreateRequest, v1.InstancesServiceRecreateResponse]
+	answer        *connect.Client[v1.InstancesServiceAnswerRequest, v1.InstancesServiceAnswerResponse]
 }
 
 // Create calls riposte.v1.InstancesService.Create.
@@ -200,9 +254,45 @@ func (c *instancesServiceClient) Get(ctx context.Context, req *v1.InstancesServi
 	return nil, err
 }
 
+// GetDelivery calls riposte.v1.InstancesService.GetDelivery.
+func (c *instancesServiceClient) GetDelivery(ctx context.Context, req *v1.InstancesServiceGetDeliveryRequest) (*v1.InstancesServiceGetDeliveryResponse, error) {
+	response, err := c.getDelivery.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // List calls riposte.v1.InstancesService.List.
 func (c *instancesServiceClient) List(ctx context.Context, req *v1.InstancesServiceListRequest) (*v1.InstancesServiceListResponse, error) {
 	response, err := c.list.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Count calls riposte.v1.InstancesService.Count.
+func (c *instancesServiceClient) Count(ctx context.Context, req *v1.InstancesServiceCountRequest) (*v1.InstancesServiceCountResponse, error) {
+	response, err := c.count.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// BatchCancel calls riposte.v1.InstancesService.BatchCancel.
+func (c *instancesServiceClient) BatchCancel(ctx context.Context, req *v1.InstancesServiceBatchCancelRequest) (*v1.InstancesServiceBatchCancelResponse, error) {
+	response, err := c.batchCancel.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// BatchRecreate calls riposte.v1.InstancesService.BatchRecreate.
+func (c *instancesServiceClient) BatchRecreate(ctx context.Context, req *v1.InstancesServiceBatchRecreateRequest) (*v1.InstancesServiceBatchRecreateResponse, error) {
+	response, err := c.batchRecreate.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -267,8 +357,23 @@ type InstancesServiceHandler interface {
 	BatchCreate(context.Context, *v1.InstancesServiceBatchCreateRequest) (*v1.InstancesServiceBatchCreateResponse, error)
 	// Get returns an instance.
 	Get(context.Context, *v1.InstancesServiceGetRequest) (*v1.InstancesServiceGetResponse, error)
-	// List returns instances, newest first, without documents.
+	// GetDelivery returns an instance's question as its receiver would get it now,
+	// signed afresh, to be sent by hand.
+	GetDelivery(context.Context, *v1.InstancesServiceGetDeliveryRequest) (*v1.InstancesServiceGetDeliveryResponse, error)
+	// List returns instances, newest first, without documents. A page may have fewer
+	// than were asked for, even none, when many had to be looked at; the last page
+	// alone has no token for the next one.
 	List(context.Context, *v1.InstancesServiceListRequest) (*v1.InstancesServiceListResponse, error)
+	// Count says how many instances there are, up to a bound.
+	Count(context.Context, *v1.InstancesServiceCountRequest) (*v1.InstancesServiceCountResponse, error)
+	// BatchCancel closes open instances, newest first, a part of them with each call:
+	// go on with the token that it returns until there is none. Those that are created
+	// after the first call are not among them. A call that fails may have closed some,
+	// and may be repeated.
+	BatchCancel(context.Context, *v1.InstancesServiceBatchCancelRequest) (*v1.InstancesServiceBatchCancelResponse, error)
+	// BatchRecreate asks the questions of instances again, like BatchCancel a part of
+	// them with each call.
+	BatchRecreate(context.Context, *v1.InstancesServiceBatchRecreateRequest) (*v1.InstancesServiceBatchRecreateResponse, error)
 	// Wait returns when the instance has its outcome, or as it stands at the timeout.
 	Wait(context.Context, *v1.InstancesServiceWaitRequest) (*v1.InstancesServiceWaitResponse, error)
 	// Watch sends each instance that gets its outcome, in the order of the
@@ -310,10 +415,34 @@ func NewInstancesServiceHandler(svc InstancesServiceHandler, opts ...connect.Han
 		connect.WithSchema(instancesServiceMethods.ByName("Get")),
 		connect.WithHandlerOptions(opts...),
 	)
+	instancesServiceGetDeliveryHandler := connect.NewUnaryHandlerSimple(
+		InstancesServiceGetDeliveryProcedure,
+		svc.GetDelivery,
+		connect.WithSchema(instancesServiceMethods.ByName("GetDelivery")),
+		connect.WithHandlerOptions(opts...),
+	)
 	instancesServiceListHandler := connect.NewUnaryHandlerSimple(
 		InstancesServiceListProcedure,
 		svc.List,
 		connect.WithSchema(instancesServiceMethods.ByName("List")),
+		connect.WithHandlerOptions(opts...),
+	)
+	instancesServiceCountHandler := connect.NewUnaryHandlerSimple(
+		InstancesServiceCountProcedure,
+		svc.Count,
+		connect.WithSchema(instancesServiceMethods.ByName("Count")),
+		connect.WithHandlerOptions(opts...),
+	)
+	instancesServiceBatchCancelHandler := connect.NewUnaryHandlerSimple(
+		InstancesServiceBatchCancelProcedure,
+		svc.BatchCancel,
+		connect.WithSchema(instancesServiceMethods.ByName("BatchCancel")),
+		connect.WithHandlerOptions(opts...),
+	)
+	instancesServiceBatchRecreateHandler := connect.NewUnaryHandlerSimple(
+		InstancesServiceBatchRecreateProcedure,
+		svc.BatchRecreate,
+		connect.WithSchema(instancesServiceMethods.ByName("BatchRecreate")),
 		connect.WithHandlerOptions(opts...),
 	)
 	instancesServiceWaitHandler := connect.NewUnaryHandlerSimple(
@@ -360,8 +489,16 @@ func NewInstancesServiceHandler(svc InstancesServiceHandler, opts ...connect.Han
 			instancesServiceBatchCreateHandler.ServeHTTP(w, r)
 		case InstancesServiceGetProcedure:
 			instancesServiceGetHandler.ServeHTTP(w, r)
+		case InstancesServiceGetDeliveryProcedure:
+			instancesServiceGetDeliveryHandler.ServeHTTP(w, r)
 		case InstancesServiceListProcedure:
 			instancesServiceListHandler.ServeHTTP(w, r)
+		case InstancesServiceCountProcedure:
+			instancesServiceCountHandler.ServeHTTP(w, r)
+		case InstancesServiceBatchCancelProcedure:
+			instancesServiceBatchCancelHandler.ServeHTTP(w, r)
+		case InstancesServiceBatchRecreateProcedure:
+			instancesServiceBatchRecreateHandler.ServeHTTP(w, r)
 		case InstancesServiceWaitProcedure:
 			instancesServiceWaitHandler.ServeHTTP(w, r)
 		case InstancesServiceWatchProcedure:
@@ -395,8 +532,24 @@ func (UnimplementedInstancesServiceHandler) Get(context.Context, *v1.InstancesSe
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("riposte.v1.InstancesService.Get is not implemented"))
 }
 
+func (UnimplementedInstancesServiceHandler) GetDelivery(context.Context, *v1.InstancesServiceGetDeliveryRequest) (*v1.InstancesServiceGetDeliveryResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("riposte.v1.InstancesService.GetDelivery is not implemented"))
+}
+
 func (UnimplementedInstancesServiceHandler) List(context.Context, *v1.InstancesServiceListRequest) (*v1.InstancesServiceListResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("riposte.v1.InstancesService.List is not implemented"))
+}
+
+func (UnimplementedInstancesServiceHandler) Count(context.Context, *v1.InstancesServiceCountRequest) (*v1.InstancesServiceCountResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("riposte.v1.InstancesService.Count is not implemented"))
+}
+
+func (UnimplementedInstancesServiceHandler) BatchCancel(context.Context, *v1.InstancesServiceBatchCancelRequest) (*v1.InstancesServiceBatchCancelResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("riposte.v1.InstancesService.BatchCancel is not implemented"))
+}
+
+func (UnimplementedInstancesServiceHandler) BatchRecreate(context.Context, *v1.InstancesServiceBatchRecreateRequest) (*v1.InstancesServiceBatchRecreateResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("riposte.v1.InstancesService.BatchRecreate is not implemented"))
 }
 
 func (UnimplementedInstancesServiceHandler) Wait(context.Context, *v1.InstancesServiceWaitRequest) (*v1.InstancesServiceWaitResponse, error) {

@@ -35,12 +35,26 @@ const (
 const (
 	// KeysServiceCreateProcedure is the fully-qualified name of the KeysService's Create RPC.
 	KeysServiceCreateProcedure = "/riposte.v1.KeysService/Create"
+	// KeysServiceListProcedure is the fully-qualified name of the KeysService's List RPC.
+	KeysServiceListProcedure = "/riposte.v1.KeysService/List"
+	// KeysServiceRevokeProcedure is the fully-qualified name of the KeysService's Revoke RPC.
+	KeysServiceRevokeProcedure = "/riposte.v1.KeysService/Revoke"
+	// KeysServiceCurrentProcedure is the fully-qualified name of the KeysService's Current RPC.
+	KeysServiceCurrentProcedure = "/riposte.v1.KeysService/Current"
 )
 
 // KeysServiceClient is a client for the riposte.v1.KeysService service.
 type KeysServiceClient interface {
 	// Create makes a key. Its secret is shown in this response and never again.
 	Create(context.Context, *v1.KeysServiceCreateRequest) (*v1.KeysServiceCreateResponse, error)
+	// List returns all keys, newest first.
+	List(context.Context, *v1.KeysServiceListRequest) (*v1.KeysServiceListResponse, error)
+	// Revoke ends a key, at once at the node that is called and within 5 s at the others,
+	// or an hour where one can't ask the database. Streams that were opened with it are
+	// sent nothing from then on, and end within 5 s more. The last key of an admin stays.
+	Revoke(context.Context, *v1.KeysServiceRevokeRequest) (*v1.KeysServiceRevokeResponse, error)
+	// Current returns the key that the call is made with.
+	Current(context.Context, *v1.KeysServiceCurrentRequest) (*v1.KeysServiceCurrentResponse, error)
 }
 
 // NewKeysServiceClient constructs a client for the riposte.v1.KeysService service. By default, it
@@ -60,12 +74,33 @@ func NewKeysServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(keysServiceMethods.ByName("Create")),
 			connect.WithClientOptions(opts...),
 		),
+		list: connect.NewClient[v1.KeysServiceListRequest, v1.KeysServiceListResponse](
+			httpClient,
+			baseURL+KeysServiceListProcedure,
+			connect.WithSchema(keysServiceMethods.ByName("List")),
+			connect.WithClientOptions(opts...),
+		),
+		revoke: connect.NewClient[v1.KeysServiceRevokeRequest, v1.KeysServiceRevokeResponse](
+			httpClient,
+			baseURL+KeysServiceRevokeProcedure,
+			connect.WithSchema(keysServiceMethods.ByName("Revoke")),
+			connect.WithClientOptions(opts...),
+		),
+		current: connect.NewClient[v1.KeysServiceCurrentRequest, v1.KeysServiceCurrentResponse](
+			httpClient,
+			baseURL+KeysServiceCurrentProcedure,
+			connect.WithSchema(keysServiceMethods.ByName("Current")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // keysServiceClient implements KeysServiceClient.
 type keysServiceClient struct {
-	create *connect.Client[v1.KeysServiceCreateRequest, v1.KeysServiceCreateResponse]
+	create  *connect.Client[v1.KeysServiceCreateRequest, v1.KeysServiceCreateResponse]
+	list    *connect.Client[v1.KeysServiceListRequest, v1.KeysServiceListResponse]
+	revoke  *connect.Client[v1.KeysServiceRevokeRequest, v1.KeysServiceRevokeResponse]
+	current *connect.Client[v1.KeysServiceCurrentRequest, v1.KeysServiceCurrentResponse]
 }
 
 // Create calls riposte.v1.KeysService.Create.
@@ -77,10 +112,45 @@ func (c *keysServiceClient) Create(ctx context.Context, req *v1.KeysServiceCreat
 	return nil, err
 }
 
+// List calls riposte.v1.KeysService.List.
+func (c *keysServiceClient) List(ctx context.Context, req *v1.KeysServiceListRequest) (*v1.KeysServiceListResponse, error) {
+	response, err := c.list.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Revoke calls riposte.v1.KeysService.Revoke.
+func (c *keysServiceClient) Revoke(ctx context.Context, req *v1.KeysServiceRevokeRequest) (*v1.KeysServiceRevokeResponse, error) {
+	response, err := c.revoke.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Current calls riposte.v1.KeysService.Current.
+func (c *keysServiceClient) Current(ctx context.Context, req *v1.KeysServiceCurrentRequest) (*v1.KeysServiceCurrentResponse, error) {
+	response, err := c.current.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // KeysServiceHandler is an implementation of the riposte.v1.KeysService service.
 type KeysServiceHandler interface {
 	// Create makes a key. Its secret is shown in this response and never again.
 	Create(context.Context, *v1.KeysServiceCreateRequest) (*v1.KeysServiceCreateResponse, error)
+	// List returns all keys, newest first.
+	List(context.Context, *v1.KeysServiceListRequest) (*v1.KeysServiceListResponse, error)
+	// Revoke ends a key, at once at the node that is called and within 5 s at the others,
+	// or an hour where one can't ask the database. Streams that were opened with it are
+	// sent nothing from then on, and end within 5 s more. The last key of an admin stays.
+	Revoke(context.Context, *v1.KeysServiceRevokeRequest) (*v1.KeysServiceRevokeResponse, error)
+	// Current returns the key that the call is made with.
+	Current(context.Context, *v1.KeysServiceCurrentRequest) (*v1.KeysServiceCurrentResponse, error)
 }
 
 // NewKeysServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -96,10 +166,34 @@ func NewKeysServiceHandler(svc KeysServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(keysServiceMethods.ByName("Create")),
 		connect.WithHandlerOptions(opts...),
 	)
+	keysServiceListHandler := connect.NewUnaryHandlerSimple(
+		KeysServiceListProcedure,
+		svc.List,
+		connect.WithSchema(keysServiceMethods.ByName("List")),
+		connect.WithHandlerOptions(opts...),
+	)
+	keysServiceRevokeHandler := connect.NewUnaryHandlerSimple(
+		KeysServiceRevokeProcedure,
+		svc.Revoke,
+		connect.WithSchema(keysServiceMethods.ByName("Revoke")),
+		connect.WithHandlerOptions(opts...),
+	)
+	keysServiceCurrentHandler := connect.NewUnaryHandlerSimple(
+		KeysServiceCurrentProcedure,
+		svc.Current,
+		connect.WithSchema(keysServiceMethods.ByName("Current")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/riposte.v1.KeysService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case KeysServiceCreateProcedure:
 			keysServiceCreateHandler.ServeHTTP(w, r)
+		case KeysServiceListProcedure:
+			keysServiceListHandler.ServeHTTP(w, r)
+		case KeysServiceRevokeProcedure:
+			keysServiceRevokeHandler.ServeHTTP(w, r)
+		case KeysServiceCurrentProcedure:
+			keysServiceCurrentHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -111,4 +205,16 @@ type UnimplementedKeysServiceHandler struct{}
 
 func (UnimplementedKeysServiceHandler) Create(context.Context, *v1.KeysServiceCreateRequest) (*v1.KeysServiceCreateResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("riposte.v1.KeysService.Create is not implemented"))
+}
+
+func (UnimplementedKeysServiceHandler) List(context.Context, *v1.KeysServiceListRequest) (*v1.KeysServiceListResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("riposte.v1.KeysService.List is not implemented"))
+}
+
+func (UnimplementedKeysServiceHandler) Revoke(context.Context, *v1.KeysServiceRevokeRequest) (*v1.KeysServiceRevokeResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("riposte.v1.KeysService.Revoke is not implemented"))
+}
+
+func (UnimplementedKeysServiceHandler) Current(context.Context, *v1.KeysServiceCurrentRequest) (*v1.KeysServiceCurrentResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("riposte.v1.KeysService.Current is not implemented"))
 }

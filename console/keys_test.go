@@ -1,0 +1,117 @@
+package console_test
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+	"github.com/riposte-dev/riposte/ripostetest"
+)
+
+var secretShown = regexp.MustCompile(`<pre id="secret"[^>]*><code>([^<]+)</code>`)
+
+func TestAKeysSecretIsShownOnce(t *testing.T) {
+	r := newReader(t).as(ripostev1.Role_ROLE_ADMIN)
+	created := r.post("/keys", url.Values{"name": {"ci <1>"}, "role": {"sender"}})
+	created.wants(t, http.StatusOK, "never shown again", "<bdi>ci &lt;1&gt;</bdi>", `data-copy="secret"`)
+	m := secretShown.FindStringSubmatch(created.text)
+	if m == nil {
+		t.Fatalf("no secret is shown:\n%s", created.text)
+	}
+	if control := created.header.Get("Cache-Control"); control != "no-store" {
+		t.Errorf("Cache-Control is %q", control)
+	}
+	other := readerOf(t, r.server).with(m[1])
+	other.get("/verify").wants(t, http.StatusOK, `class="role">sender`)
+
+	again := r.get("/keys")
+	again.wants(t, http.StatusOK, "<bdi>ci &lt;1&gt;</bdi>", `<span class="role">sender</span>`)
+	again.lacks(t, m[1], "never shown again")
+
+	again = r.post(revocation(t, again.text, "ci &lt;1&gt;"), nil)
+	again.wants(t, http.StatusOK, "Revoked: the key is refused from now on.")
+	again.lacks(t, "ci &lt;1&gt;")
+	if p := other.get("/instances"); !strings.HasPrefix(p.path, "/sign-in") {
+		t.Errorf("the revoked key still gets %s", p.path)
+	}
+}
+
+// revocation is the action of the form that revokes the key of a name, as it is in
+// the page.
+func revocation(t *testing.T, page, name string) string {
+	t.Helper()
+	_, table, _ := strings.Cut(page, "<tbody>")
+	_, row, _ := strings.Cut(table, "<bdi>"+name+"</bdi>")
+	row, _, _ = strings.Cut(row, "</tr>")
+	m := regexp.MustCompile(`action="(/keys/[^"]+/revoke)"`).FindStringSubmatch(row)
+	if m == nil {
+		t.Fatalf("there is no revoking %s:\n%s", name, page)
+	}
+	return m[1]
+}
+
+func TestRevokingOnesOwnKeySignsOut(t *testing.T) {
+	r := newReader(t).as(ripostev1.Role_ROLE_ADMIN)
+	page := r.get("/keys")
+	page.wants(t, http.StatusOK, "you will be signed out", "you have signed in with it")
+	if p := r.post(revocation(t, page.text, "reader"), nil); p.path != "/sign-in" {
+		t.Errorf("revoking led to %s", p.path)
+	}
+	if p := r.get("/keys"); !strings.HasPrefix(p.path, "/sign-in") {
+		t.Errorf("the session still gets %s", p.path)
+	}
+}
+
+func TestTheConfiguredKeyIsMarked(t *testing.T) {
+	r := newReader(t)
+	page := r.with(r.server.APIKey).get("/keys")
+	page.wants(t, http.StatusOK, "from the server's configuration", "<code>configured</code>", "you have signed in with it")
+	page.lacks(t, "/keys/configured/revoke")
+	r.post("/keys/configured/revoke", nil).wants(t, http.StatusUnprocessableEntity, "RIPOSTE_API_KEY")
+	r.get("/keys").wants(t, http.StatusOK)
+}
+
+func TestBadKeysAreSaidAtTheirFields(t *testing.T) {
+	r := newReader(t).as(ripostev1.Role_ROLE_ADMIN)
+	long := strings.Repeat("x", 101)
+	r.post("/keys", url.Values{"name": {long}, "role": {"viewer"}}).wants(t, http.StatusUnprocessableEntity, `id="name-about">Name must`, long)
+	r.post("/keys", url.Values{"name": {"x"}, "role": {"emperor"}}).wants(t, http.StatusUnprocessableEntity, `id="role-about">Role must`)
+	list, err := r.server.Keys.List(t.Context(), &ripostev1.KeysServiceListRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(list.GetList()); n != 2 {
+		t.Errorf("there are %d keys, want the configured and the reader's", n)
+	}
+}
+
+func TestKeysAreForAdmins(t *testing.T) {
+	admin := newReader(t).as(ripostev1.Role_ROLE_ADMIN)
+	action := revocation(t, admin.get("/keys").text, "reader")
+	for _, role := range []ripostev1.Role{ripostev1.Role_ROLE_VIEWER, ripostev1.Role_ROLE_SENDER} {
+		r := readerOf(t, admin.server).as(role)
+		r.get("/keys").wants(t, http.StatusForbidden, "Not with this key")
+		r.post("/keys", url.Values{"name": {"mine"}, "role": {"admin"}}).wants(t, http.StatusForbidden, "Not with this key")
+		r.post(action, nil).wants(t, http.StatusForbidden, "Not with this key")
+		r.get("/verify").lacks(t, `href="/keys"`)
+	}
+	page := admin.get("/keys")
+	page.wants(t, http.StatusOK)
+	page.lacks(t, "mine")
+}
+
+func TestSigningKeysAreShown(t *testing.T) {
+	r := newReader(t).as(ripostev1.Role_ROLE_ADMIN)
+	texts := []string{r.server.URL() + "/auth/v1/jwks", "OKP, Ed25519", "EdDSA"}
+	keys, err := ripostetest.FetchKeys(r.server.BaseURL())
+	if err != nil || len(keys.Keys) == 0 {
+		t.Fatalf("%v: %d keys", err, len(keys.Keys))
+	}
+	for _, k := range keys.Keys {
+		texts = append(texts, "<code>"+k.KeyID+"</code>")
+	}
+	r.get("/keys").wants(t, http.StatusOK, texts...)
+}

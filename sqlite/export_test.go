@@ -1,0 +1,4 @@
+package sqlite
+
+// SearchAtMost lowers how many rows a list or a count looks at.
+func (s *Store) SearchAtMost(rows int) { s.maxSearched, s.maxCounted = rows, rows }
