@@ -31,6 +31,7 @@ type instancesData struct {
 	Looking  bool       // the page isn't full, but there may be more
 	Bulk     []bulkLink // what may be done to all that match; nothing for all there are
 	Any      bool       // whether there is a webhook at all
+	Server   string     // the server\'s URL, for commands
 }
 
 // instanceRow is an instance and what it is called.
@@ -83,7 +84,7 @@ func (v *visit) instances() error {
 		d.Next = instancesURL(fixed, d.Size, token)
 		d.Looking = len(d.Rows) < d.Size
 	}
-	d.Any = len(d.Webhooks) > 0
+	d.Any, d.Server = len(d.Webhooks) > 0, v.PublicURL
 	return v.show(http.StatusOK, "instances", page{Title: "Instances", Nav: "/instances", Live: listLive, Data: d})
 }
 

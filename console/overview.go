@@ -14,8 +14,9 @@ const overviewLive = 5 * time.Second
 
 // overviewData is what the page of this name shows.
 type overviewData struct {
-	Any       bool // whether there is a webhook
-	Asked     bool // whether anything was ever asked
+	Any       bool   // whether there is a webhook
+	Asked     bool   // whether anything was ever asked
+	Server    string // the server's URL, for commands
 	Open      []stateCount
 	Closed    []stateCount
 	Rates     []rate
@@ -44,7 +45,7 @@ func (v *visit) overview() error {
 	if err != nil {
 		return err
 	}
-	d := overviewData{Any: len(webhooks.GetList()) > 0, Figures: figures, Trouble: figures.GetInTrouble(), Troubled: figures.GetInTroubleCount()}
+	d := overviewData{Any: len(webhooks.GetList()) > 0, Server: v.PublicURL, Figures: figures, Trouble: figures.GetInTrouble(), Troubled: figures.GetInTroubleCount()}
 	d.Open, d.Closed = stateCounts(figures.GetStates())
 	for _, c := range append(d.Open, d.Closed...) {
 		d.Asked = d.Asked || c.Count > 0
