@@ -23,7 +23,7 @@ func summarize(i *ripostev1.Instance) summary {
 		return summary{"bad", sentence(o.GetFailure().GetMessage()), failureHint(i)}
 	case owesPush(i) && i.GetPush().GetGivenUpAt() != nil:
 		return summary{"bad", "The outcome stands, but nobody has taken it: the push was given up.",
-			"See that " + visible(i.GetPush().GetUrl()) + " takes it, then retry now; or cancel, when nobody needs it any more."}
+			"See that " + visible(i.GetPush().GetUrl()) + " takes it, then retry now; or close it, when nobody needs it any more."}
 	case owesPush(i):
 		return summary{"busy", outcomeName(o.GetKind()) + " " + whoGave(i) + "; the outcome is on its way to " + visible(i.GetPush().GetUrl()) + ".", ""}
 	case o != nil:
