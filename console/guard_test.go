@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+	"github.com/riposte-dev/riposte/ripostetest"
 	"github.com/riposte-dev/riposte/server"
 )
 
@@ -76,14 +77,22 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 	}
 }
 
-// TestNoGetActs walks all forms' paths.
+// TestNoGetActs asks for the addresses of forms that would do something.
 func TestNoGetActs(t *testing.T) {
 	r := newReader(t).as(ripostev1.Role_ROLE_ADMIN)
-	for _, path := range []string{"/instances/i/cancel", "/instances/i/retry", "/instances/i/recreate", "/sign-out"} {
-		if p := r.get(path); p.status != http.StatusMethodNotAllowed && p.status != http.StatusNotFound {
-			t.Errorf("GET %s answers %d", path, p.status)
-		}
+	webhook := r.newWebhook(ripostetest.Reply{Status: 202})
+	id := r.ask(webhook, approvalStep("T"), waiting)
+	for _, path := range []string{"/instances/" + id + "/cancel", "/instances/" + id + "/retry", "/instances/" + id + "/recreate",
+		"/instances/" + id + "/answer?choice=approve", "/webhooks/" + webhook + "/test", "/webhooks/" + webhook + "/delete", "/sign-out"} {
+		r.get(path)
 	}
+	if o := r.outcome(id); o != nil {
+		t.Errorf("a GET decided an instance: %v", o)
+	}
+	if n := r.count(""); n != 1 {
+		t.Errorf("there are %d instances, one was asked", n)
+	}
+	r.get("/webhooks/"+webhook).wants(t, http.StatusOK, "Send a test")
 	if p := r.get("/instances"); p.path != "/instances" {
 		t.Errorf("a GET has ended the session: %s", p.path)
 	}

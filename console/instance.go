@@ -129,13 +129,13 @@ func owesPush(i *ripostev1.Instance) bool {
 	return i.GetOutcome() != nil && i.GetPush() != nil && i.GetWebhookInstance().GetCompletedAt() == nil
 }
 
-func (v *visit) instancePath(id string) string { return "/instances/" + id }
+func instancePath(id string) string { return "/instances/" + id }
 
 func (v *visit) cancelInstance() error {
 	if _, err := v.api.instances.Cancel(v.call(), &ripostev1.InstancesServiceCancelRequest{Id: v.id()}); err != nil {
 		return err
 	}
-	return v.redirect(v.instancePath(v.id()), "canceled")
+	return v.redirect(instancePath(v.id()), "canceled")
 }
 
 func (v *visit) retryInstance() error {
@@ -147,7 +147,7 @@ func (v *visit) retryInstance() error {
 	if res.GetInstance().GetOutcome() != nil {
 		done = "pushed"
 	}
-	return v.redirect(v.instancePath(v.id()), done)
+	return v.redirect(instancePath(v.id()), done)
 }
 
 func (v *visit) recreateInstance() error {
@@ -155,7 +155,7 @@ func (v *visit) recreateInstance() error {
 	if err != nil {
 		return err
 	}
-	return v.redirect(v.instancePath(res.GetInstance().GetWebhookInstance().GetId()), "recreated")
+	return v.redirect(instancePath(res.GetInstance().GetWebhookInstance().GetId()), "recreated")
 }
 
 // answerInstance gives an operator's answer. What is wrong with it, or came in between, is
@@ -179,10 +179,10 @@ func (v *visit) answerInstance() error {
 		if err != nil {
 			return err
 		}
-		return v.redirect(v.instancePath(v.id()), "answered")
+		return v.redirect(instancePath(v.id()), "answered")
 	}
 	return v.showInstance(http.StatusUnprocessableEntity, form)
 }
 
 // toInstance is for who comes back to the address of a form by a link or a reload.
-func (v *visit) toInstance() error { return v.redirect(v.instancePath(v.id()), "") }
+func (v *visit) toInstance() error { return v.redirect(instancePath(v.id()), "") }

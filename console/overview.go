@@ -25,7 +25,6 @@ type overviewData struct {
 	Expiring  []instanceRow
 	Trouble   []*ripostev1.WebhookOverview
 	Troubled  int32 // how many there are in all
-	Figures   *ripostev1.StatisticsServiceGetResponse
 }
 
 type stateCount struct {
@@ -45,7 +44,7 @@ func (v *visit) overview() error {
 	if err != nil {
 		return err
 	}
-	d := overviewData{Any: len(webhooks.GetList()) > 0, Server: v.PublicURL, Figures: figures, Trouble: figures.GetInTrouble(), Troubled: figures.GetInTroubleCount()}
+	d := overviewData{Any: len(webhooks.GetList()) > 0, Server: v.PublicURL, Trouble: figures.GetInTrouble(), Troubled: figures.GetInTroubleCount()}
 	d.Open, d.Closed = stateCounts(figures.GetStates())
 	for _, c := range append(d.Open, d.Closed...) {
 		d.Asked = d.Asked || c.Count > 0

@@ -26,8 +26,6 @@ type page struct {
 	// Those that show fills in.
 	Session *session
 	Notice  string
-	Now     time.Time
-	Path    string
 }
 
 // LiveMillis is for console.js.
@@ -95,7 +93,6 @@ func (v *visit) noticeOn(path, done string) *http.Cookie {
 func (v *visit) show(status int, name string, p page) error {
 	p.Session = &v.session
 	p.Notice = v.notice()
-	p.Path = v.r.URL.Path
 	b, err := v.pages.render(name, p)
 	if err != nil {
 		return err

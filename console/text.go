@@ -36,7 +36,6 @@ var functions = template.FuncMap{
 	"roleName": roleName,
 	"field":    newField,
 	"dict":     dict,
-	"lower":    strings.ToLower,
 }
 
 // visible shows what would not be seen, or would change how what is around it is

@@ -107,7 +107,7 @@ func (v *visit) testWebhook() error {
 	if err != nil {
 		return err
 	}
-	return v.redirect(v.instancePath(res.GetWebhook().GetId()), "tested")
+	return v.redirect(instancePath(res.GetWebhook().GetId()), "tested")
 }
 
 func (v *visit) deleteWebhook() error {
