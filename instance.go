@@ -61,6 +61,7 @@ type Instance struct {
 	RequestID     string
 	Fingerprint   []byte    // of the request that RequestID names
 	RecreatedFrom string    // the id of the instance that this one repeats
+	CreatedBy     string    // whose it is: the Caller.Owner that created it; "" where that isn't known
 	OutcomeURL    string    // where the outcome is to be pushed; "" where nobody has to take it
 	DueAt         time.Time // when somebody must look next; zero when closed or given up; never after ExpiresAt before the outcome
 	LeasedUntil   time.Time // while an attempt or a push is in flight: until when it belongs to its claimer
@@ -79,6 +80,7 @@ type InstanceRequest struct {
 	CallbackTimeout time.Duration // zero: the webhook's
 	Labels          map[string]string
 	RecreatedFrom   string
+	CreatedBy       string
 	OutcomeURL      string // "" for the webhook's, or else the server's
 }
 
@@ -106,6 +108,7 @@ func NewInstance(w Webhook, r InstanceRequest, callbackURL func(id string) strin
 		Labels:        r.Labels,
 		RequestID:     r.RequestID,
 		RecreatedFrom: r.RecreatedFrom,
+		CreatedBy:     r.CreatedBy,
 		OutcomeURL:    cmp.Or(r.OutcomeURL, w.Settings.OutcomeURL),
 		DueAt:         now,
 		steps:         []State{StatePending},

@@ -1,6 +1,7 @@
 package riposte
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"strings"
@@ -11,9 +12,9 @@ import (
 type Role string
 
 const (
-	RoleViewer Role = "viewer" // read everything
-	RoleSender Role = "sender" // and create instances and act on them
-	RoleAdmin  Role = "admin"  // and manage webhooks and keys
+	RoleViewer Role = "viewer" // read everything but keys, clients and the audit log
+	RoleSender Role = "sender" // create instances, and read and act on its own
+	RoleAdmin  Role = "admin"  // everything
 )
 
 // Roles lists the closed set, the weakest first.
@@ -34,6 +35,8 @@ func (r Role) rank() int {
 const (
 	keyPrefix        = "riposte_"
 	maxKeyNameLength = 100 // characters
+	// MaxRateLimit is the highest bound of calls per second that a key or client may have.
+	MaxRateLimit = 100_000
 )
 
 // Key is an API key as it is kept: its secret's hash, never the secret.
@@ -43,6 +46,11 @@ type Key struct {
 	Role      Role
 	Hash      []byte // HashKey of the secret
 	CreatedAt time.Time
+	ExpiresAt time.Time // from when on it is refused; zero for never
+	// LastUsedAt is when it was last used, to within a minute; zero before that. Only
+	// ListKeys knows it.
+	LastUsedAt time.Time
+	RateLimit  int // calls per second at one node, on average, 0 to MaxRateLimit; 0 for no bound
 }
 
 // NewKey returns a key and its secret, which is shown once.
@@ -76,14 +84,23 @@ func HashKey(secret string) []byte {
 // Caller is who makes a request: what authentication found, handed as an
 // argument to whatever needs to know.
 type Caller struct {
-	KeyID        string
+	KeyID        string // or the client's
 	KeyName      string
 	KeyCreatedAt time.Time
-	KeyHash      []byte // by which to look whether the key is still there; for no log
+	KeyHash      []byte // by which to look whether the key is still there; for no log; nil for a client
+	ClientID     string // by which to look whether the client is still there; empty for a key
+	ExpiresAt    time.Time
+	RateLimit    int
 	Role         Role
+	// RemoteAddress is where the connection came from, without its port.
+	RemoteAddress string
 }
+
+// Owner is whose the instances are that c creates: see Instance.CreatedBy.
+func (c Caller) Owner() string { return cmp.Or(c.KeyName, c.KeyID) }
 
 // Caller is whoever calls with k.
 func (k Key) Caller() Caller {
-	return Caller{KeyID: k.ID, KeyName: k.Name, KeyCreatedAt: k.CreatedAt, KeyHash: k.Hash, Role: k.Role}
+	return Caller{KeyID: k.ID, KeyName: k.Name, KeyCreatedAt: k.CreatedAt, KeyHash: k.Hash,
+		ExpiresAt: k.ExpiresAt, RateLimit: k.RateLimit, Role: k.Role}
 }

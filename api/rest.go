@@ -31,7 +31,7 @@ import (
 // newREST serves the http annotations of the proto files, in process, by
 // grpc-gateway (docs/adr/0001-one-handler-set.md says why and what was added).
 func newREST(webhooks webhooksService, search searchService, instances instancesService, settings settingsService, consumers consumersService, keys keysService,
-	figures statisticsService, verify verificationService) http.Handler {
+	figures statisticsService, verify verificationService, clients clientsService, ownKeys serverKeysService, audit auditService) http.Handler {
 	gateway := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, marshaler{}),
 		runtime.WithErrorHandler(restError),
@@ -50,6 +50,9 @@ func newREST(webhooks webhooksService, search searchService, instances instances
 		ripostev1.RegisterKeysServiceHandlerServer(ctx, gateway, keys),
 		ripostev1.RegisterStatisticsServiceHandlerServer(ctx, gateway, figures),
 		ripostev1.RegisterVerificationServiceHandlerServer(ctx, gateway, verify),
+		ripostev1.RegisterClientsServiceHandlerServer(ctx, gateway, clients),
+		ripostev1.RegisterServerKeysServiceHandlerServer(ctx, gateway, ownKeys),
+		ripostev1.RegisterAuditServiceHandlerServer(ctx, gateway, audit),
 	} {
 		if err != nil {
 			panic(fmt.Sprintf("api: registering generated routes: %v", err))

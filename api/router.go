@@ -32,11 +32,14 @@ func (s *Server) routes() http.Handler {
 		webhooks  = webhooksService{s}
 		search    = searchService{s}
 		instances = instancesService{s}
-		settings  = settingsService{s}
+		settings  = settingsService{s: s}
 		consumers = consumersService{s}
 		keys      = keysService{s}
 		figures   = statisticsService{s}
 		verify    = verificationService{s}
+		clients   = clientsService{s: s}
+		ownKeys   = serverKeysService{s: s}
+		audit     = auditService{s: s}
 	)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", only(http.MethodGet, s.healthz))
@@ -48,7 +51,7 @@ func (s *Server) routes() http.Handler {
 	s.operatorRoutes(mux)
 
 	mux.Handle(watchPath, s.authenticated(only(http.MethodGet, streaming(s.watchREST))))
-	mux.Handle("/api/", s.authenticated(newREST(webhooks, search, instances, settings, consumers, keys, figures, verify)))
+	mux.Handle("/api/", s.authenticated(newREST(webhooks, search, instances, settings, consumers, keys, figures, verify, clients, ownKeys, audit)))
 
 	rpc := func(path string, h http.Handler) { mux.Handle(path, s.authenticated(h)) }
 	options := connect.WithHandlerOptions(
@@ -68,6 +71,9 @@ func (s *Server) routes() http.Handler {
 	rpc(ripostev1connect.NewKeysServiceHandler(keys, options))
 	rpc(ripostev1connect.NewStatisticsServiceHandler(figures, options))
 	rpc(ripostev1connect.NewVerificationServiceHandler(verify, options))
+	rpc(ripostev1connect.NewClientsServiceHandler(clients, options))
+	rpc(ripostev1connect.NewServerKeysServiceHandler(ownKeys, options))
+	rpc(ripostev1connect.NewAuditServiceHandler(audit, options))
 	return mux
 }
 

@@ -8,7 +8,10 @@ import (
 )
 
 // settingsService is riposte.v1's WebhookSettingsService.
-type settingsService struct{ s *Server }
+type settingsService struct {
+	ripostev1.UnimplementedWebhookSettingsServiceServer
+	s *Server
+}
 
 func (h settingsService) Get(ctx context.Context, r *ripostev1.WebhookSettingsServiceGetRequest) (*ripostev1.WebhookSettingsServiceGetResponse, error) {
 	return call(ctx, h.s, "WebhookSettingsService.Get", riposte.RoleViewer, r, h.get)

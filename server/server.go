@@ -18,6 +18,7 @@ import (
 	"github.com/riposte-dev/riposte/metrics"
 	"github.com/riposte-dev/riposte/outbound"
 	"github.com/riposte-dev/riposte/statistics"
+	"github.com/riposte-dev/riposte/vault"
 )
 
 // The names under which the store keeps the server's own secrets.
@@ -25,6 +26,7 @@ const (
 	signingKeySecret  = "signing-key"
 	callbackKeySecret = "callback-key"
 	sessionKeySecret  = "console-session-key"
+	dataKeySecret     = "data-key"
 )
 
 // Limits of a connection.
@@ -44,6 +46,7 @@ const (
 type Server struct {
 	config   Config
 	store    riposte.Store
+	vault    *vault.Vault
 	signing  *outbound.Signer
 	api      *api.Server
 	engine   *engine.Engine
@@ -95,6 +98,9 @@ func open(ctx context.Context, c Config, listener net.Listener) (*Server, error)
 func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) error {
 	keys, err := s.adminKeys(ctx)
 	if err != nil {
+		return err
+	}
+	if s.vault, err = s.openVault(ctx); err != nil {
 		return err
 	}
 	s.signing, err = s.signer(ctx)
@@ -180,6 +186,14 @@ func (s *Server) newHTTPServer() *http.Server {
 	}
 	h.RegisterOnShutdown(s.api.StopWaiting)
 	return h
+}
+
+func (s *Server) openVault(ctx context.Context) (*vault.Vault, error) {
+	key, err := s.store.Secret(ctx, dataKeySecret, vault.NewKey)
+	if err != nil {
+		return nil, fmt.Errorf("loading the data key: %w", err)
+	}
+	return vault.New(key)
 }
 
 func (s *Server) signer(ctx context.Context) (*outbound.Signer, error) {
