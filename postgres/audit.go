@@ -134,7 +134,6 @@ func auditQuestion(f riposte.AuditFilter) question {
 	if f.Before != "" {
 		c.add(`id < ?`, f.Before)
 	}
-	c.add(`true`)
 	return question{`SELECT ` + auditColumns + ` FROM audit` + c.where() + ` ORDER BY id DESC LIMIT ?`, append(c.args, max(f.Limit, 0))}
 }
 
