@@ -43,7 +43,7 @@ func (h keysService) create(ctx context.Context, caller riposte.Caller, r *ripos
 		return nil, err
 	}
 	h.s.Logger.Info("API key created", "key", k.ID, "role", k.Role, "by", caller.KeyID)
-	return &ripostev1.KeysServiceCreateResponse{Key: keyMessage(k), Secret: secret}, nil
+	return &ripostev1.KeysServiceCreateResponse{Key: KeyMessage(k), Secret: secret}, nil
 }
 
 // expiry is the time from when on a key or client is refused; zero for an absent one,
@@ -66,7 +66,7 @@ func (h keysService) list(ctx context.Context, _ riposte.Caller, _ *ripostev1.Ke
 	res := &ripostev1.KeysServiceListResponse{}
 	for _, k := range slices.Concat(h.s.Keys, stored) {
 		k.LastUsedAt = h.s.lastUses.last(k.ID, k.LastUsedAt)
-		res.List = append(res.List, keyMessage(k))
+		res.List = append(res.List, KeyMessage(k))
 	}
 	return res, nil
 }
@@ -105,7 +105,7 @@ func (h keysService) summary(ctx context.Context, id string) (string, error) {
 }
 
 func (h keysService) current(_ context.Context, caller riposte.Caller, _ *ripostev1.KeysServiceCurrentRequest) (*ripostev1.KeysServiceCurrentResponse, error) {
-	return &ripostev1.KeysServiceCurrentResponse{Key: keyMessage(riposte.Key{
+	return &ripostev1.KeysServiceCurrentResponse{Key: KeyMessage(riposte.Key{
 		ID: caller.KeyID, Name: caller.KeyName, Role: caller.Role, CreatedAt: caller.KeyCreatedAt, ExpiresAt: caller.ExpiresAt,
 		LastUsedAt: h.s.lastUses.last(caller.KeyID, time.Time{}), RateLimit: caller.RateLimit,
 	})}, nil
@@ -117,7 +117,8 @@ var roles = map[ripostev1.Role]riposte.Role{
 	ripostev1.Role_ROLE_ADMIN:  riposte.RoleAdmin,
 }
 
-func keyMessage(k riposte.Key) *ripostev1.Key {
+// KeyMessage is a key as the API has it.
+func KeyMessage(k riposte.Key) *ripostev1.Key {
 	return &ripostev1.Key{
 		Id:         k.ID,
 		Name:       k.Name,
