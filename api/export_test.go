@@ -32,6 +32,14 @@ func Rule(operation string) (role riposte.Role, audited, ok bool) {
 // Ruled lists the operations that have a rule.
 func Ruled() []string { return slices.Collect(maps.Keys(rules)) }
 
+// WebhookFields are those that the audit log names.
+func WebhookFields() (names []string) {
+	for _, f := range webhookFields {
+		names = append(names, f.name)
+	}
+	return names
+}
+
 // Page reads a page's token and returns where it begins.
 func Page(token string, filter ...string) (before string, err error) {
 	p, err := newPage(0, token, maxPageSize, filter...)

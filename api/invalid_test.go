@@ -394,7 +394,8 @@ func (n *node) nextPage(path string) string {
 	return page.NextPageToken
 }
 
-// everything is all that callers can see.
+// everything is all that callers can see, the audit log included: what is refused is
+// not in it.
 func (n *node) everything() []string {
 	n.t.Helper()
 	hooks, err := n.Webhooks.List(n.t.Context(), &webhooksv1.WebhooksServiceListRequest{PageSize: 100})
@@ -412,6 +413,9 @@ func (n *node) everything() []string {
 	for _, i := range asked.GetList() {
 		w := i.GetWebhookInstance()
 		all = append(all, w.GetId()+" "+w.GetState().String()+" "+w.GetUpdatedAt().AsTime().String())
+	}
+	for _, e := range n.audit("") {
+		all = append(all, e.String())
 	}
 	return all
 }
