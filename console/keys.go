@@ -52,7 +52,7 @@ type roleChoice struct{ Name, Text string }
 var roleChoices = []roleChoice{
 	{"viewer", "Viewer: reads everything but keys"},
 	{"sender", "Sender: creates instances, and reads and acts on its own"},
-	{"admin", "Admin: does everything, and manages webhooks and keys"},
+	{"admin", "Admin: does everything"},
 }
 
 // signingKey is what the key set says of a key that signs deliveries (RFC 7517).
