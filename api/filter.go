@@ -29,13 +29,16 @@ func parseFilter(s string) (riposte.InstanceFilter, error) {
 			"state": (*string)(&f.State), "source": (*string)(&f.SourceKind)},
 		labels: &f.Labels,
 	}
-	err := p.parse(s)
-	f.State = riposte.State(strings.TrimPrefix(string(f.State), "WEBHOOK_STATE_"))
-	switch {
-	case err != nil:
-	case f.State != "" && !slices.Contains(riposte.States, f.State):
-		p.failf("has no state %q; the states are %v", f.State, riposte.States)
-	case f.SourceKind != "" && !slices.Contains(riposte.SourceKinds, f.SourceKind):
+	if p.parse(s) != nil {
+		return f, p.err
+	}
+	if f.State != "" {
+		f.State = riposte.State(strings.TrimPrefix(string(f.State), "WEBHOOK_STATE_"))
+		if !slices.Contains(riposte.States, f.State) {
+			p.failf("has no state %q; the states are %v", f.State, riposte.States)
+		}
+	}
+	if f.SourceKind != "" && !slices.Contains(riposte.SourceKinds, f.SourceKind) {
 		p.failf("has no source %q; the sources are %v", f.SourceKind, riposte.SourceKinds)
 	}
 	return f, p.err
