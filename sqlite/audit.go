@@ -13,7 +13,8 @@ const (
 
 	insertAuditSQL = `INSERT INTO audit (` + auditColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	// Of what is too old more goes than comes, and no more than is soon done.
-	forgetAuditSQL = `DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id < ? ORDER BY id LIMIT 10)`
+	forgetAuditSQL    = `DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id < ? ORDER BY id LIMIT ?)`
+	minAuditForgotten = 10
 )
 
 // audited is run with the entry e if it changes something: one for each id that it says
@@ -30,12 +31,7 @@ func audited(e riposte.AuditEntry, run func(*tx) error) func(*tx) error {
 		if len(targets) == 0 {
 			targets = []string{""}
 		}
-		for _, target := range targets {
-			if err := t.audit(e, target); err != nil {
-				return err
-			}
-		}
-		return nil
+		return t.audit(e, targets)
 	}
 }
 
@@ -46,15 +42,18 @@ func (t *tx) concerns(id string) {
 	}
 }
 
-// audit stores e, about target unless e names another, and forgets what is too old.
-func (t *tx) audit(e riposte.AuditEntry, target string) error {
+// audit stores e, once about each target unless it names another, and forgets what is
+// too old.
+func (t *tx) audit(e riposte.AuditEntry, targets []string) error {
 	now := riposte.Time(t.now())
-	_, err := t.exec(t.insertAudit, riposte.NewID(now), micros(now), e.Actor, e.ActorName, string(e.Role), e.RemoteAddress, e.Operation,
-		cmp.Or(e.Target, target), e.Detail)
-	if err != nil {
-		return err
+	for _, target := range targets {
+		_, err := t.exec(t.insertAudit, riposte.NewID(now), micros(now), e.Actor, e.ActorName, string(e.Role), e.RemoteAddress, e.Operation,
+			cmp.Or(e.Target, target), e.Detail)
+		if err != nil {
+			return err
+		}
 	}
-	_, err = t.affects(t.forgetAudit, riposte.LeastID(now.Add(-riposte.KeepAudit)))
+	_, err := t.affects(t.forgetAudit, riposte.LeastID(now.Add(-riposte.KeepAudit)), minAuditForgotten+2*len(targets))
 	return err
 }
 

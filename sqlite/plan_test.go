@@ -83,6 +83,8 @@ func TestEveryQueryHasItsIndex(t *testing.T) {
 		{riposte.InstanceFilter{Labels: map[string]string{"k": "v", "l": "w"}, TicketID: "t", State: riposte.StateError}, "SEARCH l USING PRIMARY KEY", true},
 		{riposte.InstanceFilter{Created: riposte.TimeRange{From: time.Unix(1, 0)}}, "SEARCH i USING INTEGER PRIMARY KEY", false},
 		{riposte.InstanceFilter{Created: riposte.TimeRange{From: time.Unix(1, 0)}, WebhookID: "w"}, "instances_by_webhook", false},
+		{riposte.InstanceFilter{CreatedBy: "c"}, "SEARCH i USING INTEGER PRIMARY KEY", true},
+		{riposte.InstanceFilter{CreatedBy: "c", WebhookID: "w"}, "instances_by_webhook", true},
 		{riposte.InstanceFilter{Expires: riposte.TimeRange{To: time.Unix(1e9, 0)}}, "SEARCH i USING INTEGER PRIMARY KEY", true},
 	} {
 		for _, before := range []string{"", "b"} {

@@ -81,6 +81,8 @@ var audit = []behaviour{
 		h.wantError(h.store.CreateClient(ctx, c), riposte.ErrClientExists)
 		h.wantError(h.store.DeleteClient(ctx, "another"), riposte.ErrClientNotFound)
 		h.wantError(h.store.SaveSecret(ctx, "ring", nil, 1), riposte.ErrConflict)
+		_, err = h.store.Claim(ctx, riposte.ClaimRequest{Limit: 10})
+		h.must(err)
 		h.must(h.store.UseAssertion(ctx, "assertion", h.now().Add(time.Hour)))
 		h.must(h.store.SaveLastUses(ctx, map[string]time.Time{k.ID: h.now()}))
 		h.wantEqual(h.auditLog(riposte.AuditFilter{}), []riposte.AuditEntry(nil))

@@ -35,19 +35,25 @@ var webhooks = []behaviour{
 		// What a caller does with its own changes nothing that is stored.
 		request.Headers[0].Name, request.Secrets[0].Secret[0], request.ClientCertificate.Certificate = "changed", 0, "changed"
 		for range 2 {
+			h.create(want, approval)
+			h.wantEqual(h.claim(riposte.ClaimRequest{Limit: 1}).Attempts[0].Webhook, want)
 			for range 2 {
 				loaded, err := h.store.LoadWebhook(h.Context(), want.ID)
 				h.must(err)
 				h.wantEqual(loaded, want)
-				loaded.Settings.Request.Headers[0].Value[0], loaded.Settings.Request.Secrets[1].ID = 'x', "x"
+				h.must(errors.Join(concurrently(4, func(int) error {
+					mine, err := h.store.LoadWebhook(h.Context(), want.ID)
+					if err == nil {
+						mine.Settings.Request.Headers[0].Value[0], mine.Settings.Request.Secrets[1].ID = 'x', "x"
+					}
+					return err
+				})...))
 			}
 			h.restart()
 		}
 		listed, err := h.store.ListWebhooks(h.Context(), riposte.WebhookFilter{Limit: 10})
 		h.must(err)
 		h.wantEqual(listed, []riposte.Webhook{want})
-		h.create(want, approval)
-		h.wantEqual(h.claim(riposte.ClaimRequest{Limit: 1}).Attempts[0].Webhook, want)
 		want.Settings.Request = riposte.RequestSettings{}
 		want, err = h.store.SaveWebhook(h.Context(), want)
 		h.must(err)
