@@ -1,6 +1,7 @@
 package riposte
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"fmt"
@@ -167,6 +168,13 @@ func (r InstanceRequest) fingerprint() []byte {
 		part(r.OutcomeURL)
 	}
 	return h.Sum(nil)
+}
+
+// Repeats reports whether i asks again what an earlier instance asked that has its
+// RequestID: the same by its fingerprint, and for the same owner, as far as the earlier
+// one's is known. Whoever asks gets that instance, so it must not be another's.
+func (i Instance) Repeats(fingerprint []byte, createdBy string) bool {
+	return bytes.Equal(i.Fingerprint, fingerprint) && (createdBy == "" || i.CreatedBy == createdBy)
 }
 
 // NextAttemptAt is when the next attempt is due, zero when none is: nothing is

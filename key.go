@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -53,11 +54,35 @@ type Key struct {
 	RateLimit  int // calls per second at one node, on average, 0 to MaxRateLimit; 0 for no bound
 }
 
-// NewKey returns a key and its secret, which is shown once.
+// NewKey returns a key without limits and its secret, which is shown once.
 func NewKey(name string, role Role, now time.Time) (Key, string, error) {
+	return NewLimitedKey(name, role, time.Time{}, 0, now)
+}
+
+// NewLimitedKey is NewKey for a key that is refused from expiresAt on, which must be
+// later than now, and with which a node takes rateLimit calls per second; zero for
+// never and for no bound.
+func NewLimitedKey(name string, role Role, expiresAt time.Time, rateLimit int, now time.Time) (Key, string, error) {
 	secret := keyPrefix + strings.ToLower(rand.Text()+rand.Text())
+	var v violations
 	k, err := NewKeyWithSecret(name, role, secret, now)
-	return k, secret, err
+	v.within("key", err)
+	v.limits(expiresAt, rateLimit, now)
+	k.RateLimit = rateLimit
+	if !expiresAt.IsZero() {
+		k.ExpiresAt = Time(expiresAt)
+	}
+	return k, secret, v.err()
+}
+
+// limits checks those of a key or client.
+func (v *violations) limits(expiresAt time.Time, rateLimit int, now time.Time) {
+	if !expiresAt.IsZero() && !expiresAt.After(now) {
+		v.addf("expiresAt", "must be later than now")
+	}
+	if rateLimit < 0 || rateLimit > MaxRateLimit {
+		v.addf("rateLimit", "must be 0, for no bound, to %d, is %d", MaxRateLimit, rateLimit)
+	}
 }
 
 // NewKeyWithSecret is NewKey for a secret that the operator chose.
@@ -72,6 +97,18 @@ func NewKeyWithSecret(name string, role Role, secret string, now time.Time) (Key
 		v.addf("secret", "must be set")
 	}
 	return Key{ID: NewID(now), Name: name, Role: role, Hash: HashKey(secret), CreatedAt: now}, v.err()
+}
+
+// Summary says for the audit log what a key is for and what it is good for.
+func (k Key) Summary() string {
+	s := fmt.Sprintf("named %q, role %s", k.Name, k.Role)
+	if !k.ExpiresAt.IsZero() {
+		s += ", expires " + k.ExpiresAt.UTC().Format(time.RFC3339)
+	}
+	if k.RateLimit > 0 {
+		s += fmt.Sprintf(", %d calls a second", k.RateLimit)
+	}
+	return s
 }
 
 // HashKey is how a secret is kept and looked up. A fast hash is enough because
@@ -98,6 +135,21 @@ type Caller struct {
 
 // Owner is whose the instances are that c creates: see Instance.CreatedBy.
 func (c Caller) Owner() string { return cmp.Or(c.KeyName, c.KeyID) }
+
+// Only is whose instances alone c sees and acts on: a sender's are its own. It is "" for
+// those who see all.
+func (c Caller) Only() string {
+	if c.Role == RoleSender {
+		return c.Owner()
+	}
+	return ""
+}
+
+// Sees reports whether c may know of what owner has created.
+func (c Caller) Sees(owner string) bool { return c.Only() == "" || c.Only() == owner }
+
+// Expired reports whether c's key or client is refused by now.
+func (c Caller) Expired(now time.Time) bool { return !c.ExpiresAt.IsZero() && !now.Before(c.ExpiresAt) }
 
 // Caller is whoever calls with k.
 func (k Key) Caller() Caller {

@@ -72,7 +72,7 @@ func (s *Server) giveAnswer(ctx context.Context, id string, via riposte.Via, doc
 		if bad != nil {
 			return i, bad
 		}
-		if next, err = s.Store.SaveInstance(ctx, next, i.InFlight(next)); !errors.Is(err, riposte.ErrConflict) {
+		if next, err = s.Store.SaveInstance(auditing(ctx, id, string(answer.Kind)), next, i.InFlight(next)); !errors.Is(err, riposte.ErrConflict) {
 			return next, err
 		}
 	}

@@ -52,6 +52,7 @@ type Server struct {
 	counts      *kept[counts]
 	pressing    *kept[pressing]
 	trouble     *kept[trouble]
+	lastUses    *lastUses
 	refusals    rate.Sometimes // to be logged
 	unsubscribe func()
 	handler     http.Handler
@@ -63,11 +64,12 @@ type Server struct {
 // New returns the API. Close it before the store.
 func New(o Options) *Server {
 	s := &Server{Options: o, refusals: rate.Sometimes{Interval: time.Second}, waiters: newWaiters(o.Store), feed: feed.New(o.Store, o.Logger)}
-	s.older = newOlderSums(s.counted)
+	s.older, s.lastUses = newOlderSums(s.counted), newLastUses(o.Store, o.Logger)
 	s.counts, s.pressing, s.trouble = newKept(countsAge, s.readCounts), newKept(countsAge, s.readPressing), newKept(troubleAge, s.readTrouble)
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.unsubscribe = o.Store.Subscribe(s.waiters.changed)
 	s.running.Go(func() { s.waiters.run(s.stopping) })
+	s.running.Go(func() { s.lastUses.run(s.stopping) })
 	s.handler = s.routes()
 	return s
 }
@@ -99,5 +101,6 @@ func (s *Server) Close() {
 	s.StopWaiting()
 	s.unsubscribe()
 	s.running.Wait()
+	s.lastUses.close()
 	s.feed.Close()
 }

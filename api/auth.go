@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -15,6 +16,8 @@ import (
 var (
 	errNoCredentials = &riposte.Error{Code: riposte.CodeUnauthenticated, Reason: "NO_CREDENTIALS",
 		Message: "the request needs the header Authorization: Bearer followed by an API key"}
+	errKeyExpired = &riposte.Error{Code: riposte.CodeUnauthenticated, Reason: "KEY_EXPIRED",
+		Message: "the API key or client has expired: it needs a new one"}
 	errBadCredentials = &riposte.Error{Code: riposte.CodeUnauthenticated, Reason: "BAD_CREDENTIALS",
 		Message: "the API key is not known"}
 )
@@ -38,7 +41,11 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		caller, err := s.caller(r)
-		if err == nil {
+		if now := s.Store.Now(); err == nil && caller.Expired(now) {
+			err = errKeyExpired
+		} else if err == nil {
+			s.lastUses.note(caller.KeyID, now)
+			caller.RemoteAddress = remoteAddress(r)
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
 			return
 		}
@@ -62,6 +69,50 @@ func (s *Server) caller(r *http.Request) (riposte.Caller, error) {
 	}
 	k, err := s.key(r.Context(), riposte.HashKey(secret))
 	return k.Caller(), err
+}
+
+// remoteAddress is where the connection came from, which behind a proxy is that one: a
+// header that names another may be anybody's, so none is believed.
+func remoteAddress(r *http.Request) string {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return from.Addr().Unmap().WithZone("").String()
+}
+
+// stillCalls says whether caller may go on: its key or client may have been revoked or
+// have expired since the call began.
+func (s *Server) stillCalls(ctx context.Context, caller riposte.Caller) error {
+	if caller.Expired(s.Store.Now()) {
+		return errKeyExpired
+	}
+	if caller.ClientID == "" {
+		_, err := s.key(ctx, caller.KeyHash)
+		return err
+	}
+	_, err := s.Store.LoadClient(ctx, caller.ClientID)
+	if errors.Is(err, riposte.ErrClientNotFound) {
+		err = errBadCredentials
+	}
+	return err
+}
+
+// untilExpiry returns a context that ends when caller expires, for calls that wait.
+// expiredOr tells why it ended.
+func (s *Server) untilExpiry(ctx context.Context, caller riposte.Caller) (context.Context, context.CancelFunc) {
+	if caller.ExpiresAt.IsZero() {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, caller.ExpiresAt.Sub(s.Store.Now()), errKeyExpired)
+}
+
+// expiredOr returns err, or errKeyExpired where that is why ctx ended.
+func expiredOr(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); errors.Is(cause, errKeyExpired) {
+		return cause
+	}
+	return err
 }
 
 // key returns the key with this hash, of the configuration or of the store.

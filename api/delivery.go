@@ -11,13 +11,11 @@ import (
 )
 
 func (h instancesService) GetDelivery(ctx context.Context, r *ripostev1.InstancesServiceGetDeliveryRequest) (*ripostev1.InstancesServiceGetDeliveryResponse, error) {
-	return call(ctx, h.s, "InstancesService.GetDelivery", riposte.RoleSender, r, h.getDelivery)
+	return call(ctx, h.s, "InstancesService.GetDelivery", r, h.getDelivery)
 }
 
-// getDelivery needs a sender: the body has the callback URL, with which anybody can
-// answer.
-func (h instancesService) getDelivery(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceGetDeliveryRequest) (*ripostev1.InstancesServiceGetDeliveryResponse, error) {
-	i, err := h.s.loadInstance(ctx, r.GetId())
+func (h instancesService) getDelivery(ctx context.Context, caller riposte.Caller, r *ripostev1.InstancesServiceGetDeliveryRequest) (*ripostev1.InstancesServiceGetDeliveryResponse, error) {
+	i, err := h.s.loadInstance(ctx, caller, r.GetId())
 	if err != nil {
 		return nil, err
 	}

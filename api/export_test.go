@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/riposte-dev/riposte"
@@ -20,6 +22,23 @@ const (
 	MaxKept         = maxKept
 	CountsAge       = countsAge
 )
+
+// Rule returns what an operation's rule says.
+func Rule(operation string) (role riposte.Role, audited, ok bool) {
+	r, ok := rules[operation]
+	return r.role, r.audited, ok
+}
+
+// Ruled lists the operations that have a rule.
+func Ruled() []string { return slices.Collect(maps.Keys(rules)) }
+
+// WebhookFields are those that the audit log names.
+func WebhookFields() (names []string) {
+	for _, f := range webhookFields {
+		names = append(names, f.name)
+	}
+	return names
+}
 
 // Page reads a page's token and returns where it begins.
 func Page(token string, filter ...string) (before string, err error) {

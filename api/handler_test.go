@@ -79,3 +79,14 @@ func newRequest(ctx context.Context, rest, body string) *http.Request {
 	}
 	return r
 }
+
+// serveOK returns the answer's body.
+func serveOK(t testing.TB, h http.Handler, r *http.Request) []byte {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Fatalf("%s %s: HTTP %d, %s", r.Method, r.URL, w.Code, w.Body)
+	}
+	return w.Body.Bytes()
+}

@@ -120,6 +120,12 @@ var webhookRefusals = []refusal{
 	{name: "key without a role", rest: createKey, body: `{"name":"x"}`, fields: field("role", "admin")},
 	{name: "key with a NUL in its name", rest: createKey, body: `{"role":"ROLE_ADMIN","name":"\u0000"}`, fields: field("name", "U+0000")},
 	{name: "key with a long name", rest: createKey, body: `{"role":"ROLE_ADMIN","name":` + text(101) + `}`, fields: field("name", "at most 100")},
+	{name: "key that has ended", rest: createKey, body: `{"role":"ROLE_ADMIN","expiresAt":"2001-01-01T00:00:00Z"}`, fields: field("expiresAt", "must be later than now")},
+	{name: "key that ends in the year 1", rest: createKey, body: `{"role":"ROLE_ADMIN","expiresAt":"0001-01-01T00:00:00Z"}`, fields: field("expiresAt", "must be later than now")},
+	{name: "key whose end is no time", rest: createKey, body: `{"role":"ROLE_ADMIN","expiresAt":"tomorrow"}`, fields: field("expiresAt", "tomorrow")},
+	{name: "key with a negative bound", rest: createKey, body: `{"role":"ROLE_ADMIN","rateLimit":-1}`, fields: field("rateLimit", "must be 0, for no bound, to 100000, is -1")},
+	{name: "key with all wrong", rest: createKey, body: `{"expiresAt":"2001-01-01T00:00:00Z","rateLimit":100001,"name":"\u0000"}`,
+		fields: map[string]string{"role": "admin", "expiresAt": "later", "rateLimit": "100001", "name": "U+0000"}},
 	{name: "key with an unknown role", rest: createKey, body: `{"role":"ROLE_KING"}`, fields: field("role", "ROLE_KING")},
 }
 
@@ -274,6 +280,9 @@ var listRefusals = []refusal{
 	{name: "instances, negative page size", rest: "GET /api/v1/instances?page_size=-1", fields: field("pageSize", "negative")},
 	{name: "instances, another filter's token", rest: "GET /api/v1/instances?filter=state%3DERROR&page_token={instancesToken}", fields: field("pageToken", "this very list")},
 	{name: "instances, a changed token", rest: "GET /api/v1/instances?page_token={instancesToken}A", fields: field("pageToken", "this very list")},
+	{name: "the audit log, a bad filter", rest: "GET /api/v1/audit?filter=role+%3D+admin", fields: field("filter", "it takes actor, operation, target and createdAt")},
+	{name: "the audit log, another list's token", rest: "GET /api/v1/audit?page_token={instancesToken}", fields: field("pageToken", "this very list")},
+	{name: "the audit log, a negative page", rest: "GET /api/v1/audit?page_size=-1", fields: field("pageSize", "negative")},
 	{name: "instances, a bad filter", rest: "GET /api/v1/instances?filter=state+%3D+HAPPY", fields: field("filter", `no state "HAPPY"`)},
 	{name: "instances, an unknown parameter", rest: "GET /api/v1/instances?sort=id", fields: field("sort", "is not a parameter")},
 	{name: "instances, a parameter of invalid UTF-8", rest: "GET /api/v1/instances?%ff=1", fields: field("\uFFFD", "is not a parameter")},
@@ -394,7 +403,8 @@ func (n *node) nextPage(path string) string {
 	return page.NextPageToken
 }
 
-// everything is all that callers can see.
+// everything is all that callers can see, the audit log included: what is refused is
+// not in it.
 func (n *node) everything() []string {
 	n.t.Helper()
 	hooks, err := n.Webhooks.List(n.t.Context(), &webhooksv1.WebhooksServiceListRequest{PageSize: 100})
@@ -412,6 +422,9 @@ func (n *node) everything() []string {
 	for _, i := range asked.GetList() {
 		w := i.GetWebhookInstance()
 		all = append(all, w.GetId()+" "+w.GetState().String()+" "+w.GetUpdatedAt().AsTime().String())
+	}
+	for _, e := range n.audit("") {
+		all = append(all, e.String())
 	}
 	return all
 }

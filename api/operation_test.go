@@ -49,6 +49,7 @@ const (
 	keys      = "/riposte.v1.KeysService/"
 	verify    = "/riposte.v1.VerificationService/"
 	figures   = "/riposte.v1.StatisticsService/"
+	auditLog  = "/riposte.v1.AuditService/"
 )
 
 // operations is a story: each call builds on those before it.
@@ -131,10 +132,12 @@ var operations = []operation{
 	{name: "verify_document", procedure: verify + "VerifyDocument", rest: "POST /api/v1/verify/document",
 		message: `{"source":"approvalStep","document":"{\"version\":\"v1\",\"deny\":{\"comment\":\"not now\"}}"}`},
 
-	{name: "key_create", procedure: keys + "Create", as: "key", message: `{"name":"console","role":"ROLE_VIEWER"}`, rest: "POST /api/v1/keys"},
+	{name: "key_create", procedure: keys + "Create", as: "key", rest: "POST /api/v1/keys",
+		message: `{"name":"console","role":"ROLE_VIEWER","expiresAt":"2125-01-02T03:04:05Z","rateLimit":50}`},
 	{name: "key_list", procedure: keys + "List", message: `{}`, rest: "GET /api/v1/keys"},
 	{name: "key_current", procedure: keys + "Current", message: `{}`, rest: "GET /api/v1/keys/current"},
 	{name: "key_revoke", procedure: keys + "Revoke", message: `{"id":"{key}"}`, rest: "DELETE /api/v1/keys/{key}", body: " "},
+	{name: "audit_list", procedure: auditLog + "List", message: `{"filter":"target = {key}","pageSize":1000}`, rest: "GET /api/v1/audit?filter=target+%3D+{key}&page_size=1000"},
 	{name: "key_list_after_revoke", procedure: keys + "List", message: `{}`, rest: "GET /api/v1/keys"},
 	{name: "webhook_delete", procedure: webhooks + "Delete", message: `{"id":"{down}"}`, rest: "DELETE /api/v1/webhooks/{down}", body: " "},
 	{name: "webhook_list_after_delete", procedure: webhooks + "List", message: `{}`, rest: "GET /api/v1/webhooks"},
@@ -245,6 +248,7 @@ func overConnect(n *node, o operation, fill func(string) string) []byte {
 		consumers + "Ack":         unary(n.Consumers.Ack),
 		keys + "Create":           unary(n.Keys.Create),
 
+		auditLog + "List":           unary(n.Audit.List),
 		keys + "List":               unary(n.Keys.List),
 		keys + "Revoke":             unary(n.Keys.Revoke),
 		keys + "Current":            unary(n.Keys.Current),
@@ -272,6 +276,7 @@ func overGRPC(n *node, o operation, fill func(string) string) []byte {
 		k = ripostev1.NewKeysServiceClient(n.grpc)
 		v = ripostev1.NewVerificationServiceClient(n.grpc)
 		f = ripostev1.NewStatisticsServiceClient(n.grpc)
+		a = ripostev1.NewAuditServiceClient(n.grpc)
 	)
 	call := map[string]rpc{
 		webhooks + "Create":       unaryGRPC(w.Create),
@@ -300,6 +305,7 @@ func overGRPC(n *node, o operation, fill func(string) string) []byte {
 		consumers + "Ack":         unaryGRPC(c.Ack),
 		keys + "Create":           unaryGRPC(k.Create),
 
+		auditLog + "List":           unaryGRPC(a.List),
 		keys + "List":               unaryGRPC(k.List),
 		keys + "Revoke":             unaryGRPC(k.Revoke),
 		keys + "Current":            unaryGRPC(k.Current),

@@ -39,7 +39,7 @@ func (s *Server) routes() http.Handler {
 		verify    = verificationService{s}
 		clients   = clientsService{s: s}
 		ownKeys   = serverKeysService{s: s}
-		audit     = auditService{s: s}
+		audit     = auditService{s}
 	)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", only(http.MethodGet, s.healthz))

@@ -14,11 +14,11 @@ type settingsService struct {
 }
 
 func (h settingsService) Get(ctx context.Context, r *ripostev1.WebhookSettingsServiceGetRequest) (*ripostev1.WebhookSettingsServiceGetResponse, error) {
-	return call(ctx, h.s, "WebhookSettingsService.Get", riposte.RoleViewer, r, h.get)
+	return call(ctx, h.s, "WebhookSettingsService.Get", r, h.get)
 }
 
 func (h settingsService) Update(ctx context.Context, r *ripostev1.WebhookSettingsServiceUpdateRequest) (*ripostev1.WebhookSettingsServiceUpdateResponse, error) {
-	return call(ctx, h.s, "WebhookSettingsService.Update", riposte.RoleAdmin, r, h.update)
+	return call(ctx, h.s, "WebhookSettingsService.Update", r, h.update)
 }
 
 func (h settingsService) get(ctx context.Context, _ riposte.Caller, r *ripostev1.WebhookSettingsServiceGetRequest) (*ripostev1.WebhookSettingsServiceGetResponse, error) {

@@ -43,7 +43,7 @@ func TestKeyFromCreationToRevocation(t *testing.T) {
 		t.Errorf("a name that is too long is answered by %q", p)
 	}
 	tab.Fill("Name", "night shift")
-	tab.Click("radio", "Sender: creates instances and acts on them, too")
+	tab.Click("radio", "Sender: creates instances, and reads and acts on its own")
 	tab.Follow("button", "Create")
 	tab.UntilText("it is never shown again")
 	secret := Eval[string](tab, `document.getElementById('secret').innerText`)

@@ -32,6 +32,7 @@ type Scene struct {
 	APIKeys   map[string]string // by their keys' names
 
 	tb       ripostetest.TB
+	desk     *ripostetest.Client // whose questions they are: the one of the key Sender
 	receiver *ripostetest.Receiver
 	clock    *ripostetest.Clock
 	behind   time.Duration // how far the clock is behind the right time
@@ -166,6 +167,8 @@ func (s *Scene) engage() {
 		}
 		s.APIKeys[key.name] = res.GetSecret()
 	}
+	s.desk = ripostetest.NewClient(s.BaseURL(), s.APIKeys[Sender])
+	s.tb.Cleanup(s.desk.CloseIdleConnections)
 }
 
 // question is what a scene asks.
@@ -199,7 +202,7 @@ func (s *Scene) put(q question) string {
 	if q.timeout > 0 {
 		req.CallbackTimeout = durationpb.New(q.timeout)
 	}
-	res, err := s.Server.Instances.Create(context.Background(), req)
+	res, err := s.desk.Instances.Create(context.Background(), req)
 	if err != nil {
 		s.tb.Fatalf("asking %s: %v", q.id, err)
 	}

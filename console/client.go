@@ -41,12 +41,15 @@ func newClients(api http.Handler) clients {
 	}
 }
 
-// as returns a context for one call with an API key.
-func as(ctx context.Context, key string) context.Context {
+// as returns a context for one call with an API key, from the address that a browser's
+// connection came from: for the audit log it is the browser that calls.
+func as(ctx context.Context, key, remoteAddr string) context.Context {
 	ctx, call := connect.NewClientContext(ctx)
 	call.RequestHeader().Set("Authorization", "Bearer "+key)
-	return ctx
+	return context.WithValue(ctx, remoteAddrKey{}, remoteAddr)
 }
+
+type remoteAddrKey struct{}
 
 // direct hands requests to a handler without a connection between: the console must
 // work whatever address the server listens on and whatever stands in front of it.
@@ -55,7 +58,7 @@ type direct struct{ handler http.Handler }
 func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	in := r.Clone(r.Context())
 	in.RequestURI = r.URL.RequestURI()
-	in.RemoteAddr = "console"
+	in.RemoteAddr, _ = r.Context().Value(remoteAddrKey{}).(string)
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}

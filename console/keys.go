@@ -50,9 +50,9 @@ type keyForm struct {
 type roleChoice struct{ Name, Text string }
 
 var roleChoices = []roleChoice{
-	{"viewer", "Viewer: reads everything"},
-	{"sender", "Sender: creates instances and acts on them, too"},
-	{"admin", "Admin: manages webhooks and keys, too"},
+	{"viewer", "Viewer: reads everything but keys"},
+	{"sender", "Sender: creates instances, and reads and acts on its own"},
+	{"admin", "Admin: does everything"},
 }
 
 // signingKey is what the key set says of a key that signs deliveries (RFC 7517).

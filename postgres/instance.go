@@ -33,7 +33,7 @@ const (
 		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[])`
 
 	liveWebhooksSQL = `SELECT id, version FROM webhooks WHERE id = ANY($1) AND deleted_at IS NULL`
-	requestedSQL    = `SELECT webhook, request_id, id, fingerprint FROM requests
+	requestedSQL    = `SELECT webhook, request_id, id, fingerprint, coalesce((SELECT i.created_by FROM instances i WHERE i.id = requests.id), '') FROM requests
 		JOIN unnest($1::text[], $2::text[]) AS asked (webhook, request_id) USING (webhook, request_id)
 		WHERE webhook = ANY($3) AND request_id = ANY($2)`
 
@@ -89,6 +89,7 @@ type requestKey struct{ webhook, id string }
 type requested struct {
 	id          string
 	fingerprint []byte
+	createdBy   string
 	created     *riposte.Instance // nil for one that was there before
 }
 
@@ -138,7 +139,7 @@ func (c *creating) look(batch []*op) {
 		c.queue().Queue(requestedSQL, of, asked, webhooks).Query(func(rows pgx.Rows) error {
 			var key requestKey
 			var r requested
-			_, err := pgx.ForEachRow(rows, []any{&key.webhook, &key.id, &r.id, &r.fingerprint}, func() error {
+			_, err := pgx.ForEachRow(rows, []any{&key.webhook, &key.id, &r.id, &r.fingerprint, &r.createdBy}, func() error {
 				c.requests[key] = r
 				r.fingerprint = nil
 				return nil
@@ -191,7 +192,7 @@ func (c *creating) planOne(r riposte.NewInstanceRecord, labels *string, created 
 	key := requestKey{i.WebhookID, i.RequestID}
 	if before, ok := c.requests[key]; ok && key.id != "" {
 		switch {
-		case string(before.fingerprint) != string(i.Fingerprint):
+		case !i.Repeats(before.fingerprint, before.createdBy):
 			return requestKey{}, riposte.ErrRequestIDReused
 		case before.created != nil:
 			*created = *before.created
@@ -219,7 +220,7 @@ func (c *creating) planOne(r riposte.NewInstanceRecord, labels *string, created 
 	c.Created(i, row)
 	c.count("", row.State)
 	if key.id != "" {
-		c.requests[key] = requested{i.ID, i.Fingerprint, created}
+		c.requests[key] = requested{i.ID, i.Fingerprint, i.CreatedBy, created}
 	}
 	return key, nil
 }

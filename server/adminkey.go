@@ -61,6 +61,7 @@ func (s *Server) firstKey(ctx context.Context) error {
 	default:
 		return fmt.Errorf("reading the first API key: %w", err)
 	}
+	ctx = riposte.WithAudit(ctx, riposte.AuditEntry{Actor: riposte.ActorCommandLine, Operation: "KeysService.Create", Target: k.ID, Detail: k.Summary()})
 	if err := s.store.CreateKey(ctx, k); err != nil {
 		return fmt.Errorf("storing the first API key: %w", err)
 	}

@@ -133,7 +133,7 @@ func (t *tx) createdBefore(l *lane.Lane, repeated riposte.Instance) (riposte.Ins
 	if err != nil {
 		return riposte.Instance{}, err
 	}
-	if string(i.Fingerprint) != string(repeated.Fingerprint) {
+	if !repeated.Repeats(i.Fingerprint, i.CreatedBy) {
 		return riposte.Instance{}, riposte.ErrRequestIDReused
 	}
 	return i, nil

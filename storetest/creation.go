@@ -67,6 +67,20 @@ var creation = []behaviour{
 		other := riposte.InstanceRequest{RequestID: "r", Source: approval.Source, Payload: []byte(`{"a": 2}`)}
 		h.refusedAt2(w, h.record(w, other), riposte.ErrRequestIDReused, first)
 	}},
+	{"a requestId that somebody else has used gives nobody's instance", func(h *house) {
+		w := h.webhook()
+		first := h.create(w, riposte.InstanceRequest{RequestID: "r", CreatedBy: "red"})
+		h.refusedAt2(w, h.record(w, riposte.InstanceRequest{RequestID: "r", CreatedBy: "blue"}), riposte.ErrRequestIDReused, first)
+		h.wantEqual(h.create(w, riposte.InstanceRequest{RequestID: "r", CreatedBy: "red"}), first)
+		red, blue := h.record(w, riposte.InstanceRequest{RequestID: "s", CreatedBy: "red"}), h.record(w, riposte.InstanceRequest{RequestID: "s", CreatedBy: "blue"})
+		_, err := h.store.CreateInstances(h.Context(), []riposte.NewInstanceRecord{red, blue})
+		h.wantError(err, riposte.ErrRequestIDReused)
+	}},
+	{"a requestId of before it was known who creates gives its instance", func(h *house) {
+		w := h.webhook()
+		first := h.create(w, riposte.InstanceRequest{RequestID: "r"})
+		h.wantEqual(h.create(w, riposte.InstanceRequest{RequestID: "r", CreatedBy: "red"}), first)
+	}},
 	{"the same requestId gives the same instance, as it is now", func(h *house) {
 		w := h.webhook()
 		r := riposte.InstanceRequest{RequestID: "r"}

@@ -94,6 +94,8 @@ func serverSaid(e *connect.Error) string {
 	switch {
 	case e.Code() == connect.CodeUnauthenticated && info.GetReason() == "NO_CREDENTIALS":
 		return "the API key is missing: " + whereKeysAre
+	case e.Code() == connect.CodeUnauthenticated && info.GetReason() == "KEY_EXPIRED":
+		return "the API key has expired: " + whereKeysAre
 	case e.Code() == connect.CodeUnauthenticated:
 		return "the API key is not known: " + whereKeysAre
 	case len(fields) > 0:

@@ -183,12 +183,12 @@ func (tr *transcript) begin(command string) string {
 }
 
 // serverCommands call no server: they are one, or work on its store.
-var serverCommands = map[string]bool{"check": true, "serve": true, "dev": true, "keys": true}
+var serverCommands = map[string]bool{"check": true, "serve": true, "dev": true}
 
 func (tr *transcript) run(command string) string {
 	command, stdin, _ := strings.Cut(command, " <<< ")
 	args := splitWords(tr.fill(command))
-	isClient := !serverCommands[args[0]]
+	isClient := !serverCommands[args[0]] && !strings.Contains(command, "--data")
 	if isClient && !strings.Contains(command, "--server") {
 		args = append(args, "--server", tr.server.BaseURL())
 	}

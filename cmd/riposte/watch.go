@@ -19,7 +19,7 @@ import (
 // server says something every 15 s.
 const watchSilence = 45 * time.Second
 
-const outcomeFilterUsage = "only outcomes that this `filter` lets through: webhookId, source, ticketId and labels.KEY with = and AND"
+const outcomeFilterUsage = "only outcomes that this `filter` lets through: webhookId, source, ticketId, createdBy and labels.KEY with = and AND"
 
 func newWatchCommand() *cobra.Command {
 	f := &clientFlags{}

@@ -1277,7 +1277,8 @@ func (x *InstancesServiceGetResponse) GetInstance() *Instance {
 type InstancesServiceListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// AIP-160 with AND and =, <, <=, >, >= over webhookId, state, source,
-	// ticketId, labels.KEY, createdAt and expiresAt.
+	// ticketId, createdBy, labels.KEY, createdAt and expiresAt. A sender's
+	// selects its own alone, whatever it says.
 	Filter string `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// 10 to 1000; 25 by default.
 	PageSize      int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -1968,7 +1969,8 @@ type InstancesServiceWatchRequest struct {
 	// The cursor of the last response that was dealt with, "0" for all outcomes
 	// that are kept, or empty for those that are still to come.
 	After string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
-	// AIP-160 with AND and = over webhookId, source, ticketId and labels.KEY.
+	// AIP-160 with AND and = over webhookId, source, ticketId, createdBy and
+	// labels.KEY. A sender's lets its own outcomes through alone.
 	Filter        string `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
