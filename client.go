@@ -52,10 +52,10 @@ func NewClient(name, host string, role Role, expiresAt time.Time, rate int, now 
 	if name == "" {
 		name = "client-" + strings.ToLower(rand.Text()[:10])
 	}
-	if len(name) > maxClientNameLength || !clientName.MatchString(name) {
+	if !isClientName(name) {
 		v.addf("name", "must have 1 to %d lower-case letters, digits and hyphens", maxClientNameLength)
 	}
-	if len(host) > maxClientHostLength || !clientHost.MatchString(host) {
+	if !isClientHost(host) {
 		v.addf("host", "must be a host name, with a port if need be, is %q", host)
 	}
 	if role.rank() == 0 {
@@ -80,6 +80,16 @@ func NewClient(name, host string, role Role, expiresAt time.Time, rate int, now 
 		PublicKey: public, CreatedAt: now, ExpiresAt: expiresAt, RateLimit: rate}
 	return c, clientSecret(private), nil
 }
+
+// IsClientID reports whether s may be a client's ClientID.
+func IsClientID(s string) bool {
+	name, rest, _ := strings.Cut(s, "@")
+	host, use, _ := strings.Cut(rest, "/")
+	return use == clientUse && isClientName(name) && isClientHost(host)
+}
+
+func isClientName(s string) bool { return len(s) <= maxClientNameLength && clientName.MatchString(s) }
+func isClientHost(s string) bool { return len(s) <= maxClientHostLength && clientHost.MatchString(s) }
 
 // ClientHost is the host of client ids at the server with this public URL: its host,
 // with its port where that is not the one that the scheme stands for.

@@ -137,6 +137,19 @@ func TestClientWithoutANameGetsOne(t *testing.T) {
 	}
 }
 
+func TestIsClientIDKnowsTheShape(t *testing.T) {
+	c, _ := newClient(t)
+	if !riposte.IsClientID(c.ClientID) {
+		t.Errorf("%s is refused", c.ClientID)
+	}
+	for _, s := range []string{"", "a", "a@h", "a@/pcc", "@h/pcc", "a@h/ccc", "a@h/pcc/", "a@h/pcc\n", "a@h\x00/pcc", "A@h/pcc",
+		"a@" + strings.Repeat("h", 300) + "/pcc"} {
+		if riposte.IsClientID(s) {
+			t.Errorf("%q is taken", s)
+		}
+	}
+}
+
 func TestClientHostIsWhereC1sClientsGo(t *testing.T) {
 	for in, want := range map[string]string{
 		"https://riposte.example":          "riposte.example",
