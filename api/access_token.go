@@ -41,8 +41,10 @@ type AccessTokens struct {
 	verified map[[sha256.Size]byte]accessToken // by the token's hash
 }
 
-// accessToken is what one stands for.
+// accessToken is what one stands for: a client, by both of its names, because a later
+// client may call itself as one did that was revoked.
 type accessToken struct {
+	id       string
 	clientID string
 	expires  time.Time
 }
@@ -82,19 +84,19 @@ func NewAccessTokens(seed []byte, issuer string, now func() time.Time) (*AccessT
 	return &AccessTokens{key: key, signer: signer, issuer: issuer, now: now, verified: map[[sha256.Size]byte]accessToken{}}, nil
 }
 
-// Issue returns a token for the client that calls itself clientID.
-func (t *AccessTokens) Issue(clientID string) (string, error) {
+// Issue returns a token for a client.
+func (t *AccessTokens) Issue(c riposte.Client) (string, error) {
 	now := t.now()
 	token, err := jwt.Signed(t.signer).Claims(accessClaims{
 		Claims: jwt.Claims{
 			Issuer:   t.issuer,
-			Subject:  clientID,
+			Subject:  c.ID,
 			Audience: jwt.Audience{t.issuer},
 			IssuedAt: jwt.NewNumericDate(now),
 			Expiry:   jwt.NewNumericDate(now.Add(accessTokenLife)),
 			ID:       rand.Text(),
 		},
-		ClientID: clientID,
+		ClientID: c.ClientID,
 	}).Serialize()
 	if err != nil {
 		return "", fmt.Errorf("signing an access token: %w", err)
@@ -102,25 +104,26 @@ func (t *AccessTokens) Issue(clientID string) (string, error) {
 	return token, nil
 }
 
-// Verify returns the client that a token was issued to. Any other text, and a token that
-// has expired, is errBadAccessToken. A token's signature is checked once.
-func (t *AccessTokens) Verify(token string) (clientID string, err error) {
+// Verify returns the ID and the ClientID of the client that a token was issued to. Any
+// other text, and a token that has expired, is errBadAccessToken. A token's signature is
+// checked once.
+func (t *AccessTokens) Verify(token string) (id, clientID string, err error) {
 	hash := sha256.Sum256([]byte(token))
 	t.mu.Lock()
 	found, ok := t.verified[hash]
 	t.mu.Unlock()
 	if !ok {
 		if found, err = t.read(token); err != nil {
-			return "", err
+			return "", "", err
 		}
 	}
 	if !t.now().Before(found.expires) {
-		return "", errBadAccessToken
+		return "", "", errBadAccessToken
 	}
 	if !ok {
 		t.remember(hash, found)
 	}
-	return found.clientID, nil
+	return found.id, found.clientID, nil
 }
 
 // read checks all of a token but whether it has expired.
@@ -133,10 +136,10 @@ func (t *AccessTokens) read(token string) (accessToken, error) {
 	if err := parsed.Claims(t.key.Public(), &c); err != nil {
 		return accessToken{}, errBadAccessToken
 	}
-	if c.Issuer != t.issuer || !c.Audience.Contains(t.issuer) || c.Expiry == nil || c.ClientID == "" {
+	if c.Issuer != t.issuer || !c.Audience.Contains(t.issuer) || c.Expiry == nil || c.Subject == "" || c.ClientID == "" {
 		return accessToken{}, errBadAccessToken
 	}
-	return accessToken{c.ClientID, c.Expiry.Time()}, nil
+	return accessToken{c.Subject, c.ClientID, c.Expiry.Time()}, nil
 }
 
 // remember makes room, if there is none, first of what has expired and then of anything:

@@ -89,17 +89,17 @@ func looksLikeJWT(s string) bool {
 // callerOfToken returns the client that an access token was issued to, if it is still
 // there: what ends a client ends its tokens.
 func (s *Server) callerOfToken(ctx context.Context, token string) (riposte.Caller, error) {
-	id, err := s.AccessTokens.Verify(token)
+	id, clientID, err := s.AccessTokens.Verify(token)
 	if err != nil {
 		return riposte.Caller{}, err
 	}
-	return s.callerOfClient(ctx, id)
+	return s.callerOfClient(ctx, id, clientID)
 }
 
-// callerOfClient returns the client that calls itself id. errBadAccessToken.
-func (s *Server) callerOfClient(ctx context.Context, id string) (riposte.Caller, error) {
-	c, err := s.Store.LoadClient(ctx, id)
-	if errors.Is(err, riposte.ErrClientNotFound) || err == nil && s.hasExpired(c) {
+// callerOfClient returns the client of this ID and ClientID. errBadAccessToken.
+func (s *Server) callerOfClient(ctx context.Context, id, clientID string) (riposte.Caller, error) {
+	c, err := s.Store.LoadClient(ctx, clientID)
+	if errors.Is(err, riposte.ErrClientNotFound) || err == nil && (c.ID != id || s.hasExpired(c)) {
 		err = errBadAccessToken
 	}
 	return c.Caller(), err
@@ -112,7 +112,7 @@ func (s *Server) hasExpired(c riposte.Client) bool {
 // stillCalls is for streams, which outlive the look at who calls. Its error is caller's.
 func (s *Server) stillCalls(ctx context.Context, caller riposte.Caller) (err error) {
 	if caller.ClientID != "" {
-		_, err = s.callerOfClient(ctx, caller.ClientID)
+		_, err = s.callerOfClient(ctx, caller.KeyID, caller.ClientID)
 	} else {
 		_, err = s.key(ctx, caller.KeyHash)
 	}

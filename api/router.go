@@ -37,7 +37,7 @@ func (s *Server) routes() http.Handler {
 		keys      = keysService{s}
 		figures   = statisticsService{s}
 		verify    = verificationService{s}
-		clients   = clientsService{s: s}
+		clients   = clientsService{s}
 		ownKeys   = serverKeysService{s: s}
 		audit     = auditService{s: s}
 	)

@@ -123,7 +123,7 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) (*tokenResponse, 
 	if s.hasExpired(client) {
 		return nil, errClientExpired
 	}
-	token, err := s.AccessTokens.Issue(client.ClientID)
+	token, err := s.AccessTokens.Issue(client)
 	if err != nil {
 		return nil, err
 	}
