@@ -29,10 +29,17 @@ type assertion struct {
 	raw    string
 }
 
-// parseAssertion reads an assertion whose algorithm is EdDSA. The error is for its sender.
+// parseAssertion reads an assertion whose algorithm is EdDSA, in the one spelling that
+// encoding gives: another would be another assertion to useID. The error is for its
+// sender.
 func parseAssertion(raw string) (assertion, error) {
 	a := assertion{raw: raw}
 	var err error
+	for part := range strings.SplitSeq(raw, ".") {
+		if _, ok := decodeToken(part); !ok {
+			return a, errors.New("client_assertion must be in base64url without padding, line breaks and spare bits")
+		}
+	}
 	if a.token, err = jwt.ParseSigned(raw, []jose.SignatureAlgorithm{jose.EdDSA}); err != nil {
 		return a, errors.New("client_assertion must be a JWT in its compact form, signed with EdDSA")
 	}
