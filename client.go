@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"regexp"
@@ -132,6 +133,18 @@ func ParseClientSecret(secret string) (ed25519.PrivateKey, error) {
 		return nil, ErrClientSecret
 	}
 	return key, nil
+}
+
+// Summary says for the audit log what a client is for and what it is good for.
+func (c Client) Summary() string {
+	s := fmt.Sprintf("%s, role %s", c.ClientID, c.Role)
+	if !c.ExpiresAt.IsZero() {
+		s += ", expires " + c.ExpiresAt.UTC().Format(time.RFC3339)
+	}
+	if c.RateLimit > 0 {
+		s += fmt.Sprintf(", %d calls a second", c.RateLimit)
+	}
+	return s
 }
 
 // Has reports whether key is the private part of c's public key.

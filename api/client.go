@@ -38,7 +38,7 @@ func (h clientsService) create(ctx context.Context, caller riposte.Caller, r *ri
 		return nil, err
 	}
 	h.s.Logger.Info("client created", "client", c.ID, "client_id", c.ClientID, "role", c.Role, "by", caller.KeyID)
-	return &ripostev1.ClientsServiceCreateResponse{Client: clientMessage(c), ClientSecret: secret}, nil
+	return &ripostev1.ClientsServiceCreateResponse{Client: ClientMessage(c), ClientSecret: secret}, nil
 }
 
 func (h clientsService) list(ctx context.Context, _ riposte.Caller, _ *ripostev1.ClientsServiceListRequest) (*ripostev1.ClientsServiceListResponse, error) {
@@ -48,7 +48,7 @@ func (h clientsService) list(ctx context.Context, _ riposte.Caller, _ *ripostev1
 	}
 	res := &ripostev1.ClientsServiceListResponse{}
 	for _, c := range all {
-		res.List = append(res.List, clientMessage(c))
+		res.List = append(res.List, ClientMessage(c))
 	}
 	return res, nil
 }
@@ -76,7 +76,8 @@ func readTime(field string, t *timestamppb.Timestamp) (time.Time, error) {
 	return t.AsTime(), nil
 }
 
-func clientMessage(c riposte.Client) *ripostev1.Client {
+// ClientMessage is c as callers see it.
+func ClientMessage(c riposte.Client) *ripostev1.Client {
 	return &ripostev1.Client{
 		Id:         c.ID,
 		ClientId:   c.ClientID,

@@ -198,8 +198,8 @@ func TestClientCreateNamesWhatIsWrong(t *testing.T) {
 	n := startNode(t)
 	n.client("billing", ripostev1.Role_ROLE_VIEWER)
 	for body, want := range map[string]string{
-		`{"name":"Billing","role":"ROLE_VIEWER"}`:                                   "name",
-		`{"name":"a"}`:                                                              "role",
+		`{"name":"Billing","role":"ROLE_VIEWER"}`: "name",
+		`{"name":"a"}`: "role",
 		`{"name":"a","role":"ROLE_VIEWER","rateLimit":-1}`:                          "rateLimit",
 		`{"name":"a","role":"ROLE_VIEWER","rateLimit":100001}`:                      "rateLimit",
 		`{"name":"a","role":"ROLE_VIEWER","expiresAt":"2020-01-01T00:00:00Z"}`:      "expiresAt",
