@@ -82,7 +82,11 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	refused := s.refusedGrant(err)
 	switch refused.status {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", basicChallenge)
+		// Only whoever tried Basic is told of it (RFC 6749, section 5.2): others take the
+		// challenge for all there is to know, and don't read the body.
+		if r.Header.Get("Authorization") != "" {
+			h.Set("WWW-Authenticate", basicChallenge)
+		}
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", http.MethodPost)
 	case http.StatusServiceUnavailable:
