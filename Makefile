@@ -1,7 +1,7 @@
 # The targets that people use:
-#   make test      everything that must hold, offline once the modules, a C
-#                  compiler, PostgreSQL and Chromium are there; as root it brings
-#                  those three
+#   make test      everything that must hold, offline once the modules, npm's
+#                  packages, a C compiler, PostgreSQL, Chromium and npm are there;
+#                  as root it brings the programs among them
 #   make test-long the tests of whole servers at their full counts, in an hour
 #   make build     bin/riposte, static
 #   make generate  gen/ from proto/
