@@ -1,7 +1,7 @@
 # The targets that people use:
-#   make test      everything that must hold, offline once the modules, a C
-#                  compiler, PostgreSQL and Chromium are there; as root it brings
-#                  those three
+#   make test      everything that must hold, offline once the modules, npm's
+#                  packages, a C compiler, PostgreSQL, Chromium and npm are there;
+#                  as root it brings the programs among them
 #   make test-long the tests of whole servers at their full counts, in an hour
 #   make build     bin/riposte, static
 #   make generate  gen/ from proto/
@@ -12,6 +12,8 @@
 #   make deploy-check
 #                  the manifests of deploy/, by the types of those who read them
 #   make browser   the console's tests in Chromium, as make test runs them
+#   make interop   OAuth clients of others against a whole server, as make test runs
+#                  them; npm is brought like Chromium
 #   make screenshots
 #                  every screen of the console, light and dark, wide and on a phone,
 #                  into browser/screenshots/out
@@ -25,7 +27,7 @@ TESTFLAGS ?=
 .PHONY: test
 test: needs lint stale
 	scripts/postgres $(GO) test -race -timeout 20m $(TESTFLAGS) ./...
-	$(MAKE) --no-print-directory bench-smoke browser
+	$(MAKE) --no-print-directory bench-smoke browser interop
 
 # What the normal run does a tenth of.
 .PHONY: test-long
@@ -48,6 +50,8 @@ lint:
 	cd bench && $(GO) tool -modfile=../tools/go.mod staticcheck ./...
 	$(GO) -C browser vet ./...
 	cd browser && $(GO) tool -modfile=../tools/go.mod staticcheck ./...
+	$(GO) -C interop vet ./...
+	cd interop && $(GO) tool -modfile=../tools/go.mod staticcheck ./...
 	$(TOOL) buf lint
 
 .PHONY: generate
@@ -86,6 +90,14 @@ bench-smoke:
 browser:
 	@scripts/needs chromium
 	$(GO) -C browser test -race -timeout 20m $(TESTFLAGS) ./...
+
+# A module of its own, so that the product does not depend on who calls it. Not
+# cached: Go does not know of what npm installs.
+.PHONY: interop
+interop:
+	@scripts/needs npm
+	scripts/npm-ci interop/node
+	$(GO) -C interop test -count=1 -timeout 10m $(TESTFLAGS) ./...
 
 .PHONY: screenshots
 screenshots:

@@ -101,12 +101,16 @@ func NewKeyWithSecret(name string, role Role, secret string, now time.Time) (Key
 
 // Summary says for the audit log what a key is for and what it is good for.
 func (k Key) Summary() string {
-	s := fmt.Sprintf("named %q, role %s", k.Name, k.Role)
-	if !k.ExpiresAt.IsZero() {
-		s += ", expires " + k.ExpiresAt.UTC().Format(time.RFC3339)
+	return summary(fmt.Sprintf("named %q", k.Name), k.Role, k.ExpiresAt, k.RateLimit)
+}
+
+func summary(who string, role Role, expiresAt time.Time, rateLimit int) string {
+	s := fmt.Sprintf("%s, role %s", who, role)
+	if !expiresAt.IsZero() {
+		s += ", expires " + expiresAt.UTC().Format(time.RFC3339)
 	}
-	if k.RateLimit > 0 {
-		s += fmt.Sprintf(", %d calls a second", k.RateLimit)
+	if rateLimit > 0 {
+		s += fmt.Sprintf(", %d calls a second", rateLimit)
 	}
 	return s
 }

@@ -15,7 +15,7 @@ import (
 
 var (
 	errNoCredentials = &riposte.Error{Code: riposte.CodeUnauthenticated, Reason: "NO_CREDENTIALS",
-		Message: "the request needs the header Authorization: Bearer followed by an API key"}
+		Message: "the request needs the header Authorization: Bearer followed by an API key or an access token"}
 	errKeyExpired = &riposte.Error{Code: riposte.CodeUnauthenticated, Reason: "KEY_EXPIRED",
 		Message: "the API key or client has expired: it needs a new one"}
 	errBadCredentials = &riposte.Error{Code: riposte.CodeUnauthenticated, Reason: "BAD_CREDENTIALS",
@@ -28,8 +28,17 @@ func mayNot(has, needs riposte.Role) error {
 }
 
 // challenge is the WWW-Authenticate that RFC 9110, section 15.5.2, demands of
-// every 401.
+// every 401; challengeOf says more where there is more to say.
 const challenge = `Bearer realm="riposte"`
+
+// challengeOf tells a client whose access token is refused that it needs another one
+// (RFC 6750, section 3.1).
+func challengeOf(err error) string {
+	if errors.Is(err, errBadAccessToken) {
+		return challenge + `, error="invalid_token", error_description="the access token is not good, or no longer"`
+	}
+	return challenge
+}
 
 type callerKey struct{}
 
@@ -52,10 +61,13 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 		mapped := s.mapError(r.URL.Path, err)
 		if !strings.HasPrefix(r.URL.Path, "/api/") && !isOperators(r.URL.Path) && rpcErrors.IsSupported(r) {
 			if mapped.Code() == connect.CodeUnauthenticated {
-				mapped.Meta().Set("WWW-Authenticate", challenge)
+				mapped.Meta().Set("WWW-Authenticate", challengeOf(err))
 			}
 			_ = rpcErrors.Write(w, r, mapped)
 			return
+		}
+		if mapped.Code() == connect.CodeUnauthenticated {
+			w.Header().Set("WWW-Authenticate", challengeOf(err))
 		}
 		writeError(w, mapped)
 	})
@@ -67,8 +79,38 @@ func (s *Server) caller(r *http.Request) (riposte.Caller, error) {
 	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
 		return riposte.Caller{}, errNoCredentials
 	}
-	k, err := s.key(r.Context(), riposte.HashKey(secret))
+	hash := riposte.HashKey(secret)
+	if _, ok := s.configured(hash); !ok && looksLikeJWT(secret) {
+		return s.callerOfToken(r.Context(), secret)
+	}
+	k, err := s.key(r.Context(), hash)
 	return k.Caller(), err
+}
+
+// looksLikeJWT tells an access token from an API key, which has dots only where an
+// operator chose it, and then the configuration has it.
+func looksLikeJWT(s string) bool {
+	return strings.HasPrefix(s, "eyJ") && strings.Count(s, ".") == 2
+}
+
+// callerOfToken returns the client that an access token was issued to, if it is still
+// there: what ends a client ends its tokens.
+func (s *Server) callerOfToken(ctx context.Context, token string) (riposte.Caller, error) {
+	id, clientID, err := s.AccessTokens.Verify(token)
+	if err != nil {
+		return riposte.Caller{}, err
+	}
+	return s.callerOfClient(ctx, id, clientID)
+}
+
+// callerOfClient returns the client of this ID and ClientID. errBadAccessToken.
+func (s *Server) callerOfClient(ctx context.Context, id, clientID string) (riposte.Caller, error) {
+	c, err := s.Store.LoadClient(ctx, clientID)
+	caller := c.Caller()
+	if errors.Is(err, riposte.ErrClientNotFound) || err == nil && (c.ID != id || caller.Expired(s.Store.Now())) {
+		err = errBadAccessToken
+	}
+	return caller, err
 }
 
 // remoteAddress is where the connection came from, which behind a proxy is that one: a
@@ -83,17 +125,14 @@ func remoteAddress(r *http.Request) string {
 
 // stillCalls says whether caller may go on: its key or client may have been revoked or
 // have expired since the call began.
-func (s *Server) stillCalls(ctx context.Context, caller riposte.Caller) error {
-	if caller.Expired(s.Store.Now()) {
+func (s *Server) stillCalls(ctx context.Context, caller riposte.Caller) (err error) {
+	switch {
+	case caller.Expired(s.Store.Now()):
 		return errKeyExpired
-	}
-	if caller.ClientID == "" {
-		_, err := s.key(ctx, caller.KeyHash)
-		return err
-	}
-	_, err := s.Store.LoadClient(ctx, caller.ClientID)
-	if errors.Is(err, riposte.ErrClientNotFound) {
-		err = errBadCredentials
+	case caller.ClientID != "":
+		_, err = s.callerOfClient(ctx, caller.KeyID, caller.ClientID)
+	default:
+		_, err = s.key(ctx, caller.KeyHash)
 	}
 	return err
 }
@@ -118,14 +157,21 @@ func expiredOr(ctx context.Context, err error) error {
 // key returns the key with this hash, of the configuration or of the store.
 // errBadCredentials.
 func (s *Server) key(ctx context.Context, hash []byte) (riposte.Key, error) {
-	for _, k := range s.Keys {
-		if subtle.ConstantTimeCompare(k.Hash, hash) == 1 {
-			return k, nil
-		}
+	if k, ok := s.configured(hash); ok {
+		return k, nil
 	}
 	k, err := s.Store.LoadKey(ctx, hash)
 	if errors.Is(err, riposte.ErrKeyNotFound) {
 		err = errBadCredentials
 	}
 	return k, err
+}
+
+func (s *Server) configured(hash []byte) (riposte.Key, bool) {
+	for _, k := range s.Keys {
+		if subtle.ConstantTimeCompare(k.Hash, hash) == 1 {
+			return k, true
+		}
+	}
+	return riposte.Key{}, false
 }

@@ -50,10 +50,26 @@ func newAPIOf(t testing.TB, store riposte.Store) *api.Server {
 		JWKS:      []byte(`{"keys":[]}`),
 		Keys:      []riposte.Key{key},
 		Tokens:    newTokens(t),
-		Logger:    slog.New(slog.DiscardHandler),
+
+		AccessTokens: newAccessTokens(t, store),
+
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	t.Cleanup(s.Close)
 	return s
+}
+
+func newAccessTokens(t testing.TB, store riposte.Store) *api.AccessTokens {
+	t.Helper()
+	key, err := api.NewAccessTokenKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := api.NewAccessTokens(key, "riposte.example", store.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
 }
 
 func newTokens(t testing.TB) *api.CallbackTokens {

@@ -47,6 +47,7 @@ const (
 	settings  = "/riposte.v1.WebhookSettingsService/"
 	consumers = "/riposte.v1.ConsumersService/"
 	keys      = "/riposte.v1.KeysService/"
+	clients   = "/riposte.v1.ClientsService/"
 	verify    = "/riposte.v1.VerificationService/"
 	figures   = "/riposte.v1.StatisticsService/"
 	auditLog  = "/riposte.v1.AuditService/"
@@ -139,6 +140,10 @@ var operations = []operation{
 	{name: "key_revoke", procedure: keys + "Revoke", message: `{"id":"{key}"}`, rest: "DELETE /api/v1/keys/{key}", body: " "},
 	{name: "audit_list", procedure: auditLog + "List", message: `{"filter":"target = {key}","pageSize":1000}`, rest: "GET /api/v1/audit?filter=target+%3D+{key}&page_size=1000"},
 	{name: "key_list_after_revoke", procedure: keys + "List", message: `{}`, rest: "GET /api/v1/keys"},
+	{name: "client_create", procedure: clients + "Create", as: "client", rest: "POST /api/v1/clients",
+		message: `{"name":"billing","role":"ROLE_SENDER","expiresAt":"2999-12-31T00:00:00Z","rateLimit":100}`},
+	{name: "client_list", procedure: clients + "List", message: `{}`, rest: "GET /api/v1/clients"},
+	{name: "client_revoke", procedure: clients + "Revoke", message: `{"id":"{client}"}`, rest: "DELETE /api/v1/clients/{client}", body: " "},
 	{name: "webhook_delete", procedure: webhooks + "Delete", message: `{"id":"{down}"}`, rest: "DELETE /api/v1/webhooks/{down}", body: " "},
 	{name: "webhook_list_after_delete", procedure: webhooks + "List", message: `{}`, rest: "GET /api/v1/webhooks"},
 }
@@ -252,6 +257,9 @@ func overConnect(n *node, o operation, fill func(string) string) []byte {
 		keys + "List":               unary(n.Keys.List),
 		keys + "Revoke":             unary(n.Keys.Revoke),
 		keys + "Current":            unary(n.Keys.Current),
+		clients + "Create":          unary(n.Clients.Create),
+		clients + "List":            unary(n.Clients.List),
+		clients + "Revoke":          unary(n.Clients.Revoke),
 		instances + "GetDelivery":   unary(n.Instances.GetDelivery),
 		instances + "Count":         unary(n.Instances.Count),
 		instances + "BatchCancel":   unary(n.Instances.BatchCancel),
@@ -274,6 +282,7 @@ func overGRPC(n *node, o operation, fill func(string) string) []byte {
 		b = ripostev1.NewWebhookSettingsServiceClient(n.grpc)
 		c = ripostev1.NewConsumersServiceClient(n.grpc)
 		k = ripostev1.NewKeysServiceClient(n.grpc)
+		l = ripostev1.NewClientsServiceClient(n.grpc)
 		v = ripostev1.NewVerificationServiceClient(n.grpc)
 		f = ripostev1.NewStatisticsServiceClient(n.grpc)
 		a = ripostev1.NewAuditServiceClient(n.grpc)
@@ -309,6 +318,9 @@ func overGRPC(n *node, o operation, fill func(string) string) []byte {
 		keys + "List":               unaryGRPC(k.List),
 		keys + "Revoke":             unaryGRPC(k.Revoke),
 		keys + "Current":            unaryGRPC(k.Current),
+		clients + "Create":          unaryGRPC(l.Create),
+		clients + "List":            unaryGRPC(l.List),
+		clients + "Revoke":          unaryGRPC(l.Revoke),
 		instances + "GetDelivery":   unaryGRPC(i.GetDelivery),
 		instances + "Count":         unaryGRPC(i.Count),
 		instances + "BatchCancel":   unaryGRPC(i.BatchCancel),
@@ -380,7 +392,9 @@ var volatile = []struct {
 	{regexp.MustCompile(`"(\w+At)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"`), `"$1":"TIME"`},
 	{regexp.MustCompile(`"(duration|dns|connect|tls|firstByte)":(?:null|"[\d.]+s")`), `"$1":"DURATION"`},
 	{regexp.MustCompile(`"Date":"[^"]*"`), `"Date":"DATE"`},
+	{regexp.MustCompile(`@127\.0\.0\.1:\d+/`), `@SERVER/`},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), `RECEIVER`},
+	{regexp.MustCompile(`secret-token:conductorone\.com:v1:[\w-]+`), `SECRET`},
 	{regexp.MustCompile(`riposte_[0-9a-z]+`), `SECRET`},
 	{regexp.MustCompile(`/callback/[\w-]+`), `/callback/TOKEN`},
 	{regexp.MustCompile(`bearer eyJ[\w.-]+`), `bearer JWT`},

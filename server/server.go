@@ -25,6 +25,7 @@ import (
 const (
 	signingKeySecret  = "signing-key"
 	callbackKeySecret = "callback-key"
+	accessKeySecret   = "access-token-key"
 	sessionKeySecret  = "console-session-key"
 	dataKeySecret     = "data-key"
 )
@@ -111,6 +112,10 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 	if err != nil {
 		return err
 	}
+	access, err := s.accessTokens(ctx)
+	if err != nil {
+		return err
+	}
 	s.outbound, err = outbound.New(outbound.Options{Destinations: destinations, Signer: s.signing, Issuer: s.config.Issuer,
 		OutcomeBody: api.OutcomeBody, Timeout: s.config.AttemptTimeout, Now: s.store.Now})
 	if err != nil {
@@ -139,6 +144,8 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 		Held:       s.engine.Held,
 		Metrics:    s.metrics.Handler(s.config.Logger),
 		Logger:     s.config.Logger,
+
+		AccessTokens: access,
 	})
 	if s.console, err = s.newConsole(ctx); err != nil {
 		s.api.Close() // before the store, as ever
@@ -220,6 +227,14 @@ func (s *Server) callbackTokens(ctx context.Context) (*api.CallbackTokens, error
 		return nil, fmt.Errorf("loading the callback key: %w", err)
 	}
 	return api.NewCallbackTokens(key)
+}
+
+func (s *Server) accessTokens(ctx context.Context) (*api.AccessTokens, error) {
+	key, err := s.store.Secret(ctx, accessKeySecret, api.NewAccessTokenKey)
+	if err != nil {
+		return nil, fmt.Errorf("loading the access tokens' key: %w", err)
+	}
+	return api.NewAccessTokens(key, s.config.Issuer, s.store.Now)
 }
 
 // URL is the base of the server's public URLs, without a slash at the end.
