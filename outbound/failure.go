@@ -65,17 +65,17 @@ var messages = map[cause]string{
 	{riposte.PhaseTLS, ReasonUnknownAuthority}:          "the receiver's TLS certificate comes from no authority that this server trusts: check that the receiver sends its whole chain, or give the authority in the webhook's settings",
 	{riposte.PhaseTLS, ReasonClientCertificateRequired}: "the receiver asks for a client certificate, and the webhook's settings have none",
 	{riposte.PhaseTLS, ReasonClientCertificateRefused}:  "the receiver refused the client certificate of the webhook's settings, or that they have none: check its dates, and that the receiver trusts its authority",
-	{riposte.PhaseTLS, ReasonHandshake}:                 "the TLS handshake with the receiver failed: check that it speaks TLS 1.2 or newer on the url's port",
+	{riposte.PhaseTLS, ReasonHandshake}:                 "the TLS handshake with the receiver failed: check that it speaks TLS 1.2 or newer on the url's port, and whether it asks for a client certificate",
 	{riposte.PhaseTLS, ReasonTimeout}:                   "the TLS handshake with the receiver did not end in time: check that it speaks TLS on the url's port",
 	{riposte.PhaseTLS, ReasonReset}:                     "the receiver reset the connection during the TLS handshake: check that it speaks TLS on the url's port",
 
 	{riposte.PhaseRequest, ReasonTimeout}: "the receiver did not take the whole request in time",
-	{riposte.PhaseRequest, ReasonReset}:   "the receiver reset the connection while the request was being sent; it may have acted on it",
+	{riposte.PhaseRequest, ReasonReset}:   "the receiver reset the connection while the request was being sent; it may have acted on it, or refused the client certificate that it asked for",
 	{riposte.PhaseRequest, ReasonCutOff}:  "the receiver closed the connection while the request was being sent; it may have acted on it",
 	{riposte.PhaseRequest, ReasonFailed}:  "the request could not be sent",
 
 	{riposte.PhaseResponse, ReasonTimeout}:         "the receiver's response did not end in time: let it answer 202 and call back when it needs longer",
-	{riposte.PhaseResponse, ReasonReset}:           "the receiver reset the connection before its response was complete",
+	{riposte.PhaseResponse, ReasonReset}:           "the receiver reset the connection before its response was complete; if none had come, it may have refused the client certificate that it asked for",
 	{riposte.PhaseResponse, ReasonCutOff}:          "the receiver closed the connection before its response was complete",
 	{riposte.PhaseResponse, ReasonMalformed}:       "the receiver's response is not valid HTTP/1.1",
 	{riposte.PhaseResponse, ReasonTooLargeHeaders}: "the receiver's response has more than 64 KiB of headers",
@@ -116,7 +116,8 @@ func classify(err error, phase riposte.Phase) cause {
 		return cause{riposte.PhaseTLS, certificateReason(bad)}
 	}
 	// In TLS 1.3 the receiver's alert comes only after our side of the handshake is
-	// done.
+	// done. Where it closes at once, without having read the request, a reset may
+	// overtake the alert: the messages for that say so.
 	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || op.Op == "local error") {
 		return cause{riposte.PhaseTLS, alertReason(op)}
 	}
