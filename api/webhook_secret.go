@@ -24,9 +24,7 @@ var secretSchemes = map[ripostev1.WebhookSecretScheme]riposte.SecretScheme{
 func (h settingsService) rotateSecret(ctx context.Context, _ riposte.Caller, r *ripostev1.WebhookSettingsServiceRotateSecretRequest) (*ripostev1.WebhookSettingsServiceRotateSecretResponse, error) {
 	rotation := riposte.SecretRotation{Scheme: secretSchemes[r.GetScheme()], Secret: r.GetSecret(), Keep: riposte.DefaultKeepSecret}
 	if d := r.GetKeepFor(); d != nil {
-		if rotation.Keep = d.AsDuration(); d.CheckValid() != nil {
-			rotation.Keep = -1 // AsDuration would make of it what fits
-		}
+		rotation.Keep = d.AsDuration() // of one that is too long the longest there is
 	}
 	res := &ripostev1.WebhookSettingsServiceRotateSecretResponse{}
 	_, err := h.s.changeWebhook(ctx, r.GetWebhookId(), func(w *riposte.Webhook) error {
