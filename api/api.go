@@ -41,7 +41,9 @@ type Options struct {
 
 	// Question builds the request that would ask an instance's question now. A
 	// riposte.Error says why there would be none.
-	Question func(context.Context, riposte.Instance, riposte.Envelope) (*http.Request, error)
+	Question func(context.Context, riposte.ClaimedInstance) (*http.Request, error)
+
+	Seal riposte.Sealer // for the secrets of webhooks, which only requests to receivers have open
 
 	// AccessTokens are what clients call with, beside API keys.
 	AccessTokens *AccessTokens

@@ -52,16 +52,17 @@ func (e *explained) Unwrap() error { return e.cause }
 
 // hints say what to do about an error, by the reason in its details.
 var hints = map[string]string{
-	"ROLE_TOO_LOW":          "an admin makes another key with riposte keys create",
-	"WEBHOOK_NOT_FOUND":     "riposte webhooks list shows those there are",
-	"INSTANCE_NOT_FOUND":    "riposte instances list shows those there are",
-	"INSTANCE_CLOSED":       "riposte instances recreate asks the same question again",
-	"CALLBACK_ALREADY_USED": "riposte instances get shows it",
-	"REQUEST_ID_REUSED":     "use another --request-id",
-	"CURSOR_TOO_OLD":        "--after 0 begins with the oldest that is kept",
-	"CONSUMER_NOT_FOUND":    "riposte consumers list shows those there are",
-	"CONSUMER_EXISTS":       "riposte consumers get shows it",
-	"LEASE_LOST":            "pull again, with a longer --lease",
+	"ROLE_TOO_LOW":             "an admin makes another key with riposte keys create",
+	"WEBHOOK_NOT_FOUND":        "riposte webhooks list shows those there are",
+	"INSTANCE_NOT_FOUND":       "riposte instances list shows those there are",
+	"INSTANCE_CLOSED":          "riposte instances recreate asks the same question again",
+	"CALLBACK_ALREADY_USED":    "riposte instances get shows it",
+	"REQUEST_ID_REUSED":        "use another --request-id",
+	"CURSOR_TOO_OLD":           "--after 0 begins with the oldest that is kept",
+	"CONSUMER_NOT_FOUND":       "riposte consumers list shows those there are",
+	"CONSUMER_EXISTS":          "riposte consumers get shows it",
+	"WEBHOOK_SECRET_NOT_FOUND": "riposte webhooks settings shows those there are",
+	"LEASE_LOST":               "pull again, with a longer --lease",
 }
 
 const whereKeysAre = "set RIPOSTE_API_KEY or --api-key; the first start of riposte serve writes one to admin.key in its data directory"

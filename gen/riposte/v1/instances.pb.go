@@ -884,7 +884,7 @@ func (x *AttemptPhases) GetFirstByte() *durationpb.Duration {
 // AttemptError says in which phase an attempt failed and why.
 type AttemptError struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// dns, connect, tls, request, response or unknown.
+	// prepare, dns, connect, tls, request, response or unknown.
 	Phase string `protobuf:"bytes,1,opt,name=phase,proto3" json:"phase,omitempty"`
 	// UPPER_SNAKE and stable.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`

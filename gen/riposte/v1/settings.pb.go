@@ -139,7 +139,7 @@ type WebhookSettings struct {
 	// rules of a webhook's url; empty, the default, for the server's outcome URL,
 	// if it has one.
 	OutcomeUrl *string `protobuf:"bytes,4,opt,name=outcome_url,json=outcomeUrl,proto3,oneof" json:"outcome_url,omitempty"`
-	// Sent with each request to the receiver, in this order.
+	// Sent with each request to the receiver, beside the headers of the contract.
 	Headers *WebhookHeaders `protobuf:"bytes,5,opt,name=headers,proto3" json:"headers,omitempty"`
 	// The secrets of RotateSecret; changed by that and RemoveSecret alone.
 	Secrets []*WebhookSecret `protobuf:"bytes,6,rep,name=secrets,proto3" json:"secrets,omitempty"`
