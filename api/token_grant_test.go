@@ -413,9 +413,9 @@ func TestTokenPathTakesOnlyPOST(t *testing.T) {
 			t.Errorf("%s: HTTP %d, %v, %s", method, g.Code, g.Header(), g.Body)
 		}
 	}
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/auth/v1/token?"+p.bySecret().Encode(), nil)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/auth/v1/token?client_id=x", strings.NewReader(p.bySecret().Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if g := tokenAnswer(t, s, r); g.Code != http.StatusBadRequest || g.Error != "invalid_request" {
+	if g := tokenAnswer(t, s, r); g.Code != http.StatusBadRequest || g.Error != "invalid_request" || !strings.Contains(g.Description, "addresses are logged") {
 		t.Errorf("in the address: HTTP %d, %s", g.Code, g.Body)
 	}
 }
