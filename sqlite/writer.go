@@ -31,9 +31,10 @@ type writer struct {
 	db          *sql.DB
 	conn        *sql.Conn
 	lanes       *lane.Lanes
-	sequence    int64    // the last outcome's
-	webhooks    sync.Map // riposte.Webhook by id, as they were committed; for readers
-	keys        keyCache // for readers
+	sequence    int64                       // the last outcome's
+	webhooks    sync.Map                    // riposte.Webhook by id, as they were committed; for readers
+	keys        credentials[riposte.Key]    // for readers
+	clients     credentials[riposte.Client] // for readers, too
 	stmts       statements
 	fatal       func(error)
 	broken      error // why nothing is committed any more
@@ -125,6 +126,7 @@ func (w *writer) commit(batch []*op) {
 		w.publishWebhooks(t.touched)
 		if t.revoked {
 			w.keys.forget()
+			w.clients.forget()
 		}
 		t.Committed()
 		w.checkpoints.committed(w.conn)
