@@ -180,3 +180,16 @@ func (v *Vault) change(ctx context.Context, f func(*keySet) error) error {
 		}
 	}
 }
+
+// Made reports whether a store has data keys, and so needs the master key that wraps
+// them.
+func Made(ctx context.Context, store riposte.SecretStore) (bool, error) {
+	_, err := store.LoadSecret(ctx, secretName)
+	if errors.Is(err, riposte.ErrSecretNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("loading the data keys: %w", err)
+	}
+	return true, nil
+}
