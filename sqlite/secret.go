@@ -28,12 +28,8 @@ func (s *Store) Secret(ctx context.Context, name string, create func() ([]byte, 
 	if err != nil {
 		return nil, fmt.Errorf("creating the secret %s: %w", name, err)
 	}
-	err = s.writer.do(ctx, 1, func(t *tx) error {
-		_, err := t.exec(t.insertSecret, name, value)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("storing the secret %s: %w", name, err)
+	if err := s.SaveSecret(ctx, name, value, 0); err != nil && !errors.Is(err, riposte.ErrConflict) {
+		return nil, err
 	}
 	secret, err = s.LoadSecret(ctx, name)
 	return secret.Value, err
