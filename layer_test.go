@@ -49,7 +49,7 @@ var layers = map[string][]string{
 	"client":                {"gen/...", "apijson"},
 	"receiver":              {},
 	"examples/...":          {"gen/...", "client", "receiver"},
-	"ripostetest":           {".", "server", "vault", "outbound", "gen/...", "apijson", "receiver"},
+	"ripostetest":           {".", "server", "outbound", "gen/...", "apijson", "receiver"},
 	"check":                 {".", "api", "server", "outbound", "ripostetest", "gen/..."},
 	"cmd/riposte":           {".", "gen/...", "apijson", "sqlite", "postgres", "outbound", "engine", "api", "server", "console", "client", "receiver", "ripostetest", "check", "vault"},
 }

@@ -15,6 +15,7 @@ type Client struct {
 	Settings     ripostev1connect.WebhookSettingsServiceClient
 	Consumers    ripostev1connect.ConsumersServiceClient
 	Keys         ripostev1connect.KeysServiceClient
+	ServerKeys   ripostev1connect.ServerKeysServiceClient
 	Statistics   ripostev1connect.StatisticsServiceClient
 	Verification ripostev1connect.VerificationServiceClient
 
@@ -31,6 +32,7 @@ func NewClient(base, apiKey string) *Client {
 		Settings:     ripostev1connect.NewWebhookSettingsServiceClient(h, base),
 		Consumers:    ripostev1connect.NewConsumersServiceClient(h, base),
 		Keys:         ripostev1connect.NewKeysServiceClient(h, base),
+		ServerKeys:   ripostev1connect.NewServerKeysServiceClient(h, base),
 		Statistics:   ripostev1connect.NewStatisticsServiceClient(h, base),
 		Verification: ripostev1connect.NewVerificationServiceClient(h, base),
 		http:         h,

@@ -51,6 +51,7 @@ type clients struct {
 	instances    ripostev1connect.InstancesServiceClient
 	settings     ripostev1connect.WebhookSettingsServiceClient
 	keys         ripostev1connect.KeysServiceClient
+	serverKeys   ripostev1connect.ServerKeysServiceClient
 	consumers    ripostev1connect.ConsumersServiceClient
 	statistics   ripostev1connect.StatisticsServiceClient
 	verification ripostev1connect.VerificationServiceClient
@@ -76,6 +77,7 @@ func (f *clientFlags) clients() (*clients, error) {
 		instances:    ripostev1connect.NewInstancesServiceClient(client, server, options...),
 		settings:     ripostev1connect.NewWebhookSettingsServiceClient(client, server, options...),
 		keys:         ripostev1connect.NewKeysServiceClient(client, server, options...),
+		serverKeys:   ripostev1connect.NewServerKeysServiceClient(client, server, options...),
 		consumers:    ripostev1connect.NewConsumersServiceClient(client, server, options...),
 		statistics:   ripostev1connect.NewStatisticsServiceClient(client, server, options...),
 		verification: ripostev1connect.NewVerificationServiceClient(client, server, options...),
