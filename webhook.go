@@ -1,6 +1,7 @@
 package riposte
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -117,6 +118,23 @@ func NewWebhook(displayName, description, url string, callbackTimeout time.Durat
 		w.CallbackTimeout = DefaultCallbackTimeout
 	}
 	return w, w.Validate(check)
+}
+
+// Clone returns a copy of w that shares nothing which can be changed.
+func (w Webhook) Clone() Webhook {
+	r := &w.Settings.Request
+	r.Headers = slices.Clone(r.Headers)
+	for n, h := range r.Headers {
+		r.Headers[n].Value = slices.Clone(h.Value)
+	}
+	r.Secrets = slices.Clone(r.Secrets)
+	for n, s := range r.Secrets {
+		r.Secrets[n].Secret, r.Secrets[n].PublicKey = slices.Clone(s.Secret), slices.Clone(s.PublicKey)
+	}
+	if c := r.ClientCertificate; c != nil {
+		r.ClientCertificate = &ClientCertificate{Certificate: c.Certificate, PrivateKey: slices.Clone(c.PrivateKey)}
+	}
+	return w
 }
 
 // Deleted reports whether w has been deleted.

@@ -21,6 +21,7 @@ type tx struct {
 	touched  []string // webhooks that ops may have changed
 	now      func() time.Time
 	purged   []riposte.State // those of the instances that were removed
+	targets  *[]string       // see audited
 	revoked  bool            // a key or client may have been deleted
 }
 
@@ -128,6 +129,7 @@ type statements struct {
 	loadNumbered, loadEnvelopes                  *sql.Stmt
 	purgeable, purgeLabels, purge, purgeWebhooks *sql.Stmt
 	notePurged, purgeOutcomes                    *sql.Stmt
+	insertAudit, forgetAudit                     *sql.Stmt
 	insertSecret, updateSecret                   *sql.Stmt
 	insertKey, deleteKey, lastAdmin              *sql.Stmt
 	insertClient, deleteClient                   *sql.Stmt
@@ -191,6 +193,8 @@ func prepareStatements(ctx context.Context, conn *sql.Conn) (statements, error) 
 		{&s.purgeOutcomes, purgeOutcomesSQL},
 		{&s.purge, purgeSQL},
 		{&s.purgeWebhooks, purgeWebhooksSQL},
+		{&s.insertAudit, insertAuditSQL},
+		{&s.forgetAudit, forgetAuditSQL},
 		{&s.insertSecret, insertSecretSQL},
 		{&s.updateSecret, updateSecretSQL},
 		{&s.insertKey, insertKeySQL},

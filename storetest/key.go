@@ -158,9 +158,16 @@ var keys = []behaviour{
 func (h *house) key(role riposte.Role) riposte.Key {
 	h.Helper()
 	h.clock.Advance(time.Millisecond)
+	k := h.newKey(role)
+	h.must(h.store.CreateKey(h.Context(), k))
+	return k
+}
+
+// newKey makes a key without storing it.
+func (h *house) newKey(role riposte.Role) riposte.Key {
+	h.Helper()
 	k, _, err := riposte.NewKey("a key", role, h.now())
 	h.must(err)
-	h.must(h.store.CreateKey(h.Context(), k))
 	return k
 }
 
