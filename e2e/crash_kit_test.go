@@ -113,6 +113,9 @@ func newCrashNodeOn(t testing.TB, store []string, flags ...string) *crashNode {
 		env:   []string{"RIPOSTE_API_KEY=" + crashAPIKey},
 		flags: append([]string{"--retry-min-delay", "10ms", "--retry-max-delay", "20ms"}, flags...),
 	}
+	if slices.Contains(store, "--database-url") {
+		n.env = append(n.env, "RIPOSTE_MASTER_KEY="+ripostetest.MasterKey)
+	}
 	t.Cleanup(n.kill)
 	return n
 }
