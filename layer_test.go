@@ -58,7 +58,7 @@ var layers = map[string][]string{
 // the API alone, and the receiver among the commands what any receiver knows.
 var narrowFiles = []struct{ names, imports []string }{
 	{
-		names:   []string{"cmd/riposte/client*.go", "cmd/riposte/webhooks*.go", "cmd/riposte/instances*.go", "cmd/riposte/watch*.go", "cmd/riposte/consumers*.go", "cmd/riposte/ask*.go", "cmd/riposte/keys_server.go"},
+		names:   []string{"cmd/riposte/client.go", "cmd/riposte/client_*.go", "cmd/riposte/clients_list.go", "cmd/riposte/webhooks*.go", "cmd/riposte/instances*.go", "cmd/riposte/watch*.go", "cmd/riposte/consumers*.go", "cmd/riposte/ask*.go", "cmd/riposte/keys_server.go"},
 		imports: []string{"gen/...", "apijson"},
 	},
 	{

@@ -13,6 +13,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -42,6 +43,9 @@ type Options struct {
 	// Question builds the request that would ask an instance's question now. A
 	// riposte.Error says why there would be none.
 	Question func(context.Context, riposte.Instance, riposte.Envelope) (*http.Request, error)
+
+	// AccessTokens are what clients call with, beside API keys.
+	AccessTokens *AccessTokens
 }
 
 // Server is the API over one store.
@@ -55,6 +59,7 @@ type Server struct {
 	trouble     *kept[trouble]
 	refusals    rate.Sometimes // to be logged
 	unsubscribe func()
+	publicURL   *url.URL
 	handler     http.Handler
 	stopping    context.Context // ends when nobody may wait any longer
 	stop        context.CancelFunc
@@ -64,6 +69,9 @@ type Server struct {
 // New returns the API. Close it before the store.
 func New(o Options) *Server {
 	s := &Server{Options: o, refusals: rate.Sometimes{Interval: time.Second}, waiters: newWaiters(o.Store), feed: feed.New(o.Store, o.Logger)}
+	if s.publicURL, _ = url.Parse(o.PublicURL); s.publicURL == nil { // whoever configures it has checked it
+		s.publicURL = &url.URL{}
+	}
 	s.older = newOlderSums(s.counted)
 	s.counts, s.pressing, s.trouble = newKept(countsAge, s.readCounts), newKept(countsAge, s.readPressing), newKept(troubleAge, s.readTrouble)
 	s.stopping, s.stop = context.WithCancel(context.Background())

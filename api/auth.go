@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -14,7 +15,7 @@ import (
 
 var (
 	errNoCredentials = &riposte.Error{Code: riposte.CodeUnauthenticated, Reason: "NO_CREDENTIALS",
-		Message: "the request needs the header Authorization: Bearer followed by an API key"}
+		Message: "the request needs the header Authorization: Bearer followed by an API key or an access token"}
 	errBadCredentials = &riposte.Error{Code: riposte.CodeUnauthenticated, Reason: "BAD_CREDENTIALS",
 		Message: "the API key is not known"}
 )
@@ -25,8 +26,17 @@ func mayNot(has, needs riposte.Role) error {
 }
 
 // challenge is the WWW-Authenticate that RFC 9110, section 15.5.2, demands of
-// every 401.
+// every 401; challengeOf says more where there is more to say.
 const challenge = `Bearer realm="riposte"`
+
+// challengeOf tells a client whose access token is refused that it needs another one
+// (RFC 6750, section 3.1).
+func challengeOf(err error) string {
+	if errors.Is(err, errBadAccessToken) {
+		return challenge + `, error="invalid_token", error_description="the access token is not good, or no longer"`
+	}
+	return challenge
+}
 
 type callerKey struct{}
 
@@ -45,10 +55,13 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 		mapped := s.mapError(r.URL.Path, err)
 		if !strings.HasPrefix(r.URL.Path, "/api/") && !isOperators(r.URL.Path) && rpcErrors.IsSupported(r) {
 			if mapped.Code() == connect.CodeUnauthenticated {
-				mapped.Meta().Set("WWW-Authenticate", challenge)
+				mapped.Meta().Set("WWW-Authenticate", challengeOf(err))
 			}
 			_ = rpcErrors.Write(w, r, mapped)
 			return
+		}
+		if mapped.Code() == connect.CodeUnauthenticated {
+			w.Header().Set("WWW-Authenticate", challengeOf(err))
 		}
 		writeError(w, mapped)
 	})
@@ -60,21 +73,77 @@ func (s *Server) caller(r *http.Request) (riposte.Caller, error) {
 	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
 		return riposte.Caller{}, errNoCredentials
 	}
-	k, err := s.key(r.Context(), riposte.HashKey(secret))
+	hash := riposte.HashKey(secret)
+	if _, ok := s.configured(hash); !ok && looksLikeJWT(secret) {
+		return s.callerOfToken(r.Context(), secret)
+	}
+	k, err := s.key(r.Context(), hash)
 	return k.Caller(), err
+}
+
+// looksLikeJWT tells an access token from an API key, which has dots only where an
+// operator chose it, and then the configuration has it.
+func looksLikeJWT(s string) bool {
+	return strings.HasPrefix(s, "eyJ") && strings.Count(s, ".") == 2
+}
+
+// callerOfToken returns the client that an access token was issued to, if it is still
+// there: what ends a client ends its tokens.
+func (s *Server) callerOfToken(ctx context.Context, token string) (riposte.Caller, error) {
+	id, clientID, err := s.AccessTokens.Verify(token)
+	if err != nil {
+		// Another node may have signed it with a key that this one has not seen yet.
+		if err := s.ServerKeys.Reread(ctx, riposte.ServerKeyAccessToken); err != nil {
+			return riposte.Caller{}, fmt.Errorf("%w: %w", riposte.ErrUnavailable, err)
+		}
+		if id, clientID, err = s.AccessTokens.Verify(token); err != nil {
+			return riposte.Caller{}, err
+		}
+	}
+	return s.callerOfClient(ctx, id, clientID)
+}
+
+// callerOfClient returns the client of this ID and ClientID. errBadAccessToken.
+func (s *Server) callerOfClient(ctx context.Context, id, clientID string) (riposte.Caller, error) {
+	c, err := s.Store.LoadClient(ctx, clientID)
+	if errors.Is(err, riposte.ErrClientNotFound) || err == nil && (c.ID != id || s.hasExpired(c)) {
+		err = errBadAccessToken
+	}
+	return c.Caller(), err
+}
+
+func (s *Server) hasExpired(c riposte.Client) bool {
+	return !c.ExpiresAt.IsZero() && !s.Store.Now().Before(c.ExpiresAt)
+}
+
+// stillCalls is for streams, which outlive the look at who calls. Its error is caller's.
+func (s *Server) stillCalls(ctx context.Context, caller riposte.Caller) (err error) {
+	if caller.ClientID != "" {
+		_, err = s.callerOfClient(ctx, caller.KeyID, caller.ClientID)
+	} else {
+		_, err = s.key(ctx, caller.KeyHash)
+	}
+	return err
 }
 
 // key returns the key with this hash, of the configuration or of the store.
 // errBadCredentials.
 func (s *Server) key(ctx context.Context, hash []byte) (riposte.Key, error) {
-	for _, k := range s.Keys {
-		if subtle.ConstantTimeCompare(k.Hash, hash) == 1 {
-			return k, nil
-		}
+	if k, ok := s.configured(hash); ok {
+		return k, nil
 	}
 	k, err := s.Store.LoadKey(ctx, hash)
 	if errors.Is(err, riposte.ErrKeyNotFound) {
 		err = errBadCredentials
 	}
 	return k, err
+}
+
+func (s *Server) configured(hash []byte) (riposte.Key, bool) {
+	for _, k := range s.Keys {
+		if subtle.ConstantTimeCompare(k.Hash, hash) == 1 {
+			return k, true
+		}
+	}
+	return riposte.Key{}, false
 }

@@ -55,6 +55,9 @@ var needs = map[string]riposte.Role{
 	keys + "Create":           riposte.RoleAdmin,
 
 	keys + "List":               riposte.RoleAdmin,
+	clients + "Create":          riposte.RoleAdmin,
+	clients + "List":            riposte.RoleAdmin,
+	clients + "Revoke":          riposte.RoleAdmin,
 	keys + "Revoke":             riposte.RoleAdmin,
 	keys + "Current":            riposte.RoleViewer,
 	instances + "GetDelivery":   riposte.RoleSender,

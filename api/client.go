@@ -1,9 +1,91 @@
 package api
 
-import ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/riposte-dev/riposte"
+	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
+)
 
 // clientsService is riposte.v1's ClientsService.
-type clientsService struct {
-	ripostev1.UnimplementedClientsServiceServer
-	s *Server
+type clientsService struct{ s *Server }
+
+func (h clientsService) Create(ctx context.Context, r *ripostev1.ClientsServiceCreateRequest) (*ripostev1.ClientsServiceCreateResponse, error) {
+	return call(ctx, h.s, "ClientsService.Create", riposte.RoleAdmin, r, h.create)
+}
+
+func (h clientsService) List(ctx context.Context, r *ripostev1.ClientsServiceListRequest) (*ripostev1.ClientsServiceListResponse, error) {
+	return call(ctx, h.s, "ClientsService.List", riposte.RoleAdmin, r, h.list)
+}
+
+func (h clientsService) Revoke(ctx context.Context, r *ripostev1.ClientsServiceRevokeRequest) (*ripostev1.ClientsServiceRevokeResponse, error) {
+	return call(ctx, h.s, "ClientsService.Revoke", riposte.RoleAdmin, r, h.revoke)
+}
+
+func (h clientsService) create(ctx context.Context, caller riposte.Caller, r *ripostev1.ClientsServiceCreateRequest) (*ripostev1.ClientsServiceCreateResponse, error) {
+	expiresAt, err := readTime("expiresAt", r.GetExpiresAt())
+	if err != nil {
+		return nil, err
+	}
+	c, secret, err := riposte.NewClient(r.GetName(), riposte.ClientHost(h.s.publicURL), roles[r.GetRole()], expiresAt, int(r.GetRateLimit()), h.s.Store.Now())
+	if err != nil {
+		return nil, err
+	}
+	if err := h.s.Store.CreateClient(ctx, c); err != nil {
+		return nil, err
+	}
+	h.s.Logger.Info("client created", "client", c.ID, "client_id", c.ClientID, "role", c.Role, "by", caller.KeyID)
+	return &ripostev1.ClientsServiceCreateResponse{Client: ClientMessage(c), ClientSecret: secret}, nil
+}
+
+func (h clientsService) list(ctx context.Context, _ riposte.Caller, _ *ripostev1.ClientsServiceListRequest) (*ripostev1.ClientsServiceListResponse, error) {
+	all, err := h.s.Store.ListClients(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res := &ripostev1.ClientsServiceListResponse{}
+	for _, c := range all {
+		res.List = append(res.List, ClientMessage(c))
+	}
+	return res, nil
+}
+
+// revoke takes the caller's own client, too: its next call is refused.
+func (h clientsService) revoke(ctx context.Context, caller riposte.Caller, r *ripostev1.ClientsServiceRevokeRequest) (*ripostev1.ClientsServiceRevokeResponse, error) {
+	if !riposte.IsID(r.GetId()) {
+		return nil, riposte.ErrClientNotFound
+	}
+	if err := h.s.Store.DeleteClient(ctx, r.GetId()); err != nil {
+		return nil, err
+	}
+	h.s.Logger.Info("client revoked", "client", r.GetId(), "by", caller.KeyID)
+	return &ripostev1.ClientsServiceRevokeResponse{}, nil
+}
+
+// readTime returns the zero time where there is none.
+func readTime(field string, t *timestamppb.Timestamp) (time.Time, error) {
+	switch {
+	case t == nil:
+		return time.Time{}, nil
+	case t.CheckValid() != nil || t.AsTime().IsZero():
+		return time.Time{}, riposte.Invalid(riposte.Violation{Field: field, Description: "must be a time from the year 1 to 9999"})
+	}
+	return t.AsTime(), nil
+}
+
+// ClientMessage is c as callers see it.
+func ClientMessage(c riposte.Client) *ripostev1.Client {
+	return &ripostev1.Client{
+		Id:         c.ID,
+		ClientId:   c.ClientID,
+		Name:       c.Name,
+		Role:       roleMessage(c.Role),
+		CreatedAt:  timestamp(c.CreatedAt),
+		ExpiresAt:  timestamp(c.ExpiresAt),
+		LastUsedAt: timestamp(c.LastUsedAt),
+		RateLimit:  int32(c.RateLimit),
+	}
 }

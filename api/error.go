@@ -103,7 +103,9 @@ func writeErrorAs(w http.ResponseWriter, httpStatus int, e *connect.Error) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	switch httpStatus {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", challenge)
+		if h.Get("WWW-Authenticate") == "" {
+			h.Set("WWW-Authenticate", challenge)
+		}
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		h.Set("Retry-After", "1")
 	}

@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
 	"time"
 
 	"github.com/riposte-dev/riposte"
@@ -18,6 +20,7 @@ const (
 	NotePause       = notePause
 	KeptCost        = keptCost
 	MaxKept         = maxKept
+	MaxRemembered   = maxRemembered
 	CountsAge       = countsAge
 )
 
@@ -37,6 +40,26 @@ func PageSize(asked int32, largest int) (int, error) {
 func PageToken(id string, filter ...string) string {
 	return page{tag: pageTag(filter)}.token(id)
 }
+
+// ReadAssertion takes an assertion through all of its rules but that it is new.
+func ReadAssertion(raw string, key ed25519.PublicKey, clientID string, audience []string, now time.Time) (useID string, err error) {
+	a, err := parseAssertion(raw)
+	if err != nil {
+		return "", err
+	}
+	if !a.signedBy(key) {
+		return "", errUnknownClient
+	}
+	return a.useID(clientID), a.check(clientID, audience, now)
+}
+
+// Remember has t know a token until it expires.
+func (t *AccessTokens) Remember(token string, expires time.Time) {
+	t.remember(sha256.Sum256([]byte(token)), accessToken{expires: expires})
+}
+
+// Remembered is how many tokens t knows.
+func (t *AccessTokens) Remembered() int { return len(t.verified) }
 
 // Waiters are those who wait for outcomes.
 type Waiters struct{ *waiters }

@@ -45,15 +45,16 @@ func newAPIOf(t testing.TB, store riposte.Store) *api.Server {
 		t.Fatal(err)
 	}
 	s := api.New(api.Options{
-		Store:      store,
-		PublicURL:  "https://riposte.example",
-		Issuer:     "riposte.example",
-		Check:      func(string) (string, error) { return "receiver.example", nil },
-		JWKS:       func() []byte { return []byte(`{"keys":[]}`) },
-		Keys:       []riposte.Key{key},
-		Tokens:     newTokens(t),
-		ServerKeys: newServerKeys(t, store),
-		Logger:     slog.New(slog.DiscardHandler),
+		Store:        store,
+		PublicURL:    "https://riposte.example",
+		Issuer:       "riposte.example",
+		Check:        func(string) (string, error) { return "receiver.example", nil },
+		JWKS:         func() []byte { return []byte(`{"keys":[]}`) },
+		Keys:         []riposte.Key{key},
+		Tokens:       newTokens(t),
+		ServerKeys:   newServerKeys(t, store),
+		AccessTokens: newAccessTokens(t, store),
+		Logger:       slog.New(slog.DiscardHandler),
 	})
 	t.Cleanup(s.Close)
 	return s
@@ -75,6 +76,19 @@ func newServerKeys(t testing.TB, store riposte.Store) *keyring.Keeper {
 		t.Fatal(err)
 	}
 	return k
+}
+
+func newAccessTokens(t testing.TB, store riposte.Store) *api.AccessTokens {
+	t.Helper()
+	key, err := api.NewAccessTokenKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := api.NewAccessTokens(key, "riposte.example", store.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
 }
 
 func newTokens(t testing.TB) *api.CallbackTokens {

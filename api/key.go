@@ -85,11 +85,15 @@ var roles = map[ripostev1.Role]riposte.Role{
 	ripostev1.Role_ROLE_ADMIN:  riposte.RoleAdmin,
 }
 
+func roleMessage(r riposte.Role) ripostev1.Role {
+	return ripostev1.Role(ripostev1.Role_value["ROLE_"+strings.ToUpper(string(r))])
+}
+
 func keyMessage(k riposte.Key) *ripostev1.Key {
 	return &ripostev1.Key{
 		Id:        k.ID,
 		Name:      k.Name,
-		Role:      ripostev1.Role(ripostev1.Role_value["ROLE_"+strings.ToUpper(string(k.Role))]),
+		Role:      roleMessage(k.Role),
 		CreatedAt: timestamp(k.CreatedAt),
 	}
 }

@@ -47,6 +47,7 @@ const (
 	settings  = "/riposte.v1.WebhookSettingsService/"
 	consumers = "/riposte.v1.ConsumersService/"
 	keys      = "/riposte.v1.KeysService/"
+	clients   = "/riposte.v1.ClientsService/"
 	verify    = "/riposte.v1.VerificationService/"
 	figures   = "/riposte.v1.StatisticsService/"
 	ownKeys   = "/riposte.v1.ServerKeysService/"
@@ -140,6 +141,10 @@ var operations = []operation{
 	{name: "server_key_rotate", procedure: ownKeys + "Rotate", message: `{"use":"SERVER_KEY_USE_SIGNING","algorithm":"ES256","publishFor":"3600s"}`, rest: "POST /api/v1/serverKeys:rotate"},
 	{name: "server_key_rotate_data", procedure: ownKeys + "Rotate", message: `{"use":"SERVER_KEY_USE_DATA"}`, rest: "POST /api/v1/serverKeys:rotate"},
 	{name: "server_key_list", procedure: ownKeys + "List", message: `{}`, rest: "GET /api/v1/serverKeys"},
+	{name: "client_create", procedure: clients + "Create", as: "client", rest: "POST /api/v1/clients",
+		message: `{"name":"billing","role":"ROLE_SENDER","expiresAt":"2999-12-31T00:00:00Z","rateLimit":100}`},
+	{name: "client_list", procedure: clients + "List", message: `{}`, rest: "GET /api/v1/clients"},
+	{name: "client_revoke", procedure: clients + "Revoke", message: `{"id":"{client}"}`, rest: "DELETE /api/v1/clients/{client}", body: " "},
 	{name: "webhook_delete", procedure: webhooks + "Delete", message: `{"id":"{down}"}`, rest: "DELETE /api/v1/webhooks/{down}", body: " "},
 	{name: "webhook_list_after_delete", procedure: webhooks + "List", message: `{}`, rest: "GET /api/v1/webhooks"},
 }
@@ -252,6 +257,9 @@ func overConnect(n *node, o operation, fill func(string) string) []byte {
 		keys + "List":               unary(n.Keys.List),
 		keys + "Revoke":             unary(n.Keys.Revoke),
 		keys + "Current":            unary(n.Keys.Current),
+		clients + "Create":          unary(n.Clients.Create),
+		clients + "List":            unary(n.Clients.List),
+		clients + "Revoke":          unary(n.Clients.Revoke),
 		instances + "GetDelivery":   unary(n.Instances.GetDelivery),
 		instances + "Count":         unary(n.Instances.Count),
 		instances + "BatchCancel":   unary(n.Instances.BatchCancel),
@@ -276,6 +284,7 @@ func overGRPC(n *node, op operation, fill func(string) string) []byte {
 		b = ripostev1.NewWebhookSettingsServiceClient(n.grpc)
 		c = ripostev1.NewConsumersServiceClient(n.grpc)
 		k = ripostev1.NewKeysServiceClient(n.grpc)
+		l = ripostev1.NewClientsServiceClient(n.grpc)
 		v = ripostev1.NewVerificationServiceClient(n.grpc)
 		f = ripostev1.NewStatisticsServiceClient(n.grpc)
 		o = ripostev1.NewServerKeysServiceClient(n.grpc)
@@ -310,6 +319,9 @@ func overGRPC(n *node, op operation, fill func(string) string) []byte {
 		keys + "List":               unaryGRPC(k.List),
 		keys + "Revoke":             unaryGRPC(k.Revoke),
 		keys + "Current":            unaryGRPC(k.Current),
+		clients + "Create":          unaryGRPC(l.Create),
+		clients + "List":            unaryGRPC(l.List),
+		clients + "Revoke":          unaryGRPC(l.Revoke),
 		instances + "GetDelivery":   unaryGRPC(i.GetDelivery),
 		instances + "Count":         unaryGRPC(i.Count),
 		instances + "BatchCancel":   unaryGRPC(i.BatchCancel),
@@ -385,7 +397,9 @@ var volatile = []struct {
 	{regexp.MustCompile(`"id":"(?:[\w-]{43}|[0-9a-f]{16})"`), `"id":"KEY"`},
 	{regexp.MustCompile(`"(duration|dns|connect|tls|firstByte)":(?:null|"[\d.]+s")`), `"$1":"DURATION"`},
 	{regexp.MustCompile(`"Date":"[^"]*"`), `"Date":"DATE"`},
+	{regexp.MustCompile(`@127\.0\.0\.1:\d+/`), `@SERVER/`},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), `RECEIVER`},
+	{regexp.MustCompile(`secret-token:conductorone\.com:v1:[\w-]+`), `SECRET`},
 	{regexp.MustCompile(`riposte_[0-9a-z]+`), `SECRET`},
 	{regexp.MustCompile(`/callback/[\w-]+`), `/callback/TOKEN`},
 	{regexp.MustCompile(`bearer eyJ[\w.-]+`), `bearer JWT`},

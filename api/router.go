@@ -37,7 +37,7 @@ func (s *Server) routes() http.Handler {
 		keys      = keysService{s}
 		figures   = statisticsService{s}
 		verify    = verificationService{s}
-		clients   = clientsService{s: s}
+		clients   = clientsService{s}
 		ownKeys   = serverKeysService{s}
 		audit     = auditService{s: s}
 	)
@@ -45,6 +45,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("/healthz", only(http.MethodGet, s.healthz))
 	mux.HandleFunc("/readyz", only(http.MethodGet, s.readyz))
 	mux.HandleFunc("/auth/v1/jwks", only(http.MethodGet, s.jwks))
+	mux.HandleFunc(tokenPath, s.token)
 	mux.HandleFunc("/openapi.json", only(http.MethodGet, serveOpenAPI))
 	mux.HandleFunc("/api/v1/webhooks/callback/{token}", only(http.MethodPost, s.callback))
 	mux.HandleFunc("/", notFound)

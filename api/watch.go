@@ -104,7 +104,7 @@ func (s *Server) follow(ctx context.Context, caller riposte.Caller, w *feed.Watc
 	var silent time.Time // nothing has been sent since
 	var news []*watchResponse
 	for {
-		if _, err := s.key(ctx, caller.KeyHash); err != nil {
+		if err := s.stillCalls(ctx, caller); err != nil {
 			return err
 		}
 		if len(news) == 0 && time.Since(silent) >= heartbeat {

@@ -19,6 +19,7 @@ import (
 const (
 	signingKeySecret  = "signing-key"
 	callbackKeySecret = "callback-key"
+	accessKeySecret   = "access-token-key"
 	sessionKeySecret  = "console-session-key"
 )
 
@@ -33,20 +34,28 @@ const (
 	keepSigning = 2 * 120 * time.Second
 	// publishCallback is twice what other nodes take.
 	publishCallback = time.Minute
+	// publishAccess is the same for access tokens, which come to any node, too, and
+	// keepAccess twice their life.
+	publishAccess = time.Minute
+	keepAccess    = 2 * api.AccessTokenLife
 	// keepCallback is a day longer than an answer may take.
 	keepCallback = riposte.MaxCallbackTimeout + 24*time.Hour
 )
 
-const callbackAlgorithm = "A256GCM"
+const (
+	callbackAlgorithm = "A256GCM"
+	accessAlgorithm   = "EdDSA"
+)
 
 // openKeys reads the server's own keys, or makes those that are not there yet.
 func (s *Server) openKeys(ctx context.Context) (err error) {
 	s.signing, s.tokens = &outbound.Signer{}, api.NewCallbackTokenRing(s.store.Now)
+	s.access = api.NewAccessTokenRing(s.config.Issuer, s.store.Now)
 	o := keyring.Options{
 		Store:   s.store,
 		Vault:   s.vault,
 		Logger:  s.config.Logger,
-		Uses:    []keyring.Use{s.signingKeys(), s.callbackKeys()},
+		Uses:    []keyring.Use{s.signingKeys(), s.callbackKeys(), s.accessKeys()},
 		Secrets: []string{sessionKeySecret},
 	}
 	if len(s.masters.config.MasterKey)+len(s.masters.config.MasterKeyFile) == 0 {
@@ -140,6 +149,34 @@ func nextCallbackID(others []keyring.Key) (string, error) {
 		}
 	}
 	return "", errTooManyCallbackKeys
+}
+
+func (s *Server) accessKeys() keyring.Use {
+	named := func(seed []byte) (keyring.Key, error) {
+		id, err := api.AccessTokenKeyID(seed)
+		return keyring.Key{ID: id, Algorithm: accessAlgorithm, Secret: seed}, err
+	}
+	return keyring.Use{
+		Name:       riposte.ServerKeyAccessToken,
+		Secret:     accessKeySecret,
+		Rules:      keyring.Rules{PublishFor: publishAccess, Keep: keepAccess},
+		Algorithms: []string{accessAlgorithm},
+		New: func(string, []keyring.Key) (keyring.Key, error) {
+			seed, err := api.NewAccessTokenKey()
+			if err != nil {
+				return keyring.Key{}, err
+			}
+			return named(seed)
+		},
+		Adopt: named,
+		Apply: func(keys []keyring.Key) error {
+			var ring []api.AccessTokenKey
+			for _, k := range keys {
+				ring = append(ring, api.AccessTokenKey{Seed: k.Secret, From: k.UsedFrom})
+			}
+			return s.access.Use(ring)
+		},
+	}
 }
 
 // sessionKey seals the console's cookies. It has no ring: a session lasts half a day.

@@ -23,7 +23,7 @@ import (
 	"github.com/riposte-dev/riposte/vault"
 )
 
-var ringSecrets = []string{"signing-key", "callback-key", "console-session-key"}
+var ringSecrets = []string{"signing-key", "callback-key", "access-token-key", "console-session-key"}
 
 // plain returns what is secret in the store, in the forms that it could be kept in.
 func plain(t *testing.T, store riposte.Store, masters string) []string {
@@ -90,7 +90,8 @@ func wantNowhere(t *testing.T, dir string, secrets []string) {
 
 func rotateAll(t *testing.T, s *ripostetest.Server) {
 	t.Helper()
-	for _, use := range []ripostev1.ServerKeyUse{ripostev1.ServerKeyUse_SERVER_KEY_USE_SIGNING, ripostev1.ServerKeyUse_SERVER_KEY_USE_CALLBACK, ripostev1.ServerKeyUse_SERVER_KEY_USE_DATA} {
+	for _, use := range []ripostev1.ServerKeyUse{ripostev1.ServerKeyUse_SERVER_KEY_USE_SIGNING, ripostev1.ServerKeyUse_SERVER_KEY_USE_CALLBACK,
+		ripostev1.ServerKeyUse_SERVER_KEY_USE_ACCESS_TOKEN, ripostev1.ServerKeyUse_SERVER_KEY_USE_DATA} {
 		rotate(t, s, use)
 	}
 }

@@ -44,6 +44,7 @@ type Server struct {
 	keys     *keyring.Keeper
 	signing  *outbound.Signer
 	tokens   *api.CallbackTokens
+	access   *api.AccessTokens
 	api      *api.Server
 	engine   *engine.Engine
 	console  *console.Console
@@ -131,6 +132,8 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 		Held:       s.engine.Held,
 		Metrics:    s.metrics.Handler(s.config.Logger),
 		Logger:     s.config.Logger,
+
+		AccessTokens: s.access,
 	})
 	if s.console, err = s.newConsole(ctx); err != nil {
 		s.api.Close() // before the store, as ever

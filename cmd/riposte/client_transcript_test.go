@@ -250,6 +250,7 @@ var masks = []struct {
 	{regexp.MustCompile(`(?m)^CLOCK  (RUNNING|PROCESS_RESPONSE), [^:\n]*\n`), ""},
 	{regexp.MustCompile(`"Date":"[^"]*"`), `"Date":"TIME"`},
 	{regexp.MustCompile(`\briposte_[a-z2-7]{52}\b`), "KEY"},
+	{regexp.MustCompile(`\bsecret-token:conductorone\.com:v1:[\w-]+`), "SECRET"},
 	{regexp.MustCompile(`\b(\d+(\.\d+)?(µs|ms)|\d+\.\d+s)`), "PHASE"},
 	{regexp.MustCompile(`\b\d{1,2}s\b`), "AGE"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d{4,}`), "REMOTE"},
