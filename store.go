@@ -271,9 +271,6 @@ type StatisticsStore interface {
 
 // SecretStore keeps the server's own secrets.
 type SecretStore interface {
-	// Secret returns the secret of this name. Where there is none yet it
-	// stores what create returns; all nodes get the same one.
-	Secret(ctx context.Context, name string, create func() ([]byte, error)) ([]byte, error)
 	// LoadSecret returns ErrSecretNotFound.
 	LoadSecret(ctx context.Context, name string) (Secret, error)
 	// SaveSecret stores a new secret (version 0) or replaces the one that has this

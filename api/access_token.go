@@ -6,9 +6,12 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -18,9 +21,9 @@ import (
 )
 
 const (
-	// accessTokenLife is short because a token can't be taken back, but by revoking its
+	// AccessTokenLife is short because a token can't be taken back, but by revoking its
 	// client.
-	accessTokenLife = 600 * time.Second
+	AccessTokenLife = 600 * time.Second
 	accessTokenType = "at+jwt" // RFC 9068, section 2.1
 	// maxRemembered bounds the tokens that are not verified again, at 64 bytes or so each.
 	maxRemembered = 10_000
@@ -32,8 +35,7 @@ var errBadAccessToken = &riposte.Error{Code: riposte.CodeUnauthenticated, Reason
 // AccessTokens makes the tokens that clients call with, and knows its own again. It may
 // be used by several goroutines at once.
 type AccessTokens struct {
-	key    ed25519.PrivateKey
-	signer jose.Signer
+	ring   atomic.Pointer[[]accessKey]
 	issuer string // iss and aud: who makes them is who takes them
 	now    func() time.Time
 
@@ -65,35 +67,95 @@ func NewAccessTokenKey() ([]byte, error) {
 	return key.Seed(), nil
 }
 
+// AccessTokenKey signs access tokens from a time on.
+type AccessTokenKey struct {
+	Seed []byte // as NewAccessTokenKey makes it
+	From time.Time
+}
+
+// accessKey is a key that signs, or has signed, and its name.
+type accessKey struct {
+	id     string
+	from   time.Time
+	public crypto.PublicKey
+	signer jose.Signer
+}
+
 // NewAccessTokens takes a key made by NewAccessTokenKey.
 func NewAccessTokens(seed []byte, issuer string, now func() time.Time) (*AccessTokens, error) {
-	if len(seed) != ed25519.SeedSize {
-		return nil, fmt.Errorf("reading the access tokens' key: it has %d bytes, not %d", len(seed), ed25519.SeedSize)
+	t := NewAccessTokenRing(issuer, now)
+	return t, t.Use([]AccessTokenKey{{Seed: seed}})
+}
+
+// NewAccessTokenRing takes its keys by Use, before anything else. now is the clock by
+// which they are used.
+func NewAccessTokenRing(issuer string, now func() time.Time) *AccessTokens {
+	return &AccessTokens{issuer: issuer, now: now, verified: map[[sha256.Size]byte]accessToken{}}
+}
+
+// Use takes these keys in the place of those that it had. They are in the order in which
+// they are used, and there must be one at least.
+func (t *AccessTokens) Use(keys []AccessTokenKey) error {
+	if len(keys) == 0 {
+		return errors.New("reading the access tokens' keys: there are none")
 	}
-	key := ed25519.NewKeyFromSeed(seed)
+	var ring []accessKey
+	for _, k := range keys {
+		key, err := newAccessKey(k)
+		if err != nil {
+			return err
+		}
+		ring = append(ring, key)
+	}
+	t.ring.Store(&ring)
+	return nil
+}
+
+// AccessTokenKeyID is the name of a key that NewAccessTokenKey made: its thumbprint.
+func AccessTokenKeyID(seed []byte) (string, error) {
+	k, err := newAccessKey(AccessTokenKey{Seed: seed})
+	return k.id, err
+}
+
+func newAccessKey(k AccessTokenKey) (accessKey, error) {
+	if len(k.Seed) != ed25519.SeedSize {
+		return accessKey{}, fmt.Errorf("reading the access tokens' key: it has %d bytes, not %d", len(k.Seed), ed25519.SeedSize)
+	}
+	key := ed25519.NewKeyFromSeed(k.Seed)
 	jwk := jose.JSONWebKey{Key: key, Algorithm: string(jose.EdDSA)}
 	thumbprint, err := jwk.Thumbprint(crypto.SHA256)
 	if err != nil {
-		return nil, fmt.Errorf("naming the access tokens' key: %w", err)
+		return accessKey{}, fmt.Errorf("naming the access tokens' key: %w", err)
 	}
 	jwk.KeyID = base64.RawURLEncoding.EncodeToString(thumbprint)
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: jwk}, (&jose.SignerOptions{}).WithType(accessTokenType))
 	if err != nil {
-		return nil, fmt.Errorf("making the access tokens' signer: %w", err)
+		return accessKey{}, fmt.Errorf("making the access tokens' signer: %w", err)
 	}
-	return &AccessTokens{key: key, signer: signer, issuer: issuer, now: now, verified: map[[sha256.Size]byte]accessToken{}}, nil
+	return accessKey{id: jwk.KeyID, from: k.From, public: key.Public(), signer: signer}, nil
+}
+
+// current is the key that signs now.
+func (t *AccessTokens) current(now time.Time) accessKey {
+	ring := *t.ring.Load()
+	for n := len(ring) - 1; n > 0; n-- {
+		if !ring[n].from.After(now) {
+			return ring[n]
+		}
+	}
+	return ring[0]
 }
 
 // Issue returns a token for a client.
 func (t *AccessTokens) Issue(c riposte.Client) (string, error) {
 	now := t.now()
-	token, err := jwt.Signed(t.signer).Claims(accessClaims{
+	token, err := jwt.Signed(t.current(now).signer).Claims(accessClaims{
 		Claims: jwt.Claims{
 			Issuer:   t.issuer,
 			Subject:  c.ID,
 			Audience: jwt.Audience{t.issuer},
 			IssuedAt: jwt.NewNumericDate(now),
-			Expiry:   jwt.NewNumericDate(now.Add(accessTokenLife)),
+			Expiry:   jwt.NewNumericDate(now.Add(AccessTokenLife)),
 			ID:       rand.Text(),
 		},
 		ClientID: c.ClientID,
@@ -133,7 +195,9 @@ func (t *AccessTokens) read(token string) (accessToken, error) {
 		return accessToken{}, errBadAccessToken
 	}
 	var c accessClaims
-	if err := parsed.Claims(t.key.Public(), &c); err != nil {
+	ring := *t.ring.Load()
+	key := slices.IndexFunc(ring, func(k accessKey) bool { return k.id == parsed.Headers[0].KeyID })
+	if key < 0 || parsed.Claims(ring[key].public, &c) != nil {
 		return accessToken{}, errBadAccessToken
 	}
 	if c.Issuer != t.issuer || !c.Audience.Contains(t.issuer) || c.Expiry == nil || c.Subject == "" || c.ClientID == "" {

@@ -28,9 +28,10 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
 		refuseDocument(w, err)
 		return
 	}
-	id, ok := s.Tokens.Open(r.PathValue("token"))
-	if !ok {
-		id = noInstance
+	id, err := s.openToken(r.Context(), r.PathValue("token"))
+	if err != nil {
+		writeError(w, s.mapError("callback", err))
+		return
 	}
 	_, err = s.giveAnswer(r.Context(), id, riposte.ViaCallback, document)
 	if errors.Is(err, riposte.ErrInstanceNotFound) {
@@ -42,6 +43,24 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write([]byte("{}"))
+}
+
+// openToken returns the instance's id, and noInstance for a token that doesn't open.
+// Another node may have made it with a key that this one has not seen yet, so the keys are
+// read again: for any token, whatever is wrong with it, and at most once a second, so that
+// neither the answer nor its time says what it was. An error says that nobody can tell.
+func (s *Server) openToken(ctx context.Context, token string) (string, error) {
+	id, ok := s.Tokens.Open(token)
+	if ok {
+		return id, nil
+	}
+	if err := s.ServerKeys.Reread(ctx, riposte.ServerKeyCallback); err != nil {
+		return "", fmt.Errorf("%w: %w", riposte.ErrUnavailable, err)
+	}
+	if id, ok = s.Tokens.Open(token); ok {
+		return id, nil
+	}
+	return noInstance, nil
 }
 
 func refuseDocument(w http.ResponseWriter, err error) {

@@ -31,9 +31,10 @@ type Options struct {
 	Issuer     string                   // the iss of the server's JWTs
 	Check      riposte.DestinationCheck // the rules for a webhook's URL
 	OutcomeURL string                   // where outcomes are pushed whose webhook has no URL for them; "" for nowhere
-	JWKS       []byte                   // the document at /auth/v1/jwks
+	JWKS       func() []byte            // the document at /auth/v1/jwks
 	Keys       []riposte.Key            // API keys that the configuration gives, beside the store's
 	Tokens     *CallbackTokens
+	ServerKeys ServerKeys      // the server's own keys
 	Counted    Counted         // what is not in the store yet of the statistics
 	Held       func() []string // the webhooks, by id, that are held because their receivers can't be reached
 	Metrics    http.Handler    // what GET /metrics answers to a viewer; nil: there is nothing at that path

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -98,7 +99,13 @@ func looksLikeJWT(s string) bool {
 func (s *Server) callerOfToken(ctx context.Context, token string) (riposte.Caller, error) {
 	id, clientID, err := s.AccessTokens.Verify(token)
 	if err != nil {
-		return riposte.Caller{}, err
+		// Another node may have signed it with a key that this one has not seen yet.
+		if err := s.ServerKeys.Reread(ctx, riposte.ServerKeyAccessToken); err != nil {
+			return riposte.Caller{}, fmt.Errorf("%w: %w", riposte.ErrUnavailable, err)
+		}
+		if id, clientID, err = s.AccessTokens.Verify(token); err != nil {
+			return riposte.Caller{}, err
+		}
 	}
 	return s.callerOfClient(ctx, id, clientID)
 }

@@ -10,7 +10,9 @@ import (
 
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/api"
+	"github.com/riposte-dev/riposte/keyring"
 	"github.com/riposte-dev/riposte/sqlite"
+	"github.com/riposte-dev/riposte/vault"
 )
 
 const adminKey = "riposte-api-test-key"
@@ -43,20 +45,37 @@ func newAPIOf(t testing.TB, store riposte.Store) *api.Server {
 		t.Fatal(err)
 	}
 	s := api.New(api.Options{
-		Store:     store,
-		PublicURL: "https://riposte.example",
-		Issuer:    "riposte.example",
-		Check:     func(string) (string, error) { return "receiver.example", nil },
-		JWKS:      []byte(`{"keys":[]}`),
-		Keys:      []riposte.Key{key},
-		Tokens:    newTokens(t),
-
+		Store:        store,
+		PublicURL:    "https://riposte.example",
+		Issuer:       "riposte.example",
+		Check:        func(string) (string, error) { return "receiver.example", nil },
+		JWKS:         func() []byte { return []byte(`{"keys":[]}`) },
+		Keys:         []riposte.Key{key},
+		Tokens:       newTokens(t),
+		ServerKeys:   newServerKeys(t, store),
 		AccessTokens: newAccessTokens(t, store),
-
-		Logger: slog.New(slog.DiscardHandler),
+		Logger:       slog.New(slog.DiscardHandler),
 	})
 	t.Cleanup(s.Close)
 	return s
+}
+
+// newServerKeys has a data key and no rings.
+func newServerKeys(t testing.TB, store riposte.Store) *keyring.Keeper {
+	t.Helper()
+	masters, err := vault.ParseMasters(vault.NewMaster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := vault.Open(t.Context(), store, func() (vault.Masters, error) { return masters, nil }, store.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := keyring.Open(t.Context(), keyring.Options{Store: store, Vault: v, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
 
 func newAccessTokens(t testing.TB, store riposte.Store) *api.AccessTokens {

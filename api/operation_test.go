@@ -51,6 +51,7 @@ const (
 	verify    = "/riposte.v1.VerificationService/"
 	figures   = "/riposte.v1.StatisticsService/"
 	auditLog  = "/riposte.v1.AuditService/"
+	ownKeys   = "/riposte.v1.ServerKeysService/"
 )
 
 // operations is a story: each call builds on those before it.
@@ -151,6 +152,9 @@ var operations = []operation{
 	{name: "key_revoke", procedure: keys + "Revoke", message: `{"id":"{key}"}`, rest: "DELETE /api/v1/keys/{key}", body: " "},
 	{name: "audit_list", procedure: auditLog + "List", message: `{"filter":"target = {key}","pageSize":1000}`, rest: "GET /api/v1/audit?filter=target+%3D+{key}&page_size=1000"},
 	{name: "key_list_after_revoke", procedure: keys + "List", message: `{}`, rest: "GET /api/v1/keys"},
+	{name: "server_key_rotate", procedure: ownKeys + "Rotate", message: `{"use":"SERVER_KEY_USE_SIGNING","algorithm":"ES256","publishFor":"3600s"}`, rest: "POST /api/v1/serverKeys:rotate"},
+	{name: "server_key_rotate_data", procedure: ownKeys + "Rotate", message: `{"use":"SERVER_KEY_USE_DATA"}`, rest: "POST /api/v1/serverKeys:rotate"},
+	{name: "server_key_list", procedure: ownKeys + "List", message: `{}`, rest: "GET /api/v1/serverKeys"},
 	{name: "client_create", procedure: clients + "Create", as: "client", rest: "POST /api/v1/clients",
 		message: `{"name":"billing","role":"ROLE_SENDER","expiresAt":"2999-12-31T00:00:00Z","rateLimit":100}`},
 	{name: "client_list", procedure: clients + "List", message: `{}`, rest: "GET /api/v1/clients"},
@@ -279,6 +283,8 @@ func overConnect(n *node, o operation, fill func(string) string) []byte {
 		instances + "BatchRecreate": unary(n.Instances.BatchRecreate),
 		verify + "VerifyDelivery":   unary(n.Verification.VerifyDelivery),
 		verify + "VerifyDocument":   unary(n.Verification.VerifyDocument),
+		ownKeys + "Rotate":          unary(n.ServerKeys.Rotate),
+		ownKeys + "List":            unary(n.ServerKeys.List),
 		figures + "Get":             unary(n.Statistics.Get),
 		figures + "GetWebhook":      unary(n.Statistics.GetWebhook),
 		figures + "ListWebhooks":    unary(n.Statistics.ListWebhooks),
@@ -286,7 +292,7 @@ func overConnect(n *node, o operation, fill func(string) string) []byte {
 	return call(n.t, n.t.Context(), fill(o.message))
 }
 
-func overGRPC(n *node, o operation, fill func(string) string) []byte {
+func overGRPC(n *node, op operation, fill func(string) string) []byte {
 	n.t.Helper()
 	var (
 		w = webhooksv1.NewWebhooksServiceClient(n.grpc)
@@ -299,6 +305,7 @@ func overGRPC(n *node, o operation, fill func(string) string) []byte {
 		v = ripostev1.NewVerificationServiceClient(n.grpc)
 		f = ripostev1.NewStatisticsServiceClient(n.grpc)
 		a = ripostev1.NewAuditServiceClient(n.grpc)
+		o = ripostev1.NewServerKeysServiceClient(n.grpc)
 	)
 	call := map[string]rpc{
 		webhooks + "Create":       unaryGRPC(w.Create),
@@ -342,11 +349,13 @@ func overGRPC(n *node, o operation, fill func(string) string) []byte {
 		instances + "BatchRecreate": unaryGRPC(i.BatchRecreate),
 		verify + "VerifyDelivery":   unaryGRPC(v.VerifyDelivery),
 		verify + "VerifyDocument":   unaryGRPC(v.VerifyDocument),
+		ownKeys + "Rotate":          unaryGRPC(o.Rotate),
+		ownKeys + "List":            unaryGRPC(o.List),
 		figures + "Get":             unaryGRPC(f.Get),
 		figures + "GetWebhook":      unaryGRPC(f.GetWebhook),
 		figures + "ListWebhooks":    unaryGRPC(f.ListWebhooks),
-	}[o.procedure]
-	return call(n.t, n.asAdmin(), fill(o.message))
+	}[op.procedure]
+	return call(n.t, n.asAdmin(), fill(op.message))
 }
 
 // rpc calls a generated client with a request in JSON.
@@ -405,6 +414,8 @@ var volatile = []struct {
 	with    string
 }{
 	{regexp.MustCompile(`"(\w+At)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"`), `"$1":"TIME"`},
+	{regexp.MustCompile(`"(usedFrom|removedAfter)":"[^"]+"`), `"$1":"TIME"`},
+	{regexp.MustCompile(`"id":"(?:[\w-]{43}|[0-9a-f]{16})"`), `"id":"KEY"`},
 	{regexp.MustCompile(`"(duration|dns|connect|tls|firstByte)":(?:null|"[\d.]+s")`), `"$1":"DURATION"`},
 	{regexp.MustCompile(`"Date":"[^"]*"`), `"Date":"DATE"`},
 	{regexp.MustCompile(`@127\.0\.0\.1:\d+/`), `@SERVER/`},

@@ -38,7 +38,7 @@ func (s *Server) routes() http.Handler {
 		figures   = statisticsService{s}
 		verify    = verificationService{s}
 		clients   = clientsService{s}
-		ownKeys   = serverKeysService{s: s}
+		ownKeys   = serverKeysService{s}
 		audit     = auditService{s}
 	)
 	mux := http.NewServeMux()
@@ -128,10 +128,15 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("ready\n"))
 }
 
-func (s *Server) jwks(w http.ResponseWriter, _ *http.Request) {
+// jwks shows what other nodes have rotated a second ago, too: who doesn't know a key by
+// its name asks any node.
+func (s *Server) jwks(w http.ResponseWriter, r *http.Request) {
+	if err := s.ServerKeys.Reread(r.Context(), riposte.ServerKeySigning); err != nil {
+		s.refusals.Do(func() { s.Logger.Warn("the key set may be an old one", "error", err) })
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "public, max-age=300")
-	_, _ = w.Write(s.JWKS)
+	_, _ = w.Write(s.JWKS())
 }
 
 func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {

@@ -59,7 +59,7 @@ func (h verificationService) verifyDelivery(ctx context.Context, _ riposte.Calle
 // else this server's own. Either way the keys are at hand, so that nothing is fetched.
 func (s *Server) verifies(keySet string) ([]receiver.Option, error) {
 	if strings.TrimSpace(keySet) == "" {
-		keys, err := parseKeySet(s.JWKS)
+		keys, err := parseKeySet(s.JWKS())
 		return []receiver.Option{receiver.WithKeys(keys), receiver.WithIssuer(s.Issuer)}, err
 	}
 	keys, err := parseKeySet([]byte(keySet))

@@ -51,10 +51,9 @@ type Store struct {
 
 	maxSearched, maxCounted int // lower in tests alone
 
-	secretMu sync.Mutex
-	dayMu    sync.Mutex // held by who changes partitions
-	lastDay  day        // that has partitions
-	closing  sync.Once
+	dayMu   sync.Mutex // held by who changes partitions
+	lastDay day        // that has partitions
+	closing sync.Once
 }
 
 var _ riposte.Store = (*Store)(nil)

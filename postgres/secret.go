@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,28 +14,6 @@ const (
 	loadSecretSQL   = `SELECT value, version FROM secrets WHERE name = $1`
 	updateSecretSQL = `UPDATE secrets SET value = $2, version = version + 1 WHERE name = $1 AND version = $3`
 )
-
-// Secret implements riposte.SecretStore. Of several nodes that create it the
-// first one counts.
-func (s *Store) Secret(ctx context.Context, name string, create func() ([]byte, error)) ([]byte, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	s.secretMu.Lock()
-	defer s.secretMu.Unlock()
-	secret, err := s.LoadSecret(ctx, name)
-	if !errors.Is(err, riposte.ErrSecretNotFound) {
-		return secret.Value, err
-	}
-	value, err := create()
-	if err != nil {
-		return nil, fmt.Errorf("creating the secret %s: %w", name, err)
-	}
-	if err := s.SaveSecret(ctx, name, value, 0); err != nil && !errors.Is(err, riposte.ErrConflict) {
-		return nil, err
-	}
-	secret, err = s.LoadSecret(ctx, name)
-	return secret.Value, err
-}
 
 // LoadSecret implements riposte.SecretStore.
 func (s *Store) LoadSecret(ctx context.Context, name string) (riposte.Secret, error) {

@@ -16,6 +16,7 @@ type Client struct {
 	Consumers    ripostev1connect.ConsumersServiceClient
 	Keys         ripostev1connect.KeysServiceClient
 	Audit        ripostev1connect.AuditServiceClient
+	ServerKeys   ripostev1connect.ServerKeysServiceClient
 	Clients      ripostev1connect.ClientsServiceClient
 	Statistics   ripostev1connect.StatisticsServiceClient
 	Verification ripostev1connect.VerificationServiceClient
@@ -34,6 +35,7 @@ func NewClient(base, apiKey string) *Client {
 		Consumers:    ripostev1connect.NewConsumersServiceClient(h, base),
 		Keys:         ripostev1connect.NewKeysServiceClient(h, base),
 		Audit:        ripostev1connect.NewAuditServiceClient(h, base),
+		ServerKeys:   ripostev1connect.NewServerKeysServiceClient(h, base),
 		Clients:      ripostev1connect.NewClientsServiceClient(h, base),
 		Statistics:   ripostev1connect.NewStatisticsServiceClient(h, base),
 		Verification: ripostev1connect.NewVerificationServiceClient(h, base),

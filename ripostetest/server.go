@@ -1,6 +1,7 @@
 package ripostetest
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 
@@ -35,6 +36,10 @@ type Server struct {
 // APIKey is the admin's key of every server that Start starts.
 const APIKey = "riposte-test-api-key"
 
+// MasterKey is that of every server on PostgreSQL that Start starts; one on a directory of
+// its own makes its own.
+const MasterKey = "cmlwb3N0ZXRlc3QgbWFzdGVyIGtleSBmb3IgdGVzdHM="
+
 // Start runs a server that may deliver to loopback until the test ends. Each
 // change is made to its configuration first.
 func Start(tb TB, changes ...func(*server.Config)) *Server {
@@ -50,6 +55,9 @@ func Start(tb TB, changes ...func(*server.Config)) *Server {
 	}
 	if c.Data == "" {
 		c.Data = tb.TempDir()
+	}
+	if c.DatabaseURL != "" && c.MasterKeyFile == "" {
+		c.MasterKey = cmp.Or(c.MasterKey, MasterKey)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	opened, err := server.Open(ctx, c)

@@ -29,6 +29,8 @@ type Config struct {
 	APIKey            string        // an admin key of the operator's choice
 	ConsoleHosts      string        // host names that the console answers to beside PublicURL's, comma-separated; a port counts for nothing
 	ConsoleOpen       bool          // whether anybody may sign in to the console with APIKey by one click
+	MasterKey         string        // master keys, comma-separated or one a line: the first seals, all open; master.key in Data when empty
+	MasterKeyFile     string        // the file that has them, in place of MasterKey; read again at each rotation
 	Logger            *slog.Logger
 	Now               func() time.Time // the clock, for tests; the store's own when nil
 	AttemptTimeout    time.Duration    // for tests; riposte.AttemptTimeout, which a lease outlasts, when zero
@@ -101,6 +103,8 @@ func (c *Config) checkRest() error {
 		return fmt.Errorf("--issuer must be a bare host name, not %q", c.Issuer)
 	case c.RetryMinDelay < 0 || c.RetryMaxDelay < c.RetryMinDelay:
 		return fmt.Errorf("--retry-min-delay (%s) must not be negative, and --retry-max-delay (%s) not smaller", c.RetryMinDelay, c.RetryMaxDelay)
+	case c.MasterKey != "" && c.MasterKeyFile != "":
+		return errors.New("RIPOSTE_MASTER_KEY and --master-key-file both give master keys: leave one out")
 	case c.Keep < 0:
 		return fmt.Errorf("--keep must not be negative, is %s", c.Keep)
 	case c.APIKey != "" && len(c.APIKey) < minAPIKeyLength:

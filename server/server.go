@@ -15,19 +15,11 @@ import (
 	"github.com/riposte-dev/riposte/api"
 	"github.com/riposte-dev/riposte/console"
 	"github.com/riposte-dev/riposte/engine"
+	"github.com/riposte-dev/riposte/keyring"
 	"github.com/riposte-dev/riposte/metrics"
 	"github.com/riposte-dev/riposte/outbound"
 	"github.com/riposte-dev/riposte/statistics"
 	"github.com/riposte-dev/riposte/vault"
-)
-
-// The names under which the store keeps the server's own secrets.
-const (
-	signingKeySecret  = "signing-key"
-	callbackKeySecret = "callback-key"
-	accessKeySecret   = "access-token-key"
-	sessionKeySecret  = "console-session-key"
-	dataKeySecret     = "data-key"
 )
 
 // Limits of a connection.
@@ -47,8 +39,12 @@ const (
 type Server struct {
 	config   Config
 	store    riposte.Store
+	masters  masterKeys
 	vault    *vault.Vault
+	keys     *keyring.Keeper
 	signing  *outbound.Signer
+	tokens   *api.CallbackTokens
+	access   *api.AccessTokens
 	api      *api.Server
 	engine   *engine.Engine
 	console  *console.Console
@@ -61,7 +57,7 @@ type Server struct {
 }
 
 // Open listens, opens the store and makes what the first start makes: the
-// signing key, the callback key and an admin's API key. Nothing is served
+// master key, the server's own keys and an admin's API key. Nothing is served
 // before Run.
 func Open(ctx context.Context, c Config) (*Server, error) {
 	listener, err := net.Listen("tcp", c.Listen)
@@ -89,7 +85,7 @@ func open(ctx context.Context, c Config, listener net.Listener) (*Server, error)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, store: store, listener: listener, metrics: watched}
+	s := &Server{config: c, store: store, listener: listener, metrics: watched, masters: newMasterKeys(c)}
 	if err := s.wire(ctx, destinations); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -104,16 +100,7 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 	if s.vault, err = s.openVault(ctx); err != nil {
 		return err
 	}
-	s.signing, err = s.signer(ctx)
-	if err != nil {
-		return err
-	}
-	tokens, err := s.callbackTokens(ctx)
-	if err != nil {
-		return err
-	}
-	access, err := s.accessTokens(ctx)
-	if err != nil {
+	if err := s.openKeys(ctx); err != nil {
 		return err
 	}
 	s.outbound, err = outbound.New(outbound.Options{Destinations: destinations, Signer: s.signing, Issuer: s.config.Issuer,
@@ -136,17 +123,18 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 		Issuer:     s.config.Issuer,
 		Check:      destinations.Check,
 		OutcomeURL: s.config.OutcomeURL,
-		JWKS:       s.signing.JWKS(),
+		JWKS:       s.signing.JWKS,
 		Question:   s.outbound.Question,
 		Seal:       s.vault.Seal,
 		Keys:       keys,
-		Tokens:     tokens,
+		Tokens:     s.tokens,
+		ServerKeys: s.keys,
 		Counted:    s.counted,
 		Held:       s.engine.Held,
 		Metrics:    s.metrics.Handler(s.config.Logger),
 		Logger:     s.config.Logger,
 
-		AccessTokens: access,
+		AccessTokens: s.access,
 	})
 	if s.console, err = s.newConsole(ctx); err != nil {
 		s.api.Close() // before the store, as ever
@@ -157,9 +145,9 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 }
 
 func (s *Server) newConsole(ctx context.Context) (*console.Console, error) {
-	key, err := s.store.Secret(ctx, sessionKeySecret, console.NewSessionKey)
+	key, err := s.sessionKey(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("loading the console's session key: %w", err)
+		return nil, err
 	}
 	o := console.Options{API: s.api, SessionKey: key, PublicURL: s.config.PublicURL, Logger: s.config.Logger,
 		Hosts: s.config.consoleHosts()}
@@ -194,48 +182,6 @@ func (s *Server) newHTTPServer() *http.Server {
 	}
 	h.RegisterOnShutdown(s.api.StopWaiting)
 	return h
-}
-
-func (s *Server) openVault(ctx context.Context) (*vault.Vault, error) {
-	key, err := s.store.Secret(ctx, dataKeySecret, vault.NewKey)
-	if err != nil {
-		return nil, fmt.Errorf("loading the data key: %w", err)
-	}
-	return vault.New(key)
-}
-
-func (s *Server) signer(ctx context.Context) (*outbound.Signer, error) {
-	b, err := s.store.Secret(ctx, signingKeySecret, func() ([]byte, error) {
-		key, err := outbound.NewSigningKey()
-		if err != nil {
-			return nil, err
-		}
-		return key.Marshal()
-	})
-	if err != nil {
-		return nil, fmt.Errorf("loading the signing key: %w", err)
-	}
-	key, err := outbound.ParseSigningKey(b)
-	if err != nil {
-		return nil, fmt.Errorf("reading the signing key: %w", err)
-	}
-	return outbound.NewSigner(key)
-}
-
-func (s *Server) callbackTokens(ctx context.Context) (*api.CallbackTokens, error) {
-	key, err := s.store.Secret(ctx, callbackKeySecret, api.NewCallbackKey)
-	if err != nil {
-		return nil, fmt.Errorf("loading the callback key: %w", err)
-	}
-	return api.NewCallbackTokens(key)
-}
-
-func (s *Server) accessTokens(ctx context.Context) (*api.AccessTokens, error) {
-	key, err := s.store.Secret(ctx, accessKeySecret, api.NewAccessTokenKey)
-	if err != nil {
-		return nil, fmt.Errorf("loading the access tokens' key: %w", err)
-	}
-	return api.NewAccessTokens(key, s.config.Issuer, s.store.Now)
 }
 
 // URL is the base of the server's public URLs, without a slash at the end.
@@ -274,6 +220,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { s.engine.Run(ctx) })
 	running.Go(func() { s.counted.Run(ctx) })
+	running.Go(func() { s.keys.Run(ctx) })
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listener) }()
 

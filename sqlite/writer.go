@@ -61,7 +61,9 @@ func openWriter(ctx context.Context, path string, now time.Time, opts Options) (
 
 func (w *writer) connect(ctx context.Context, path string, now time.Time) error {
 	var err error
-	w.db, err = sql.Open("sqlite", dsn(path, "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
+	// secure_delete has SQLite write zeros over what is replaced, where it writes that page
+	// anyway: secrets that an older version kept in the clear are sealed in their places.
+	w.db, err = sql.Open("sqlite", dsn(path, "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(FAST)",
 		"wal_autocheckpoint(0)", "journal_size_limit(67108864)", "cache_size(-65536)"))
 	if err != nil {
 		return err

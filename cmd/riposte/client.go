@@ -52,6 +52,7 @@ type clients struct {
 	settings     ripostev1connect.WebhookSettingsServiceClient
 	keys         ripostev1connect.KeysServiceClient
 	audit        ripostev1connect.AuditServiceClient
+	serverKeys   ripostev1connect.ServerKeysServiceClient
 	credentials  ripostev1connect.ClientsServiceClient
 	consumers    ripostev1connect.ConsumersServiceClient
 	statistics   ripostev1connect.StatisticsServiceClient
@@ -79,6 +80,7 @@ func (f *clientFlags) clients() (*clients, error) {
 		settings:     ripostev1connect.NewWebhookSettingsServiceClient(client, server, options...),
 		keys:         ripostev1connect.NewKeysServiceClient(client, server, options...),
 		audit:        ripostev1connect.NewAuditServiceClient(client, server, options...),
+		serverKeys:   ripostev1connect.NewServerKeysServiceClient(client, server, options...),
 		credentials:  ripostev1connect.NewClientsServiceClient(client, server, options...),
 		consumers:    ripostev1connect.NewConsumersServiceClient(client, server, options...),
 		statistics:   ripostev1connect.NewStatisticsServiceClient(client, server, options...),

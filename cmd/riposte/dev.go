@@ -13,6 +13,7 @@ import (
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/ripostetest"
 	"github.com/riposte-dev/riposte/server"
+	"github.com/riposte-dev/riposte/vault"
 )
 
 func newDevCommand() *cobra.Command {
@@ -40,7 +41,7 @@ serve, so that the show is short.`,
 			if once && !cmd.Flags().Changed("listen") && os.Getenv("RIPOSTE_LISTEN") == "" {
 				config.Listen = "127.0.0.1:0" // beside whatever else runs
 			}
-			config.APIKey = os.Getenv("RIPOSTE_API_KEY")
+			config.APIKey, config.MasterKey = os.Getenv("RIPOSTE_API_KEY"), os.Getenv("RIPOSTE_MASTER_KEY")
 			config.Logger = newLogger(cmd.ErrOrStderr())
 			return dev(cmd.Context(), config, once, cmd.OutOrStdout())
 		},
@@ -59,6 +60,7 @@ func dev(ctx context.Context, config server.Config, once bool, out io.Writer) (e
 			return fmt.Errorf("making a throw-away data directory: %w", err)
 		}
 		defer os.RemoveAll(config.Data)
+		config.MasterKey = vault.NewMaster() // no file of it is left, and no warning of one
 	}
 	if config.APIKey == "" {
 		if _, config.APIKey, err = riposte.NewKey("dev", riposte.RoleAdmin, time.Now()); err != nil {

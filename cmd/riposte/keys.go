@@ -15,8 +15,11 @@ import (
 )
 
 func newKeysCommand() *cobra.Command {
-	cmd := newGroup("keys", "Manage API keys", "")
-	cmd.AddCommand(newKeysCreateCommand(), newKeysListCommand(), newKeysRevokeCommand())
+	cmd := newGroup("keys", "Manage API keys, and rotate the server's own", "")
+	cmd.AddCommand(newKeysCreateCommand(), newKeysListCommand(), newKeysRevokeCommand(), newKeysServerCommand(), newKeysGenerateMasterCommand())
+	for _, r := range rotations {
+		cmd.AddCommand(newRotationCommand(r))
+	}
 	return cmd
 }
 

@@ -27,20 +27,25 @@ func newServeCommand() *cobra.Command {
 on the PostgreSQL database (15 or newer) in --database-url, which is all that
 they share.
 
-The first start makes the signing key, the key of callback
-URLs and, unless RIPOSTE_API_KEY gives one, an admin's API key, which it writes
-to admin.key there. On a database, make the first key with riposte keys create.
+The first start makes the server's own keys and, unless RIPOSTE_API_KEY gives one,
+an admin's API key, which it writes to admin.key there. On a database, make the
+first key with riposte keys create.
+
+Secrets are encrypted at rest, by keys that a master key wraps: that of
+RIPOSTE_MASTER_KEY or --master-key-file, the same at all nodes, which riposte keys
+generate-master makes. Without one, the first start on a data directory makes
+master.key there, so that a backup of the directory has both; a database needs one.
 
 A first SIGINT or SIGTERM stops cleanly: attempts in flight end (30 s at most)
 and are saved. A second one stops at once; what was in flight is attempted again
 at the next start.`,
 		Example: `  riposte serve
   riposte serve --listen 0.0.0.0:8080 --public-url https://riposte.example.com --data /var/lib/riposte
-  riposte serve --database-url postgres://riposte@db.example.com/riposte --listen 0.0.0.0:8080 --public-url https://riposte.example.com
+  riposte serve --database-url postgres://riposte@db.example.com/riposte --master-key-file /etc/riposte/master.key --listen 0.0.0.0:8080 --public-url https://riposte.example.com
   riposte serve --allow-destinations 10.20.0.0/16`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config.APIKey = os.Getenv("RIPOSTE_API_KEY")
+			config.APIKey, config.MasterKey = os.Getenv("RIPOSTE_API_KEY"), os.Getenv("RIPOSTE_MASTER_KEY")
 			config.Logger = newLogger(cmd.ErrOrStderr())
 			if err := oneStore(cmd, &config.DatabaseURL); err != nil {
 				return err
@@ -50,6 +55,8 @@ at the next start.`,
 	}
 	serverFlags(cmd, &config)
 	databaseFlag(cmd, &config.DatabaseURL)
+	cmd.Flags().StringVar(&config.MasterKeyFile, "master-key-file", "", "`file` with the master key, in place of RIPOSTE_MASTER_KEY (default master.key in --data, made by the first start)")
+	env(cmd.Flags(), "master-key-file", "RIPOSTE_MASTER_KEY_FILE")
 	return cmd
 }
 
