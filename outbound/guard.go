@@ -92,16 +92,23 @@ func (d Destinations) guard(_ context.Context, network, address string, _ syscal
 	return nil
 }
 
-// isOwn reports whether ap is the server's own listener, which a request from
-// inside must not reach: it may be trusted there, or call itself in circles.
+// isOwn reports whether ap is one of the server's own listeners, which a request
+// from inside must not reach: it may be trusted there, or call itself in circles.
 func (d Destinations) isOwn(ap netip.AddrPort) bool {
-	addr := ap.Addr().WithZone("").Unmap()
-	switch own := d.own.Addr().Unmap(); {
-	case ap.Port() != d.own.Port() || !d.own.IsValid():
-		return false
+	return slices.ContainsFunc(d.own, func(own netip.AddrPort) bool {
+		return own.IsValid() && own.Port() == ap.Port() && meansSame(own.Addr(), ap.Addr())
+	})
+}
+
+// meansSame reports whether a connection to addr may arrive at what listens on own.
+func meansSame(own, addr netip.Addr) bool {
+	own, addr = own.WithZone("").Unmap(), addr.WithZone("").Unmap()
+	switch {
+	case addr.IsUnspecified(): // dialled, it is this machine
+		return true
 	case !own.IsUnspecified():
 		return addr == own
-	case addr.IsLoopback() || addr.IsUnspecified():
+	case addr.IsLoopback():
 		return true
 	}
 	all, err := net.InterfaceAddrs()

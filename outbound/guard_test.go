@@ -61,6 +61,7 @@ func TestOperatorAllowsAddresses(t *testing.T) {
 
 func TestGuardFailsClosed(t *testing.T) {
 	all := must(ParseDestinations("0.0.0.0/0,::/0"))
+	own := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8080"), netip.MustParseAddrPort("192.0.2.7:8081")} // API and callbacks
 	for _, c := range []struct {
 		d                Destinations
 		network, address string
@@ -78,6 +79,17 @@ func TestGuardFailsClosed(t *testing.T) {
 		{all.Except(netip.MustParseAddrPort("[::]:443")), "tcp6", "[::1]:443", true},
 		{all.Except(netip.MustParseAddrPort("[::]:443")), "tcp4", "0.0.0.0:443", true},
 		{all.Except(netip.MustParseAddrPort("0.0.0.0:443")), "tcp4", "192.0.2.1:443", false},
+		{all.Except(netip.MustParseAddrPort("127.0.0.1:443")), "tcp4", "0.0.0.0:443", true},
+		{all.Except(netip.MustParseAddrPort("127.0.0.1:443")), "tcp6", "[::]:443", true},
+		{all.Except(netip.MustParseAddrPort("[fe80::1%eth0]:443")), "tcp6", "[fe80::1%eth0]:443", true},
+		{all.Except(own...), "tcp4", "127.0.0.1:8080", true},
+		{all.Except(own...), "tcp4", "192.0.2.7:8081", true},
+		{all.Except(own...), "tcp6", "[::ffff:192.0.2.7]:8081", true},
+		{all.Except(own...), "tcp4", "127.0.0.1:8081", false},
+		{all.Except(own...), "tcp4", "192.0.2.7:8080", false},
+		{all.Except(own[:1]...).Except(own[1:]...), "tcp4", "127.0.0.1:8080", true},
+		{all.Except(), "tcp4", "127.0.0.1:8080", false},
+		{all.Except(netip.AddrPort{}), "tcp4", "0.0.0.0:0", false},
 		{all, "udp4", "10.0.0.1:443", true},
 		{all, "unix", "/run/docker.sock", true},
 		{all, "tcp4", "localhost:443", true},
