@@ -208,6 +208,26 @@ func TestParseDestinations(t *testing.T) {
 	}
 }
 
+func TestParseDenied(t *testing.T) {
+	for _, s := range []string{"localhost", "10.0.0.1/8", "10.0.0.0/8,", "::ffff:10.0.0.1", "all"} {
+		if d, err := loopback.Deny(s); err == nil || !strings.Contains(err.Error(), "denied destination") {
+			t.Errorf("%q is read as %v with the error %v, want an error that names it", s, d.denied, err)
+		}
+	}
+	d := must(must(loopback.Deny("")).Deny(" 127.0.0.2, ::1 "))
+	both := must(d.Deny("127.0.0.3"))
+	for addr, want := range map[string]bool{"127.0.0.1": true, "127.0.0.2": false, "127.0.0.3": true, "::1": false} {
+		if got := d.AllowsAddr(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("AllowsAddr(%s) is %v, want %v", addr, got, want)
+		}
+	}
+	for _, addr := range []string{"127.0.0.2", "127.0.0.3", "::1"} {
+		if both.AllowsAddr(netip.MustParseAddr(addr)) {
+			t.Errorf("%s is allowed, and was denied first or later", addr)
+		}
+	}
+}
+
 // FuzzDestinationCheck checks of every URL that is accepted what makes it safe
 // to send to: it means one host, and that host, if an address, is allowed.
 func FuzzDestinationCheck(f *testing.F) {

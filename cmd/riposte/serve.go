@@ -37,7 +37,7 @@ at the next start.`,
 		Example: `  riposte serve
   riposte serve --listen 0.0.0.0:8080 --public-url https://riposte.example.com --data /var/lib/riposte
   riposte serve --database-url postgres://riposte@db.example.com/riposte --listen 0.0.0.0:8080 --public-url https://riposte.example.com
-  riposte serve --allow-destinations 10.20.0.0/16`,
+  riposte serve --allow-destinations 10.20.0.0/16 --deny-destinations 10.20.0.1`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config.APIKey = os.Getenv("RIPOSTE_API_KEY")
@@ -66,6 +66,8 @@ func serverFlags(cmd *cobra.Command, c *server.Config) {
 	env(f, "issuer", "RIPOSTE_ISSUER")
 	f.StringVar(&c.AllowDestinations, "allow-destinations", c.AllowDestinations, "addresses to deliver to beside public ones: `CIDRs`, or loopback, which also permits http and other ports")
 	env(f, "allow-destinations", "RIPOSTE_ALLOW_DESTINATIONS")
+	f.StringVar(&c.DenyDestinations, "deny-destinations", c.DenyDestinations, "addresses never to deliver to, public and allowed ones included: `CIDRs`")
+	env(f, "deny-destinations", "RIPOSTE_DENY_DESTINATIONS")
 	f.DurationVar(&c.RetryMinDelay, "retry-min-delay", c.RetryMinDelay, "shortest delay of the fast retry phase")
 	env(f, "retry-min-delay", "RIPOSTE_RETRY_MIN_DELAY")
 	f.DurationVar(&c.RetryMaxDelay, "retry-max-delay", c.RetryMaxDelay, "longest delay of the fast retry phase")
