@@ -248,7 +248,7 @@ func (d Destinations) literal(host string) (string, error) {
 // not put through IDNA, as in net/http, because it refuses names in common use
 // such as r3---sn-ab.example.com and my_hook.example.com.
 func domain(name string) (string, error) {
-	name = strings.ToLower(name)
+	name = strings.Map(lowerASCII, name) // other letters are IDNA's: it maps İ to two
 	if strings.ContainsFunc(name, notASCII) || strings.Contains(name, "xn--") {
 		ascii, err := idna.Lookup.ToASCII(name)
 		if err != nil {
@@ -269,6 +269,13 @@ func domain(name string) (string, error) {
 		}
 	}
 	return name, nil
+}
+
+func lowerASCII(r rune) rune {
+	if r >= 'A' && r <= 'Z' {
+		return r + 'a' - 'A'
+	}
+	return r
 }
 
 func notASCII(r rune) bool { return r >= utf8.RuneSelf }
