@@ -50,7 +50,7 @@ func resolveWith(t *testing.T, c *Client, zone map[string][]string) *atomic.Int6
 		}
 		return conn, err
 	}
-	c.transport.DialContext = d.DialContext
+	c.transport.DialContext = watched(d.DialContext)
 	return &asked
 }
 
