@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -115,14 +117,33 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-// newLogger writes text for people and JSON for programs.
+// newLogger writes text for people and JSON for programs, and takes in what the
+// standard library logs.
 func newLogger(w io.Writer) *slog.Logger {
+	logger := slog.New(newHandler(w))
+	log.SetFlags(0)
+	log.SetOutput(standardLog{logger})
+	return logger
+}
+
+func newHandler(w io.Writer) slog.Handler {
 	level := &slog.HandlerOptions{Level: slog.LevelInfo}
 	if os.Getenv("RIPOSTE_LOG_LEVEL") == "debug" {
 		level.Level = slog.LevelDebug
 	}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return slog.New(slog.NewTextHandler(w, level))
+		return slog.NewTextHandler(w, level)
 	}
-	return slog.New(slog.NewJSONHandler(w, level))
+	return slog.NewJSONHandler(w, level)
+}
+
+// standardLog is where package log writes to. Of a receiver that sends more than it
+// was asked for, net/http logs the beginning, which may be anything: our own request
+// with its JWT and callback URL, sent back. So that is left out.
+type standardLog struct{ logger *slog.Logger }
+
+func (l standardLog) Write(line []byte) (int, error) {
+	text, _, _ := strings.Cut(string(line), " starting with ")
+	l.logger.Debug(strings.TrimSpace(text))
+	return len(line), nil
 }
