@@ -179,78 +179,82 @@ func TestDripIsCutOffAtTheTimeout(t *testing.T) {
 	}
 }
 
+const okLine = "HTTP/1.1 200 OK\r\n"
+
+// unclosed are responses after which the connection stays open.
+var unclosed = []struct {
+	response string
+	status   int
+	want     string // the body, or the reason of the failure
+}{
+	{okLine + "Content-Length: 5\r\n\r\nhello", 200, "hello"},
+	{okLine + "Content-Length: 0\r\n\r\n", 200, ""},
+	{okLine + "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", 200, "hello"},
+	{okLine + "Content-Length: 5\r\n\r\nhello and more", 200, "hello"},
+	{"HTTP/1.1 204 No Content\r\n\r\n", 204, ""},
+	{"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello", 204, ""},
+	{"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", 304, ""},
+	{okLine + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 200, "hello"},
+	{okLine + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 200, "hello"},
+	{okLine + "Transfer-Encoding: chunked\r\nTrailer: A\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n", 200, "hello"},
+	{okLine + "A: b\r\n c\r\n\td\r\nContent-Length: 5\r\n\r\nhello", 200, "hello"},
+	{okLine + "A : b\r\nContent-Length: 5\r\n\r\nhello", 200, "hello"},
+	{"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello"},
+	{"HTTP/1.1 599 \r\nContent-Length: 0\r\n\r\n", 599, ""},
+	{"HTTP/1.1 999 \r\nContent-Length: 0\r\n\r\n", 999, ""},
+
+	{okLine + "\r\nhello", 0, ReasonTimeout},
+	{okLine + "Content-Length: 6\r\n\r\nhello", 0, ReasonTimeout},
+	{okLine + "Content-Length: 9223372036854775807\r\n\r\nhello", 0, ReasonTimeout},
+	{okLine + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 0, ReasonTimeout},
+	{okLine + "Transfer-Encoding: chunked\r\n\r\n7fffffffffffffff\r\nhello", 0, ReasonTimeout},
+	{okLine + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n", 0, ReasonTimeout},
+	{"HTTP/1.1 100 Continue\r\n\r\n", 0, ReasonTimeout},
+	{"HTTP/1.1 200", 0, ReasonTimeout},
+
+	{okLine + "Content-Length: -1\r\n\r\n", 0, ReasonMalformed},
+	{okLine + "Content-Length: +5\r\n\r\nhello", 0, ReasonMalformed},
+	{okLine + "Content-Length: 5, 6\r\n\r\nhello", 0, ReasonMalformed},
+	{okLine + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 0, ReasonMalformed},
+	{okLine + "Content-Length: 0x5\r\n\r\nhello", 0, ReasonMalformed},
+	{okLine + "Content-Length: five\r\n\r\nhello", 0, ReasonMalformed},
+	{okLine + "Content-Length: 99999999999999999999\r\n\r\nhello", 0, ReasonMalformed},
+	{okLine + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 0, ReasonMalformed},
+	{okLine + "Transfer-Encoding: gzip\r\n\r\nhello", 0, ReasonMalformed},
+	{okLine + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 0, ReasonMalformed},
+	{okLine + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 0, ReasonMalformed},
+	{okLine + "Transfer-Encoding: chunked\r\n\r\n-1\r\n", 0, ReasonMalformed},
+	{okLine + "Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n", 0, ReasonMalformed},
+	{okLine + "Transfer-Encoding: chunked\r\n\r\nffffffffffffffff1\r\n", 0, ReasonMalformed},
+	{okLine + "Transfer-Encoding: chunked\r\n\r\n5\r\nhelloworld\r\n", 0, ReasonMalformed},
+	{okLine + "Transfer-Encoding: chunked\r\n\r\n\r\n\r\n", 0, ReasonMalformed},
+	{okLine + " A: b\r\n\r\n", 0, ReasonMalformed},
+	{okLine + "A\x00: b\r\n\r\n", 0, ReasonMalformed},
+	{okLine + ": b\r\n\r\n", 0, ReasonMalformed},
+	{okLine + "A: b\x00c\r\n\r\n", 0, ReasonMalformed},
+	{okLine + "A\r\n\r\n", 0, ReasonMalformed},
+	{"HTTP/0.9 200 OK\r\n\r\n", 0, ReasonMalformed},
+	{"HTTP/3.1 200 OK\r\nContent-Length: 0\r\n\r\n", 0, ReasonMalformed},
+	{"HTTP/2.0 200 OK\r\n\r\n", 0, ReasonMalformed},
+	{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0, ReasonMalformed},
+	{"HTTP/1.1200 OK\r\n\r\n", 0, ReasonMalformed},
+	{"HTTP/1.1 20 OK\r\n\r\n", 0, ReasonMalformed},
+	{"HTTP/1.1 2000 OK\r\n\r\n", 0, ReasonMalformed},
+	{"HTTP/1.1 -20 OK\r\n\r\n", 0, ReasonMalformed},
+	{"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n", 0, ReasonMalformed},
+	{"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n", 0, ReasonMalformed},
+	{" HTTP/1.1 200 OK\r\n\r\n", 0, ReasonMalformed},
+	{"<html>", 0, ReasonTimeout},
+	{"<html>\r\n", 0, ReasonMalformed},
+	{"POST /hook HTTP/1.1\r\nHost: a\r\n\r\n", 0, ReasonMalformed},
+}
+
 // TestResponseThatIsNotClosed has receivers that say what they have to say and keep
 // the connection open, so that an attempt ends at once or at its timeout.
 func TestResponseThatIsNotClosed(t *testing.T) {
 	silentLog(t)
-	const ok = "HTTP/1.1 200 OK\r\n"
-	for _, c := range []struct {
-		response string
-		status   int
-		want     string // the body, or the reason of the failure
-	}{
-		{ok + "Content-Length: 5\r\n\r\nhello", 200, "hello"},
-		{ok + "Content-Length: 0\r\n\r\n", 200, ""},
-		{ok + "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", 200, "hello"},
-		{ok + "Content-Length: 5\r\n\r\nhello and more", 200, "hello"},
-		{"HTTP/1.1 204 No Content\r\n\r\n", 204, ""},
-		{"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello", 204, ""},
-		{"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", 304, ""},
-		{ok + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 200, "hello"},
-		{ok + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 200, "hello"},
-		{ok + "Transfer-Encoding: chunked\r\nTrailer: A\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n", 200, "hello"},
-		{ok + "A: b\r\n c\r\n\td\r\nContent-Length: 5\r\n\r\nhello", 200, "hello"},
-		{ok + "A : b\r\nContent-Length: 5\r\n\r\nhello", 200, "hello"},
-		{"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello"},
-		{"HTTP/1.1 599 \r\nContent-Length: 0\r\n\r\n", 599, ""},
-		{"HTTP/1.1 999 \r\nContent-Length: 0\r\n\r\n", 999, ""},
-
-		{ok + "\r\nhello", 0, ReasonTimeout},
-		{ok + "Content-Length: 6\r\n\r\nhello", 0, ReasonTimeout},
-		{ok + "Content-Length: 9223372036854775807\r\n\r\nhello", 0, ReasonTimeout},
-		{ok + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 0, ReasonTimeout},
-		{ok + "Transfer-Encoding: chunked\r\n\r\n7fffffffffffffff\r\nhello", 0, ReasonTimeout},
-		{ok + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n", 0, ReasonTimeout},
-		{"HTTP/1.1 100 Continue\r\n\r\n", 0, ReasonTimeout},
-		{"HTTP/1.1 200", 0, ReasonTimeout},
-
-		{ok + "Content-Length: -1\r\n\r\n", 0, ReasonMalformed},
-		{ok + "Content-Length: +5\r\n\r\nhello", 0, ReasonMalformed},
-		{ok + "Content-Length: 5, 6\r\n\r\nhello", 0, ReasonMalformed},
-		{ok + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 0, ReasonMalformed},
-		{ok + "Content-Length: 0x5\r\n\r\nhello", 0, ReasonMalformed},
-		{ok + "Content-Length: five\r\n\r\nhello", 0, ReasonMalformed},
-		{ok + "Content-Length: 99999999999999999999\r\n\r\nhello", 0, ReasonMalformed},
-		{ok + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 0, ReasonMalformed},
-		{ok + "Transfer-Encoding: gzip\r\n\r\nhello", 0, ReasonMalformed},
-		{ok + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 0, ReasonMalformed},
-		{ok + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 0, ReasonMalformed},
-		{ok + "Transfer-Encoding: chunked\r\n\r\n-1\r\n", 0, ReasonMalformed},
-		{ok + "Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n", 0, ReasonMalformed},
-		{ok + "Transfer-Encoding: chunked\r\n\r\nffffffffffffffff1\r\n", 0, ReasonMalformed},
-		{ok + "Transfer-Encoding: chunked\r\n\r\n5\r\nhelloworld\r\n", 0, ReasonMalformed},
-		{ok + "Transfer-Encoding: chunked\r\n\r\n\r\n\r\n", 0, ReasonMalformed},
-		{ok + " A: b\r\n\r\n", 0, ReasonMalformed},
-		{ok + "A\x00: b\r\n\r\n", 0, ReasonMalformed},
-		{ok + ": b\r\n\r\n", 0, ReasonMalformed},
-		{ok + "A: b\x00c\r\n\r\n", 0, ReasonMalformed},
-		{ok + "A\r\n\r\n", 0, ReasonMalformed},
-		{"HTTP/0.9 200 OK\r\n\r\n", 0, ReasonMalformed},
-		{"HTTP/3.1 200 OK\r\nContent-Length: 0\r\n\r\n", 0, ReasonMalformed},
-		{"HTTP/2.0 200 OK\r\n\r\n", 0, ReasonMalformed},
-		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0, ReasonMalformed},
-		{"HTTP/1.1200 OK\r\n\r\n", 0, ReasonMalformed},
-		{"HTTP/1.1 20 OK\r\n\r\n", 0, ReasonMalformed},
-		{"HTTP/1.1 2000 OK\r\n\r\n", 0, ReasonMalformed},
-		{"HTTP/1.1 -20 OK\r\n\r\n", 0, ReasonMalformed},
-		{"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n", 0, ReasonMalformed},
-		{"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n", 0, ReasonMalformed},
-		{" HTTP/1.1 200 OK\r\n\r\n", 0, ReasonMalformed},
-		{"<html>", 0, ReasonTimeout},
-		{"<html>\r\n", 0, ReasonMalformed},
-		{"POST /hook HTTP/1.1\r\nHost: a\r\n\r\n", 0, ReasonMalformed},
-	} {
-		t.Run(fmt.Sprintf("%.60q", strings.TrimPrefix(c.response, ok)), func(t *testing.T) {
+	for _, c := range unclosed {
+		t.Run(fmt.Sprintf("%.60q", strings.TrimPrefix(c.response, okLine)), func(t *testing.T) {
 			client := newClient(t, nil)
 			if c.want == ReasonTimeout {
 				client = newClient(t, impatient)
@@ -271,13 +275,11 @@ func TestResponseThatIsNotClosed(t *testing.T) {
 // TestBombsAreNotDecoded has 64 MiB of zeros, compressed.
 func TestBombsAreNotDecoded(t *testing.T) {
 	zeros := func(w io.WriteCloser) {
-		for block := make([]byte, 1<<20); ; {
-			for range 64 {
-				w.Write(block)
-			}
-			w.Close()
-			return
+		block := make([]byte, 1<<20)
+		for range 64 {
+			w.Write(block)
 		}
+		w.Close()
 	}
 	var gzipped, deflated bytes.Buffer
 	zeros(gzip.NewWriter(&gzipped))

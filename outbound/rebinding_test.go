@@ -148,78 +148,86 @@ func TestKeptConnectionStaysWhereItWasChecked(t *testing.T) {
 	wantBlocked(t, send(t, client, destination), true)
 }
 
+// changer makes of a reply over "udp" or "tcp" something else.
+type changer = func(m *dnsmessage.Message, q dnsmessage.Question, network string)
+
+// alias answers that a name is another, which has addrs.
+func alias(to string, addrs ...string) changer {
+	return func(m *dnsmessage.Message, q dnsmessage.Question, _ string) {
+		target := dnsmessage.Question{Name: dnsmessage.MustNewName(to), Type: q.Type}
+		m.Answers = append([]dnsmessage.Resource{{
+			Header: dnsmessage.ResourceHeader{Name: q.Name, Type: dnsmessage.TypeCNAME, Class: dnsmessage.ClassINET},
+			Body:   &dnsmessage.CNAMEResource{CNAME: target.Name},
+		}}, records(target, 0, addrs...)...)
+	}
+}
+
+// What comes of an attempt whose DNS says oddAnswers.
+const blocked, fine, failed = "blocked", "fine", "failed"
+
+var oddAnswers = map[string]struct {
+	change changer
+	want   string
+}{
+	"alias to localhost":           {alias("localhost.", inside, "::1"), blocked},
+	"alias to localhost, no more":  {alias("localhost."), failed},
+	"alias to itself":              {alias("rebinding.example."), failed},
+	"alias to an address's digits": {alias("127.0.0.2."), failed},
+	"alias outside":                {alias("receiver.example.", outside), fine},
+	"a long chain of aliases": {func(m *dnsmessage.Message, q dnsmessage.Question, network string) {
+		alias("n0.example.", inside)(m, q, network)
+		for n := range 30 {
+			var next dnsmessage.Message
+			from := dnsmessage.Question{Name: dnsmessage.MustNewName(fmt.Sprintf("n%d.example.", n)), Type: q.Type}
+			alias(fmt.Sprintf("n%d.example.", n+1))(&next, from, network)
+			m.Answers = append(next.Answers, m.Answers...)
+		}
+	}, blocked},
+	"truncated, and inside over TCP": {func(m *dnsmessage.Message, q dnsmessage.Question, network string) {
+		m.Truncated = network == "udp"
+		m.Answers = records(q, 0, map[string]string{"udp": outside, "tcp": inside}[network])
+	}, blocked},
+	"truncated, and outside over TCP": {func(m *dnsmessage.Message, q dnsmessage.Question, network string) {
+		m.Truncated = network == "udp"
+		m.Answers = records(q, 0, map[string]string{"udp": inside, "tcp": outside}[network])
+	}, fine},
+	"truncated over TCP, too": {func(m *dnsmessage.Message, q dnsmessage.Question, _ string) {
+		m.Truncated, m.Answers = true, records(q, 0, inside)
+	}, blocked},
+	"two thousand addresses": {func(m *dnsmessage.Message, q dnsmessage.Question, network string) {
+		m.Truncated = network == "udp"
+		if network == "tcp" {
+			m.Answers = records(q, 0, slices.Repeat([]string{inside, "169.254.169.254", "::1", "fd00:ec2::254"}, 500)...)
+		}
+	}, blocked},
+	"two thousand, and one of them outside": {func(m *dnsmessage.Message, q dnsmessage.Question, network string) {
+		m.Truncated = network == "udp"
+		if network == "tcp" {
+			m.Answers = records(q, 0, append(slices.Repeat([]string{inside, "::1"}, 1000), outside)...)
+		}
+	}, fine},
+	"more than fits a packet": {func(m *dnsmessage.Message, q dnsmessage.Question, _ string) {
+		m.Answers = records(q, 0, slices.Repeat([]string{inside, "::1"}, 100)...)
+	}, blocked},
+	"the answer to another name": {func(m *dnsmessage.Message, q dnsmessage.Question, _ string) {
+		m.Answers = records(dnsmessage.Question{Name: dnsmessage.MustNewName("other.example."), Type: q.Type}, 0, inside)
+	}, blocked},
+	"another section": {func(m *dnsmessage.Message, q dnsmessage.Question, _ string) {
+		m.Additionals, m.Authorities = records(q, 0, inside), records(q, 0, inside)
+	}, failed},
+	"the other type": {func(m *dnsmessage.Message, q dnsmessage.Question, _ string) {
+		q.Type = map[dnsmessage.Type]dnsmessage.Type{dnsmessage.TypeA: dnsmessage.TypeAAAA, dnsmessage.TypeAAAA: dnsmessage.TypeA}[q.Type]
+		m.Answers = records(q, 0, inside, "::1")
+	}, failed},
+	"a refusal with an answer": {func(m *dnsmessage.Message, q dnsmessage.Question, _ string) {
+		m.RCode, m.Answers = dnsmessage.RCodeNameError, records(q, 0, inside)
+	}, failed},
+	"no answer at all": {func(m *dnsmessage.Message, _ dnsmessage.Question, _ string) { m.Answers = nil }, failed},
+}
+
 // TestOddAnswersOfDNS has servers that say strange things; none leads inside.
 func TestOddAnswersOfDNS(t *testing.T) {
-	type changer = func(m *dnsmessage.Message, q dnsmessage.Question, network string)
-	alias := func(to string, addrs ...string) changer {
-		return func(m *dnsmessage.Message, q dnsmessage.Question, _ string) {
-			target := dnsmessage.Question{Name: dnsmessage.MustNewName(to), Type: q.Type}
-			m.Answers = append([]dnsmessage.Resource{{
-				Header: dnsmessage.ResourceHeader{Name: q.Name, Type: dnsmessage.TypeCNAME, Class: dnsmessage.ClassINET},
-				Body:   &dnsmessage.CNAMEResource{CNAME: target.Name},
-			}}, records(target, 0, addrs...)...)
-		}
-	}
-	const blocked, fine, failed = "blocked", "fine", "failed"
-	for name, c := range map[string]struct {
-		change changer
-		want   string
-	}{
-		"alias to localhost":           {alias("localhost.", inside, "::1"), blocked},
-		"alias to localhost, no more":  {alias("localhost."), failed},
-		"alias to itself":              {alias("rebinding.example."), failed},
-		"alias to an address's digits": {alias("127.0.0.2."), failed},
-		"alias outside":                {alias("receiver.example.", outside), fine},
-		"a long chain of aliases": {func(m *dnsmessage.Message, q dnsmessage.Question, network string) {
-			alias("n0.example.", inside)(m, q, network)
-			for n := range 30 {
-				var next dnsmessage.Message
-				from := dnsmessage.Question{Name: dnsmessage.MustNewName(fmt.Sprintf("n%d.example.", n)), Type: q.Type}
-				alias(fmt.Sprintf("n%d.example.", n+1))(&next, from, network)
-				m.Answers = append(next.Answers, m.Answers...)
-			}
-		}, blocked},
-		"truncated, and inside over TCP": {func(m *dnsmessage.Message, q dnsmessage.Question, network string) {
-			m.Truncated = network == "udp"
-			m.Answers = records(q, 0, map[string]string{"udp": outside, "tcp": inside}[network])
-		}, blocked},
-		"truncated, and outside over TCP": {func(m *dnsmessage.Message, q dnsmessage.Question, network string) {
-			m.Truncated = network == "udp"
-			m.Answers = records(q, 0, map[string]string{"udp": inside, "tcp": outside}[network])
-		}, fine},
-		"truncated over TCP, too": {func(m *dnsmessage.Message, q dnsmessage.Question, _ string) {
-			m.Truncated, m.Answers = true, records(q, 0, inside)
-		}, blocked},
-		"two thousand addresses": {func(m *dnsmessage.Message, q dnsmessage.Question, network string) {
-			m.Truncated = network == "udp"
-			if network == "tcp" {
-				m.Answers = records(q, 0, slices.Repeat([]string{inside, "169.254.169.254", "::1", "fd00:ec2::254"}, 500)...)
-			}
-		}, blocked},
-		"two thousand, and one of them outside": {func(m *dnsmessage.Message, q dnsmessage.Question, network string) {
-			m.Truncated = network == "udp"
-			if network == "tcp" {
-				m.Answers = records(q, 0, append(slices.Repeat([]string{inside, "::1"}, 1000), outside)...)
-			}
-		}, fine},
-		"more than fits a packet": {func(m *dnsmessage.Message, q dnsmessage.Question, _ string) {
-			m.Answers = records(q, 0, slices.Repeat([]string{inside, "::1"}, 100)...)
-		}, blocked},
-		"the answer to another name": {func(m *dnsmessage.Message, q dnsmessage.Question, _ string) {
-			m.Answers = records(dnsmessage.Question{Name: dnsmessage.MustNewName("other.example."), Type: q.Type}, 0, inside)
-		}, blocked},
-		"another section": {func(m *dnsmessage.Message, q dnsmessage.Question, _ string) {
-			m.Additionals, m.Authorities = records(q, 0, inside), records(q, 0, inside)
-		}, failed},
-		"the other type": {func(m *dnsmessage.Message, q dnsmessage.Question, _ string) {
-			q.Type = map[dnsmessage.Type]dnsmessage.Type{dnsmessage.TypeA: dnsmessage.TypeAAAA, dnsmessage.TypeAAAA: dnsmessage.TypeA}[q.Type]
-			m.Answers = records(q, 0, inside, "::1")
-		}, failed},
-		"a refusal with an answer": {func(m *dnsmessage.Message, q dnsmessage.Question, _ string) {
-			m.RCode, m.Answers = dnsmessage.RCodeNameError, records(q, 0, inside)
-		}, failed},
-		"no answer at all": {func(m *dnsmessage.Message, _ dnsmessage.Question, _ string) { m.Answers = nil }, failed},
-	} {
+	for name, c := range oddAnswers {
 		t.Run(name, func(t *testing.T) {
 			client, destination := rebinding(t, false)
 			resolveBy(t, client, func(query []byte, network string) []byte {
