@@ -84,7 +84,7 @@ func newTransport(d Destinations, timeout time.Duration, roots *x509.CertPool) *
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  nil, // the environment's would see and could change every request
-		DialContext:            d.dialer(timeout).DialContext,
+		DialContext:            watched(d.dialer(timeout).DialContext),
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    timeout,
 		DisableCompression:     true,

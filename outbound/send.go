@@ -35,6 +35,9 @@ func (c *Client) Send(ctx context.Context, claimed riposte.ClaimedInstance) ripo
 	if err == nil {
 		result, err = c.exchange(httptrace.WithClientTrace(limited, p.trace()), m, startedAt)
 	}
+	if p.answersAnother() {
+		result, err = riposte.Result{}, errUnasked
+	}
 
 	a := &result.Attempt
 	a.Number = m.number

@@ -22,6 +22,7 @@ type Config struct {
 	PublicURL         string // base of callback URLs; http://Listen when empty
 	Issuer            string // the JWT's iss; PublicURL's host when empty
 	AllowDestinations string // CIDRs and "loopback", comma-separated
+	DenyDestinations  string // CIDRs, comma-separated: refused even where allowed
 	OutcomeURL        string // where outcomes are pushed whose webhook has no URL for them; nowhere when empty
 	RetryMinDelay     time.Duration
 	RetryMaxDelay     time.Duration
@@ -55,6 +56,9 @@ func (c *Config) check(actual net.Addr) (outbound.Destinations, error) {
 	destinations, err := outbound.ParseDestinations(c.AllowDestinations)
 	if err != nil {
 		return destinations, fmt.Errorf("--allow-destinations: %w", err)
+	}
+	if destinations, err = destinations.Deny(c.DenyDestinations); err != nil {
+		return destinations, fmt.Errorf("--deny-destinations: %w", err)
 	}
 	if c.PublicURL == "" {
 		if c.PublicURL, err = DefaultPublicURL(c.Listen, actual); err != nil {

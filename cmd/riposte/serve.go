@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -42,7 +44,7 @@ at the next start.`,
 		Example: `  riposte serve
   riposte serve --listen 0.0.0.0:8080 --public-url https://riposte.example.com --data /var/lib/riposte
   riposte serve --database-url postgres://riposte@db.example.com/riposte --master-key-file /etc/riposte/master.key --listen 0.0.0.0:8080 --public-url https://riposte.example.com
-  riposte serve --allow-destinations 10.20.0.0/16`,
+  riposte serve --allow-destinations 10.20.0.0/16 --deny-destinations 10.20.0.1`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config.APIKey, config.MasterKey = os.Getenv("RIPOSTE_API_KEY"), os.Getenv("RIPOSTE_MASTER_KEY")
@@ -73,6 +75,8 @@ func serverFlags(cmd *cobra.Command, c *server.Config) {
 	env(f, "issuer", "RIPOSTE_ISSUER")
 	f.StringVar(&c.AllowDestinations, "allow-destinations", c.AllowDestinations, "addresses to deliver to beside public ones: `CIDRs`, or loopback, which also permits http and other ports")
 	env(f, "allow-destinations", "RIPOSTE_ALLOW_DESTINATIONS")
+	f.StringVar(&c.DenyDestinations, "deny-destinations", c.DenyDestinations, "addresses never to deliver to, public and allowed ones included: `CIDRs`")
+	env(f, "deny-destinations", "RIPOSTE_DENY_DESTINATIONS")
 	f.DurationVar(&c.RetryMinDelay, "retry-min-delay", c.RetryMinDelay, "shortest delay of the fast retry phase")
 	env(f, "retry-min-delay", "RIPOSTE_RETRY_MIN_DELAY")
 	f.DurationVar(&c.RetryMaxDelay, "retry-max-delay", c.RetryMaxDelay, "longest delay of the fast retry phase")
@@ -120,14 +124,33 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-// newLogger writes text for people and JSON for programs.
+// newLogger writes text for people and JSON for programs, and takes in what the
+// standard library logs.
 func newLogger(w io.Writer) *slog.Logger {
+	logger := slog.New(newHandler(w))
+	log.SetFlags(0)
+	log.SetOutput(standardLog{logger})
+	return logger
+}
+
+func newHandler(w io.Writer) slog.Handler {
 	level := &slog.HandlerOptions{Level: slog.LevelInfo}
 	if os.Getenv("RIPOSTE_LOG_LEVEL") == "debug" {
 		level.Level = slog.LevelDebug
 	}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return slog.New(slog.NewTextHandler(w, level))
+		return slog.NewTextHandler(w, level)
 	}
-	return slog.New(slog.NewJSONHandler(w, level))
+	return slog.NewJSONHandler(w, level)
+}
+
+// standardLog is where package log writes to. Of a receiver that sends more than it
+// was asked for, net/http logs the beginning, which may be anything: our own request
+// with its JWT and callback URL, sent back. So that is left out.
+type standardLog struct{ logger *slog.Logger }
+
+func (l standardLog) Write(line []byte) (int, error) {
+	text, _, _ := strings.Cut(string(line), " starting with ")
+	l.logger.Debug(strings.TrimSpace(text))
+	return len(line), nil
 }
