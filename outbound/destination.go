@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -19,13 +20,13 @@ import (
 type Destinations struct {
 	prefixes []netip.Prefix
 	loopback bool // the word was given: plain http and every port, too
-	own      netip.AddrPort
+	own      []netip.AddrPort
 }
 
-// Except returns d without the address on which the server itself listens; an
-// unspecified one stands for all of the machine's.
-func (d Destinations) Except(own netip.AddrPort) Destinations {
-	d.own = own
+// Except returns d without the addresses on which the server itself listens, beside
+// those that it was without already; an unspecified one stands for all of the machine's.
+func (d Destinations) Except(own ...netip.AddrPort) Destinations {
+	d.own = slices.Concat(d.own, own)
 	return d
 }
 

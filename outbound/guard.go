@@ -92,15 +92,20 @@ func (d Destinations) guard(_ context.Context, network, address string, _ syscal
 	return nil
 }
 
-// isOwn reports whether ap is the server's own listener, which a request from
+// isOwn reports whether ap is one of the server's own listeners, which a request from
 // inside must not reach: it may be trusted there, or call itself in circles.
 func (d Destinations) isOwn(ap netip.AddrPort) bool {
+	return slices.ContainsFunc(d.own, func(own netip.AddrPort) bool { return isListener(own, ap) })
+}
+
+// isListener reports whether who listens on own is found at ap.
+func isListener(own, ap netip.AddrPort) bool {
 	addr := ap.Addr().WithZone("").Unmap()
-	switch own := d.own.Addr().Unmap(); {
-	case ap.Port() != d.own.Port() || !d.own.IsValid():
+	switch own := netip.AddrPortFrom(own.Addr().Unmap(), own.Port()); {
+	case ap.Port() != own.Port() || !own.IsValid():
 		return false
-	case !own.IsUnspecified():
-		return addr == own
+	case !own.Addr().IsUnspecified():
+		return addr == own.Addr()
 	case addr.IsLoopback() || addr.IsUnspecified():
 		return true
 	}
