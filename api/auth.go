@@ -6,8 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-
-	"connectrpc.com/connect"
+	"time"
 
 	"github.com/riposte-dev/riposte"
 )
@@ -34,23 +33,18 @@ type callerKey struct{}
 // the body is read, so that a bad body isn't answered to just anybody. No cache
 // may keep what the caller is answered: there are secrets in it, such as a new key.
 func (s *Server) authenticated(next http.Handler) http.Handler {
-	rpcErrors := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		caller, err := s.caller(r)
-		if err == nil {
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
+		if err != nil {
+			writeRefusal(w, r, s.mapError(r.URL.Path, err))
 			return
 		}
-		mapped := s.mapError(r.URL.Path, err)
-		if !strings.HasPrefix(r.URL.Path, "/api/") && !isOperators(r.URL.Path) && rpcErrors.IsSupported(r) {
-			if mapped.Code() == connect.CodeUnauthenticated {
-				mapped.Meta().Set("WWW-Authenticate", challenge)
-			}
-			_ = rpcErrors.Write(w, r, mapped)
+		if after := s.buckets.take(caller, time.Now()); after > 0 {
+			writeRefusal(w, r, rateLimited(caller, after))
 			return
 		}
-		writeError(w, mapped)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
 	})
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -97,6 +98,21 @@ func writeError(w http.ResponseWriter, e *connect.Error) {
 	writeErrorAs(w, runtime.HTTPStatusFromCode(codes.Code(e.Code())), e)
 }
 
+var rpcErrors = connect.NewErrorWriter()
+
+// writeRefusal answers in the form of the request's transport, without its body being
+// read.
+func writeRefusal(w http.ResponseWriter, r *http.Request, e *connect.Error) {
+	if strings.HasPrefix(r.URL.Path, "/api/") || isOperators(r.URL.Path) || !rpcErrors.IsSupported(r) {
+		writeError(w, e)
+		return
+	}
+	if e.Code() == connect.CodeUnauthenticated {
+		e.Meta().Set("WWW-Authenticate", challenge)
+	}
+	_ = rpcErrors.Write(w, r, e)
+}
+
 func writeErrorAs(w http.ResponseWriter, httpStatus int, e *connect.Error) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
@@ -105,7 +121,7 @@ func writeErrorAs(w http.ResponseWriter, httpStatus int, e *connect.Error) {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", challenge)
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		h.Set("Retry-After", "1")
+		h.Set("Retry-After", cmp.Or(e.Meta().Get("Retry-After"), "1"))
 	}
 	w.WriteHeader(httpStatus)
 	_, _ = w.Write(statusJSON(e))

@@ -37,7 +37,9 @@ at the next start.`,
 		Example: `  riposte serve
   riposte serve --listen 0.0.0.0:8080 --public-url https://riposte.example.com --data /var/lib/riposte
   riposte serve --database-url postgres://riposte@db.example.com/riposte --listen 0.0.0.0:8080 --public-url https://riposte.example.com
-  riposte serve --allow-destinations 10.20.0.0/16`,
+  riposte serve --allow-destinations 10.20.0.0/16
+  riposte serve --listen riposte.example.com:443 --tls-cert riposte.pem --tls-key riposte-key.pem
+  riposte serve --listen 10.0.0.7:8080 --callback-listen 192.0.2.7:8443 --public-url https://callbacks.example.com`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config.APIKey = os.Getenv("RIPOSTE_API_KEY")
@@ -50,6 +52,11 @@ at the next start.`,
 	}
 	serverFlags(cmd, &config)
 	databaseFlag(cmd, &config.DatabaseURL)
+	f := cmd.Flags()
+	f.StringVar(&config.TLSCert, "tls-cert", "", "`file` with the TLS certificate in PEM, and those between it and its authority; read again when it changes")
+	env(f, "tls-cert", "RIPOSTE_TLS_CERT")
+	f.StringVar(&config.TLSKey, "tls-key", "", "`file` with the certificate's private key in PEM; read again when it changes")
+	env(f, "tls-key", "RIPOSTE_TLS_KEY")
 	return cmd
 }
 
@@ -58,9 +65,11 @@ func serverFlags(cmd *cobra.Command, c *server.Config) {
 	f := cmd.Flags()
 	f.StringVar(&c.Listen, "listen", c.Listen, "host:port to listen on")
 	env(f, "listen", "RIPOSTE_LISTEN")
+	f.StringVar(&c.CallbackListen, "callback-listen", c.CallbackListen, "host:port where receivers come in, and nobody else (default --listen, beside all the rest)")
+	env(f, "callback-listen", "RIPOSTE_CALLBACK_LISTEN")
 	f.StringVar(&c.Data, "data", c.Data, "data `directory`")
 	env(f, "data", "RIPOSTE_DATA")
-	f.StringVar(&c.PublicURL, "public-url", c.PublicURL, "base `URL` of callback URLs, as receivers reach it (default http://LISTEN)")
+	f.StringVar(&c.PublicURL, "public-url", c.PublicURL, "base `URL` of callback URLs, as receivers reach it (default http://LISTEN, or https:// with TLS)")
 	env(f, "public-url", "RIPOSTE_PUBLIC_URL")
 	f.StringVar(&c.Issuer, "issuer", c.Issuer, "`host` name that the JWT names as its issuer (default the public URL's)")
 	env(f, "issuer", "RIPOSTE_ISSUER")
@@ -92,7 +101,7 @@ func serve(ctx context.Context, config server.Config) error {
 	if err != nil {
 		return err
 	}
-	config.Logger.Info("serving", "url", s.URL(), "listen", s.Addr().String(), "store", s.StoreName())
+	config.Logger.Info("serving", "url", s.URL(), "listen", s.Addr().String(), "callbacks", s.CallbackAddr().String(), "store", s.StoreName())
 	return s.Run(ctx)
 }
 
