@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -208,11 +209,20 @@ func (c *countedBody) reserve(n int64) bool {
 
 func (c *countedBody) release() { c.of.held.Add(-c.held) }
 
-// shed answers whom there is no room for.
+// shed answers whom there is no room for. Over REST that costs next to nothing: there
+// may be very many of them.
 func (s *Server) shed(w http.ResponseWriter, r *http.Request) {
-	s.refusals.Do(func() { s.Logger.Warn("overloaded: callers are told to try again", "path", shownPath(r.URL.Path)) })
+	s.refusals.Do(func() {
+		s.Logger.Warn("overloaded: callers are told to try again", "path", shownPath(r.URL.Path))
+	})
+	if isREST(r) {
+		writeStatus(w, http.StatusServiceUnavailable, "1", overloadedJSON())
+		return
+	}
 	writeRefusal(w, r, tryAgain(errOverloaded, overloadedDelay))
 }
+
+var overloadedJSON = sync.OnceValue(func() []byte { return statusJSON(tryAgain(errOverloaded, overloadedDelay)) })
 
 // shownPath keeps the tokens of callback URLs out of logs.
 func shownPath(path string) string {
