@@ -22,7 +22,7 @@ import (
 // many of one kind leave the others alone. docs/operations.md says what that comes to
 // in memory.
 const (
-	maxCalls        = 512
+	maxCalls        = 256
 	maxCallBytes    = 96 << 20 // three batches of the largest
 	maxCallbacks    = 256
 	maxCallbackBody = 32 << 20
