@@ -179,7 +179,7 @@ func (s *Session) openServer(ctx context.Context, front net.Addr) (err error) {
 	c.Issuer, c.Data, c.Logger = s.options.Issuer, s.options.Data, slog.New(slog.DiscardHandler)
 	if c.PublicURL = s.options.PublicURL; c.PublicURL == "" {
 		if c.PublicURL, err = server.DefaultPublicURL(s.options.Listen, front); err != nil {
-			return optionError{fmt.Errorf("--listen: %w", err)}
+			return optionError{err}
 		}
 	}
 	if c.Data == "" {

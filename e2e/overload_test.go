@@ -26,8 +26,10 @@ const (
 	overloadTimes = 50
 	// overloadHealth is how long /healthz may take, whatever else the server has to do.
 	// Where the kernel lets others run meanwhile it may take as many times longer as the
-	// server's own threads did.
+	// server's own threads did; and where that is more than overloadBusy times, three
+	// times that, because a thread then waits much longer at times than on average.
 	overloadHealth = 100 * time.Millisecond
+	overloadBusy   = 3
 	// overloadMemory is what the server may have in memory at its most.
 	// docs/operations.md says what it is made of.
 	overloadMemory = 1 << 30
@@ -62,7 +64,11 @@ func TestOverload(t *testing.T) {
 	t.Logf("%d goroutines and %d files before, %d and %d at the end of the load", goroutines, files, n.goroutines(), n.files())
 	t.Logf("%d accepted; answers: %v; %d half-open connections were closed; /healthz took %s at most in %d probes, slowed %.1f times by others; peak %d MiB",
 		len(r.Accepted), r.Answers, r.Reopened, worst, times, slowed, peak>>20)
-	if limit := time.Duration(slowed * float64(overloadHealth)); worst > limit || times < 50 {
+	limit := time.Duration(slowed * float64(overloadHealth))
+	if slowed > overloadBusy {
+		limit *= 3
+	}
+	if worst > limit || times < 50 {
 		t.Errorf("/healthz took %s in %d probes, want at most %s", worst, times, limit)
 	}
 	if peak > overloadMemory {

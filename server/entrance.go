@@ -71,7 +71,7 @@ func listen(c Config) (entrances, error) {
 func newEntrance(name, flag, address string, most int64) (*entrance, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("%s: listening on %s: %w", flag, address, err)
+		return nil, fmt.Errorf("listening on %s (%s): %w", address, flag, err)
 	}
 	return &entrance{name: name, listener: newBoundedListener(l, most)}, nil
 }

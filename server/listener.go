@@ -4,6 +4,7 @@ import (
 	"net"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // Bounds of connections.
@@ -41,10 +42,11 @@ type boundedListener struct {
 	net.Listener
 	most          int64
 	open, refused atomic.Int64
+	crowd         *crowd
 }
 
 func newBoundedListener(l net.Listener, most int64) *boundedListener {
-	return &boundedListener{Listener: l, most: most}
+	return &boundedListener{Listener: l, most: most, crowd: newCrowd()}
 }
 
 // Accept implements net.Listener.
@@ -70,6 +72,7 @@ type boundedConn struct {
 	*net.TCPConn
 	of     *boundedListener
 	closed atomic.Bool
+	last   time.Time // that Read began to wait for the peer
 }
 
 func (c *boundedConn) Close() error {
