@@ -54,7 +54,7 @@ func TestOverload(t *testing.T) {
 	probes := probeHealth(t, n.URL)
 	r := l.run(overloadPlan{
 		Address: n.listen, Webhook: webhook, HalfOpen: 2000, Connections: overloadTimes*overloadCalls/250 + 1, Streams: 250,
-		Batches: overloadTimes * overloadBatches, Lasts: 5 * time.Second,
+		Batches: overloadTimes * overloadBatches, Lasts: 10100 * time.Millisecond,
 	})
 	worst, times := probes()
 	ranThen, waitedThen := n.scheduled()

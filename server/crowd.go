@@ -11,11 +11,14 @@ const (
 	// from who sends one thing after the other. Whatever else comes then, such as a look
 	// whether the server lives, waits behind no more than these, which is some
 	// milliseconds; what isn't read stays with the kernel, and so with its sender.
-	maxReady = 256
+	maxReady = 128
 	// crowdAge is for how long a count of them holds.
 	crowdAge = time.Millisecond
-	// restless is who reads again within that time of the last time.
-	restless = 20 * time.Millisecond
+	// A connection may be read from all the same that is read from no more often than
+	// each calmPause, on average over calmBurst: who looks each 50 ms whether the server
+	// lives is among those.
+	calmPause = 15 * time.Millisecond
+	calmBurst = 200 * time.Millisecond
 	// longestHold is less than a head may take.
 	longestHold  = 5 * time.Second
 	shortestWait = time.Millisecond
@@ -48,11 +51,14 @@ func (c *crowd) isThere() bool {
 // Read keeps whoever floods a connection from crowding out the others.
 func (c *boundedConn) Read(b []byte) (int, error) {
 	began := time.Now()
-	if began.Sub(c.last) < restless {
+	if c.used.Before(began) {
+		c.used = began
+	}
+	if c.used = c.used.Add(calmPause); c.used.Sub(began) > calmBurst {
+		c.used = began.Add(calmBurst)
 		for wait := shortestWait; c.of.crowd.isThere() && !c.closed.Load() && time.Since(began) < longestHold; wait = min(2*wait, longestWait) {
 			time.Sleep(wait)
 		}
 	}
-	c.last = time.Now()
 	return c.TCPConn.Read(b)
 }

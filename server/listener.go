@@ -72,7 +72,7 @@ type boundedConn struct {
 	*net.TCPConn
 	of     *boundedListener
 	closed atomic.Bool
-	last   time.Time // that Read began to wait for the peer
+	used   time.Time // how far its reads have used up what a calm one has
 }
 
 func (c *boundedConn) Close() error {
