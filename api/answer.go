@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -23,14 +24,17 @@ const noInstance = "000000000000000000000000"
 // callback is the receiver's door (PROTOCOL.md section 5). Its token is its
 // credential.
 func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
-	document, err := io.ReadAll(http.MaxBytesReader(w, r.Body, riposte.MaxDocumentSize))
-	if err != nil {
-		refuseDocument(w, err)
-		return
-	}
 	id, err := s.openToken(r.Context(), r.PathValue("token"))
 	if err != nil {
 		writeError(w, s.mapError("callback", err))
+		return
+	}
+	var document []byte
+	if id != noInstance { // whoever has no token has nothing to say
+		document, err = readDocument(w, r)
+	}
+	if err != nil {
+		refuseDocument(w, err)
 		return
 	}
 	_, err = s.giveAnswer(r.Context(), id, riposte.ViaCallback, document)
@@ -63,7 +67,23 @@ func (s *Server) openToken(ctx context.Context, token string) (string, error) {
 	return noInstance, nil
 }
 
+// documentTimeout bounds how long a document of 250 KiB may take: everybody who was
+// ever asked may send one, and each takes a place.
+const documentTimeout = 15 * time.Second
+
+func readDocument(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Now().Add(documentTimeout)) // not there in process
+	// Afterwards it would end the request's context in the middle of a commit.
+	defer func() { _ = c.SetReadDeadline(time.Time{}) }()
+	return io.ReadAll(http.MaxBytesReader(w, r.Body, riposte.MaxDocumentSize))
+}
+
 func refuseDocument(w http.ResponseWriter, err error) {
+	if e, ok := errors.AsType[*connect.Error](err); ok {
+		writeError(w, e)
+		return
+	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); !ok {
 		writeError(w, connectError(riposte.Invalid(riposte.Violation{Field: "document", Description: "broke off"})))
 		return

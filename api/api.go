@@ -2,7 +2,8 @@
 // and Connect share, with authentication, limits and error mapping each at one
 // place.
 //
-// A request passes the router (router.go), authentication (auth.go), for REST
+// A request passes the bounds of what is in work at once (limit.go), the router
+// (router.go), authentication (auth.go) with its caller's rate (rate.go), for REST
 // the gateway (rest.go), the choke point (call.go), and then its operation.
 // The callback, the key set and the health paths are plain handlers beside them
 // and need no credentials. What operators read (operator.go) does. A stream
@@ -40,6 +41,9 @@ type Options struct {
 	Metrics    http.Handler    // what GET /metrics answers to a viewer; nil: there is nothing at that path
 	Logger     *slog.Logger
 
+	// CallbacksApart leaves callbacks to the handler of Callbacks alone.
+	CallbacksApart bool
+
 	// Question builds the request that would ask an instance's question now. A
 	// riposte.Error says why there would be none.
 	Question func(context.Context, riposte.ClaimedInstance) (*http.Request, error)
@@ -63,7 +67,10 @@ type Server struct {
 	refusals    rate.Sometimes // to be logged
 	unsubscribe func()
 	publicURL   *url.URL
+	bounds      *bounds
+	buckets     buckets
 	handler     http.Handler
+	door        http.Handler    // handler, within bounds
 	stopping    context.Context // ends when nobody may wait any longer
 	stop        context.CancelFunc
 	running     sync.WaitGroup
@@ -81,13 +88,19 @@ func New(o Options) *Server {
 	s.unsubscribe = o.Store.Subscribe(s.waiters.changed)
 	s.running.Go(func() { s.waiters.run(s.stopping) })
 	s.running.Go(func() { s.lastUses.run(s.stopping) })
-	s.handler = s.routes()
+	s.bounds, s.buckets.byCaller = newBounds(), map[string]*rate.Limiter{}
+	s.handler = s.panicLogged(s.routes())
+	s.door = s.bounded(s.handler)
 	return s
 }
 
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	defer s.logPanic(r)
-	s.handler.ServeHTTP(w, r)
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.door.ServeHTTP(w, r) }
+
+func (s *Server) panicLogged(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.logPanic(r)
+		h.ServeHTTP(w, r)
+	})
 }
 
 // logPanic tells of a bug at a level that operators see. The path stays out of

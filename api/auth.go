@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -47,30 +48,28 @@ type callerKey struct{}
 // the body is read, so that a bad body isn't answered to just anybody. No cache
 // may keep what the caller is answered: there are secrets in it, such as a new key.
 func (s *Server) authenticated(next http.Handler) http.Handler {
-	rpcErrors := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		caller, err := s.caller(r)
-		if now := s.Store.Now(); err == nil && caller.Expired(now) {
+		now := s.Store.Now()
+		if err == nil && caller.Expired(now) {
 			err = errKeyExpired
-		} else if err == nil {
-			s.lastUses.note(caller.KeyID, now)
-			caller.RemoteAddress = remoteAddress(r)
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
-			return
 		}
-		mapped := s.mapError(r.URL.Path, err)
-		if !strings.HasPrefix(r.URL.Path, "/api/") && !isOperators(r.URL.Path) && rpcErrors.IsSupported(r) {
+		if err != nil {
+			mapped := s.mapError(r.URL.Path, err)
 			if mapped.Code() == connect.CodeUnauthenticated {
 				mapped.Meta().Set("WWW-Authenticate", challengeOf(err))
 			}
-			_ = rpcErrors.Write(w, r, mapped)
+			writeRefusal(w, r, mapped)
 			return
 		}
-		if mapped.Code() == connect.CodeUnauthenticated {
-			w.Header().Set("WWW-Authenticate", challengeOf(err))
+		if after := s.buckets.take(caller, time.Now()); after > 0 {
+			writeRefusal(w, r, rateLimited(caller, after))
+			return
 		}
-		writeError(w, mapped)
+		s.lastUses.note(caller.KeyID, now)
+		caller.RemoteAddress = remoteAddress(r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
 	})
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/riposte-dev/riposte"
 )
 
@@ -104,3 +106,36 @@ func (w *Waiters) Len() int {
 func NewKept(least time.Duration, read func(context.Context) (int, error)) (get func(context.Context) (int, error)) {
 	return newKept(least, read).get
 }
+
+// MaxBuckets is maxBuckets.
+const MaxBuckets = maxBuckets
+
+// Take takes places and bytes of a kind of requests until it is called with the
+// opposite, and returns how many there are in all.
+func (s *Server) Take(kind string, requests, bytes int64) (allRequests, allBytes int64) {
+	b := map[string]*bound{"call": &s.bounds.calls, "callback": &s.bounds.callbacks, "wait": &s.bounds.waits, "page": &s.bounds.pages}[kind]
+	b.inFlight.Add(requests)
+	b.held.Add(bytes)
+	return b.requests, b.bytes
+}
+
+// Fill takes all places of a kind of requests until free is called.
+func (s *Server) Fill(kind string) (free func()) {
+	all, _ := s.Take(kind, 0, 0)
+	s.Take(kind, all, 0)
+	return func() { s.Take(kind, -all, 0) }
+}
+
+// Buckets are those of callers.
+type Buckets struct{ buckets }
+
+// NewBuckets returns none yet.
+func NewBuckets() *Buckets { return &Buckets{buckets{byCaller: map[string]*rate.Limiter{}}} }
+
+// Call is take.
+func (b *Buckets) Call(id string, limit int, now time.Time) time.Duration {
+	return b.take(riposte.Caller{KeyID: id, RateLimit: limit}, now)
+}
+
+// Len is how many there are.
+func (b *Buckets) Len() int { return len(b.byCaller) }

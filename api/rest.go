@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"connectrpc.com/connect"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/genproto/googleapis/api/annotations"
@@ -134,6 +135,10 @@ type body struct {
 func (*body) Close() error { return nil }
 
 func refuseBody(w http.ResponseWriter, limit int, err error) {
+	if e, ok := errors.AsType[*connect.Error](err); ok {
+		writeError(w, e)
+		return
+	}
 	v := riposte.Violation{Field: "body", Description: "broke off"}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		v.Description = fmt.Sprintf("must have at most %d bytes", limit)

@@ -26,6 +26,14 @@ const (
 	minCompressed = 1 << 10
 )
 
+// The paths of what isn't an operation.
+const (
+	healthPath   = "/healthz"
+	readyPath    = "/readyz"
+	jwksPath     = "/auth/v1/jwks"
+	callbackPath = "/api/v1/webhooks/callback/"
+)
+
 // routes lays out every path the server has.
 func (s *Server) routes() http.Handler {
 	var (
@@ -42,12 +50,16 @@ func (s *Server) routes() http.Handler {
 		audit     = auditService{s}
 	)
 	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", only(http.MethodGet, s.healthz))
-	mux.HandleFunc("/readyz", only(http.MethodGet, s.readyz))
-	mux.HandleFunc("/auth/v1/jwks", only(http.MethodGet, s.jwks))
+	mux.HandleFunc(healthPath, only(http.MethodGet, s.healthz))
+	mux.HandleFunc(readyPath, only(http.MethodGet, s.readyz))
 	mux.HandleFunc(tokenPath, s.token)
 	mux.HandleFunc("/openapi.json", only(http.MethodGet, serveOpenAPI))
-	mux.HandleFunc("/api/v1/webhooks/callback/{token}", only(http.MethodPost, s.callback))
+	if s.CallbacksApart {
+		mux.HandleFunc(jwksPath, only(http.MethodGet, s.jwks))
+		mux.HandleFunc(callbackPath, notFound)
+	} else {
+		s.receiverRoutes(mux)
+	}
 	mux.HandleFunc("/", notFound)
 	s.operatorRoutes(mux)
 
@@ -76,6 +88,23 @@ func (s *Server) routes() http.Handler {
 	rpc(ripostev1connect.NewServerKeysServiceHandler(ownKeys, options))
 	rpc(ripostev1connect.NewAuditServiceHandler(audit, options))
 	return mux
+}
+
+// receiverRoutes adds what receivers call: callbacks, and the keys that deliveries are
+// verified with. Both are for everybody.
+func (s *Server) receiverRoutes(mux *http.ServeMux) {
+	mux.HandleFunc(jwksPath, only(http.MethodGet, s.jwks))
+	mux.HandleFunc(callbackPath+"{token}", only(http.MethodPost, s.callback))
+}
+
+// Callbacks is what a listener of their own serves: what receivers call, and nothing
+// else. There is no health path: whoever looks whether the listener is there connects
+// to it, and whether the server is ready is for the other one's networks to ask.
+func (s *Server) Callbacks() http.Handler {
+	mux := http.NewServeMux()
+	s.receiverRoutes(mux)
+	mux.HandleFunc("/", notFound)
+	return s.panicLogged(s.bounded(mux))
 }
 
 var errStopping = &riposte.Error{Code: riposte.CodeUnavailable, Reason: "STOPPING", Message: "the server is stopping: try again"}

@@ -1,6 +1,8 @@
 package ripostetest
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"net/http"
 
 	"github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1/webhooksv1connect"
@@ -25,8 +27,16 @@ type Client struct {
 }
 
 // NewClient returns a client of the server at base that calls with an API key.
-func NewClient(base, apiKey string) *Client {
-	h := &http.Client{Transport: authorized{apiKey, &http.Transport{MaxIdleConnsPerHost: 64}}}
+func NewClient(base, apiKey string) *Client { return NewTLSClient(base, apiKey, nil) }
+
+// NewTLSClient is NewClient for a server whose certificate is by one of roots; nil stands
+// for the system's.
+func NewTLSClient(base, apiKey string, roots *x509.CertPool) *Client {
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	if roots != nil {
+		transport.TLSClientConfig, transport.ForceAttemptHTTP2 = &tls.Config{RootCAs: roots}, true
+	}
+	h := &http.Client{Transport: authorized{apiKey, transport}}
 	return &Client{
 		Webhooks:     webhooksv1connect.NewWebhooksServiceClient(h, base),
 		Search:       webhooksv1connect.NewWebhooksSearchClient(h, base),

@@ -17,9 +17,12 @@ import (
 // is said.
 type Config struct {
 	Listen            string // host:port
+	CallbackListen    string // host:port where callbacks come in, and nowhere else; Listen, beside all the rest, when empty
+	TLSCert, TLSKey   string // PEM files, both or none; without TLS when empty
+	TLSDevelopment    bool   // TLS with a certificate by an authority of the server's own, kept in Data
 	Data              string // the data directory; not used with a DatabaseURL
 	DatabaseURL       string // the PostgreSQL database that several nodes share; none when empty
-	PublicURL         string // base of callback URLs; http://Listen when empty
+	PublicURL         string // base of callback URLs; Listen, or CallbackListen, by http, or https with TLS, when empty
 	Issuer            string // the JWT's iss; PublicURL's host when empty
 	AllowDestinations string // CIDRs and "loopback", comma-separated
 	DenyDestinations  string // CIDRs, comma-separated: refused even where allowed
@@ -51,7 +54,7 @@ func Default() Config {
 const minAPIKeyLength = 16 // characters
 
 // check completes what follows from other settings and refuses what can't work.
-// actual is the address that the listener got.
+// actual is the address that the listener got which callbacks come in at.
 func (c *Config) check(actual net.Addr) (outbound.Destinations, error) {
 	destinations, err := outbound.ParseDestinations(c.AllowDestinations)
 	if err != nil {
@@ -60,8 +63,11 @@ func (c *Config) check(actual net.Addr) (outbound.Destinations, error) {
 	if destinations, err = destinations.Deny(c.DenyDestinations); err != nil {
 		return destinations, fmt.Errorf("--deny-destinations: %w", err)
 	}
+	if err := c.checkTLS(); err != nil {
+		return destinations, err
+	}
 	if c.PublicURL == "" {
-		if c.PublicURL, err = DefaultPublicURL(c.Listen, actual); err != nil {
+		if c.PublicURL, err = c.defaultPublicURL(actual); err != nil {
 			return destinations, err
 		}
 	}
@@ -119,12 +125,48 @@ func (c *Config) checkRest() error {
 
 var errNeedsPublicURL = errors.New("listening on every address needs --public-url: receivers get callback URLs below it, and no address follows from a wildcard")
 
+// withTLS reports whether the listeners take TLS alone.
+func (c *Config) withTLS() bool { return c.TLSCert != "" || c.TLSDevelopment }
+
+func (c *Config) checkTLS() error {
+	switch {
+	case c.TLSCert != "" && c.TLSKey == "":
+		return errors.New("--tls-cert needs --tls-key, the file with its private key")
+	case c.TLSKey != "" && c.TLSCert == "":
+		return errors.New("--tls-key needs --tls-cert, the file with its certificate")
+	case c.TLSCert != "" && c.TLSDevelopment:
+		return errors.New("--tls makes a certificate of its own: leave it out, or --tls-cert and --tls-key")
+	}
+	return nil
+}
+
+// callbackListen is where callbacks come in, and the name of its flag.
+func (c *Config) callbackListen() (listen, flag string) {
+	if c.CallbackListen != "" {
+		return c.CallbackListen, "--callback-listen"
+	}
+	return c.Listen, "--listen"
+}
+
+// defaultPublicURL is where callbacks come in.
+func (c *Config) defaultPublicURL(actual net.Addr) (string, error) {
+	listen, flag := c.callbackListen()
+	u, err := DefaultPublicURL(listen, actual)
+	if err != nil && !errors.Is(err, errNeedsPublicURL) {
+		err = fmt.Errorf("%s: %w", flag, err)
+	}
+	if c.withTLS() {
+		u = strings.Replace(u, "http:", "https:", 1)
+	}
+	return u, err
+}
+
 // DefaultPublicURL is http://listen exactly as given, but for a port 0, which
 // stands for the one that the listener got.
 func DefaultPublicURL(listen string, actual net.Addr) (string, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return "", fmt.Errorf("--listen: %w", err)
+		return "", err
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		return "", errNeedsPublicURL

@@ -5,7 +5,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"sync"
@@ -22,12 +21,8 @@ import (
 	"github.com/riposte-dev/riposte/vault"
 )
 
-// Limits of a connection.
+// Limits of a stop.
 const (
-	readHeaderTimeout = 10 * time.Second
-	readTimeout       = 60 * time.Second // headers and body
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 64 << 10
 	// shutdownTimeout is a little longer than an attempt may take: a stop waits
 	// for calls as long as for attempts.
 	shutdownTimeout = riposte.AttemptTimeout + 5*time.Second
@@ -52,40 +47,37 @@ type Server struct {
 	unwatch  func()
 	counted  *statistics.Collector
 	outbound *outbound.Client
-	http     *http.Server
-	listener net.Listener
+	entrance entrances
 }
 
 // Open listens, opens the store and makes what the first start makes: the
 // master key, the server's own keys and an admin's API key. Nothing is served
 // before Run.
 func Open(ctx context.Context, c Config) (*Server, error) {
-	listener, err := net.Listen("tcp", c.Listen)
+	at, err := listen(c)
 	if err != nil {
-		return nil, fmt.Errorf("listening on %s: %w", c.Listen, err)
+		return nil, err
 	}
-	s, err := open(ctx, c, listener)
+	s, err := open(ctx, c, at)
 	if err != nil {
-		listener.Close()
+		at.close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func open(ctx context.Context, c Config, listener net.Listener) (*Server, error) {
-	destinations, err := c.check(listener.Addr())
+func open(ctx context.Context, c Config, at entrances) (*Server, error) {
+	destinations, err := c.check(at.callbacks().listener.Addr())
 	if err != nil {
 		return nil, err
 	}
-	if tcp, ok := listener.Addr().(*net.TCPAddr); ok {
-		destinations = destinations.Except(tcp.AddrPort())
-	}
+	destinations = destinations.Except(at.addresses()...)
 	watched := metrics.New()
 	store, err := c.openStore(ctx, watched)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, store: store, listener: listener, metrics: watched, masters: newMasterKeys(c)}
+	s := &Server{config: c, store: store, entrance: at, metrics: watched, masters: newMasterKeys(c)}
 	if err := s.wire(ctx, destinations); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -135,13 +127,16 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 		Logger:     s.config.Logger,
 
 		AccessTokens: s.access,
+
+		CallbacksApart: s.config.CallbackListen != "",
 	})
-	if s.console, err = s.newConsole(ctx); err != nil {
-		s.api.Close() // before the store, as ever
-		return err
+	if s.console, err = s.newConsole(ctx); err == nil {
+		err = s.openEntrances()
 	}
-	s.http = s.newHTTPServer()
-	return nil
+	if err != nil {
+		s.api.Close() // before the store, as ever
+	}
+	return err
 }
 
 func (s *Server) newConsole(ctx context.Context) (*console.Console, error) {
@@ -149,7 +144,7 @@ func (s *Server) newConsole(ctx context.Context) (*console.Console, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := console.Options{API: s.api, SessionKey: key, PublicURL: s.config.PublicURL, Logger: s.config.Logger,
+	o := console.Options{API: s.api.Inside(), SessionKey: key, PublicURL: s.config.PublicURL, Logger: s.config.Logger,
 		Hosts: s.config.consoleHosts()}
 	if s.config.ConsoleOpen {
 		o.DevKey = s.config.APIKey
@@ -161,27 +156,11 @@ func (s *Server) newConsole(ctx context.Context) (*console.Console, error) {
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.api)
+	pages := s.api.Pages(s.console)
 	for _, path := range console.Paths {
-		mux.Handle(path, s.console)
+		mux.Handle(path, pages)
 	}
 	return mux
-}
-
-func (s *Server) newHTTPServer() *http.Server {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true) // gRPC without TLS
-	h := &http.Server{
-		Handler:           s.routes(),
-		Protocols:         protocols,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          errorLog(s.config.Logger),
-	}
-	h.RegisterOnShutdown(s.api.StopWaiting)
-	return h
 }
 
 // URL is the base of the server's public URLs, without a slash at the end.
@@ -198,7 +177,11 @@ func (s *Server) Signer() *outbound.Signer { return s.signing }
 func (s *Server) StoreName() string { return s.config.storeName() }
 
 // Addr is the address that the listener got.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+func (s *Server) Addr() net.Addr { return s.entrance.main.listener.Addr() }
+
+// CallbackAddr is the address at which callbacks come in: Addr, or that of their own
+// listener.
+func (s *Server) CallbackAddr() net.Addr { return s.entrance.callbacks().listener.Addr() }
 
 // Subscribe tells f of each instance that changed, after the commit. f must
 // not block.
@@ -221,15 +204,17 @@ func (s *Server) Run(ctx context.Context) error {
 	running.Go(func() { s.engine.Run(ctx) })
 	running.Go(func() { s.counted.Run(ctx) })
 	running.Go(func() { s.keys.Run(ctx) })
-	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.listener) }()
+	served := s.entrance.serve()
+	if s.entrance.certificate != nil {
+		running.Go(func() { s.entrance.certificate.run(ctx) })
+	}
 
 	var err error
 	select {
 	case err = <-served:
 		cancel()
 	case <-ctx.Done():
-		// The listener stays until the engine is done, because callbacks may
+		// The listeners stay until the engine is done, because callbacks may
 		// still come in; only waiting ends at once.
 		s.api.StopWaiting()
 	}
@@ -240,7 +225,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
-	err := s.http.Shutdown(ctx)
+	err := s.entrance.shutDown(ctx)
 	s.api.Close()
 	s.unwatch()
 	s.outbound.Close()

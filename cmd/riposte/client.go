@@ -31,6 +31,8 @@ type clientFlags struct {
 	server string
 	apiKey string
 	json   bool
+
+	transport http.RoundTripper // nil for the default one
 }
 
 // register gives cmd and its subcommands the flags.
@@ -69,7 +71,7 @@ func (f *clientFlags) clients() (*clients, error) {
 	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, usagef("the API key has characters that no key has: is it the content of admin.key?")
 	}
-	client := &http.Client{CheckRedirect: refuseRedirect}
+	client := &http.Client{CheckRedirect: refuseRedirect, Transport: f.transport}
 	who := caller{server: server, key: key}
 	options := []connect.ClientOption{connect.WithCodec(apijson.Codec{}), connect.WithInterceptors(who)}
 	return &clients{

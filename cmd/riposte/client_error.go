@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -135,6 +136,24 @@ func details(e *connect.Error) (info *errdetails.ErrorInfo, fields []*errdetails
 		}
 	}
 	return info, fields
+}
+
+// longestRetryAfter keeps a wrong delay from being waited for all day.
+const longestRetryAfter = time.Minute
+
+// retryAfter is how long the server wants to be left alone, zero where it doesn't say.
+func retryAfter(err error) time.Duration {
+	call, ok := errors.AsType[*connect.Error](err)
+	if !ok {
+		return 0
+	}
+	for _, d := range call.Details() {
+		m, err := d.Value()
+		if info, ok := m.(*errdetails.RetryInfo); ok && err == nil {
+			return min(max(info.GetRetryDelay().AsDuration(), 0), longestRetryAfter)
+		}
+	}
+	return 0
 }
 
 // innermost finds "connection refused" in what the net package wraps around it.

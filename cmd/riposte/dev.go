@@ -30,12 +30,17 @@ func newDevCommand() *cobra.Command {
 It asks one question from each source, prints each one's way from state to state
 as it happens, and then stays up with curl lines to try.
 
+With --tls the server takes https alone, with a certificate by an authority that it
+makes for itself and that may speak for this machine alone. What has to trust it, and
+how, is printed. It is a new one each time unless --data keeps it, for a year.
+
 Deliveries may go to loopback, over http and to any port. RIPOSTE_API_KEY sets
 the admin key; without it one is made and printed. Retries come sooner than in
 serve, so that the show is short.`,
 		Example: `  riposte dev
   riposte dev --once                  end after the show; exit 0 only if all came out as it should
-  riposte dev --data ./riposte-dev    keep what happens`,
+  riposte dev --data ./riposte-dev    keep what happens
+  riposte dev --tls --data ./riposte-dev`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if once && !cmd.Flags().Changed("listen") && os.Getenv("RIPOSTE_LISTEN") == "" {
@@ -48,6 +53,7 @@ serve, so that the show is short.`,
 	}
 	serverFlags(cmd, &config)
 	cmd.Flags().Lookup("data").Usage = "data `directory` to keep (default throw-away) [RIPOSTE_DATA]"
+	cmd.Flags().BoolVar(&config.TLSDevelopment, "tls", false, "serve https, with a certificate authority of its own")
 	cmd.Flags().BoolVar(&once, "once", false, "end after the show")
 	return cmd
 }
@@ -76,8 +82,14 @@ func dev(ctx context.Context, config server.Config, once bool, out io.Writer) (e
 	if err != nil {
 		return err
 	}
+	trust, err := newTrust(config)
+	if err != nil {
+		return err
+	}
+	receiver.Trust(trust.roots)
 	return withServer(ctx, s, out, func(ctx context.Context) error {
 		show := newShow(s, receiver, config.APIKey, out)
+		show.trust = trust
 		err := show.play(ctx)
 		if once || err != nil && ctx.Err() == nil {
 			return err

@@ -44,7 +44,9 @@ at the next start.`,
 		Example: `  riposte serve
   riposte serve --listen 0.0.0.0:8080 --public-url https://riposte.example.com --data /var/lib/riposte
   riposte serve --database-url postgres://riposte@db.example.com/riposte --master-key-file /etc/riposte/master.key --listen 0.0.0.0:8080 --public-url https://riposte.example.com
-  riposte serve --allow-destinations 10.20.0.0/16 --deny-destinations 10.20.0.1`,
+  riposte serve --allow-destinations 10.20.0.0/16 --deny-destinations 10.20.0.1
+  riposte serve --listen riposte.example.com:443 --tls-cert riposte.pem --tls-key riposte-key.pem
+  riposte serve --listen 10.0.0.7:8080 --callback-listen 192.0.2.7:8443 --public-url https://callbacks.example.com`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config.APIKey, config.MasterKey = os.Getenv("RIPOSTE_API_KEY"), os.Getenv("RIPOSTE_MASTER_KEY")
@@ -57,8 +59,13 @@ at the next start.`,
 	}
 	serverFlags(cmd, &config)
 	databaseFlag(cmd, &config.DatabaseURL)
-	cmd.Flags().StringVar(&config.MasterKeyFile, "master-key-file", "", "`file` with the master key, in place of RIPOSTE_MASTER_KEY (default master.key in --data, made by the first start)")
-	env(cmd.Flags(), "master-key-file", "RIPOSTE_MASTER_KEY_FILE")
+	f := cmd.Flags()
+	f.StringVar(&config.MasterKeyFile, "master-key-file", "", "`file` with the master key, in place of RIPOSTE_MASTER_KEY (default master.key in --data, made by the first start)")
+	env(f, "master-key-file", "RIPOSTE_MASTER_KEY_FILE")
+	f.StringVar(&config.TLSCert, "tls-cert", "", "`file` with the TLS certificate in PEM, and those between it and its authority; read again when it changes")
+	env(f, "tls-cert", "RIPOSTE_TLS_CERT")
+	f.StringVar(&config.TLSKey, "tls-key", "", "`file` with the certificate's private key in PEM; read again when it changes")
+	env(f, "tls-key", "RIPOSTE_TLS_KEY")
 	return cmd
 }
 
@@ -67,9 +74,11 @@ func serverFlags(cmd *cobra.Command, c *server.Config) {
 	f := cmd.Flags()
 	f.StringVar(&c.Listen, "listen", c.Listen, "host:port to listen on")
 	env(f, "listen", "RIPOSTE_LISTEN")
+	f.StringVar(&c.CallbackListen, "callback-listen", c.CallbackListen, "host:port where receivers come in, and nobody else (default --listen, beside all the rest)")
+	env(f, "callback-listen", "RIPOSTE_CALLBACK_LISTEN")
 	f.StringVar(&c.Data, "data", c.Data, "data `directory`")
 	env(f, "data", "RIPOSTE_DATA")
-	f.StringVar(&c.PublicURL, "public-url", c.PublicURL, "base `URL` of callback URLs, as receivers reach it (default http://LISTEN)")
+	f.StringVar(&c.PublicURL, "public-url", c.PublicURL, "base `URL` of callback URLs, as receivers reach it (default http://LISTEN, or https:// with TLS)")
 	env(f, "public-url", "RIPOSTE_PUBLIC_URL")
 	f.StringVar(&c.Issuer, "issuer", c.Issuer, "`host` name that the JWT names as its issuer (default the public URL's)")
 	env(f, "issuer", "RIPOSTE_ISSUER")
@@ -93,9 +102,16 @@ func serverFlags(cmd *cobra.Command, c *server.Config) {
 // megabytes: at Go's default of twice, collecting took a seventh of the CPU.
 const gcPercent = 400
 
+// memoryLimit is from where on more is collected than that, in bytes: what a server can
+// have to hold at its most (docs/operations.md) would otherwise come to five times as much.
+const memoryLimit = 768 << 20
+
 func serve(ctx context.Context, config server.Config) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
@@ -103,7 +119,7 @@ func serve(ctx context.Context, config server.Config) error {
 	if err != nil {
 		return err
 	}
-	config.Logger.Info("serving", "url", s.URL(), "listen", s.Addr().String(), "store", s.StoreName())
+	config.Logger.Info("serving", "url", s.URL(), "listen", s.Addr().String(), "callbacks", s.CallbackAddr().String(), "store", s.StoreName())
 	return s.Run(ctx)
 }
 
