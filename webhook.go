@@ -1,6 +1,7 @@
 package riposte
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -54,46 +55,6 @@ type WebhookSettings struct {
 	Request RequestSettings
 }
 
-// RequestSettings is what a webhook's requests have beyond the contract. A store keeps
-// it as JSON. What is secret in it is sealed for the purpose that the field's comment
-// tells, with the webhook's id in the place of ID.
-type RequestSettings struct {
-	Headers           []Header           `json:"headers,omitempty"` // in the order in which they are sent
-	Secrets           []WebhookSecret    `json:"secrets,omitempty"` // newest first
-	ClientCertificate *ClientCertificate `json:"clientCertificate,omitempty"`
-	CA                string             `json:"ca,omitempty"` // PEM; the authorities that the receiver's certificate may come from; "" for the system's
-}
-
-// Header is a header that is sent with each request.
-type Header struct {
-	Name  string `json:"name"`
-	Value Sealed `json:"value"` // for "webhook/ID/header/" and the name in lower case
-}
-
-// WebhookSecret is a secret of the Standard Webhooks scheme.
-type WebhookSecret struct {
-	ID        string       `json:"id"`
-	Scheme    SecretScheme `json:"scheme"`
-	Secret    Sealed       `json:"secret"`              // for "webhook/ID/secret/" and the secret's id; the HMAC's key, or the Ed25519 key's seed
-	PublicKey []byte       `json:"publicKey,omitempty"` // of SchemeV1A
-	CreatedAt time.Time    `json:"createdAt"`
-	ExpiresAt time.Time    `json:"expiresAt,omitzero"` // until when it is signed with; zero while no later one has taken its place
-}
-
-// SecretScheme is how a secret signs: the name of the signature in webhook-signature.
-type SecretScheme string
-
-const (
-	SchemeV1  SecretScheme = "v1"  // HMAC-SHA256
-	SchemeV1A SecretScheme = "v1a" // Ed25519
-)
-
-// ClientCertificate is what the server shows of itself to a receiver that asks for it.
-type ClientCertificate struct {
-	Certificate string `json:"certificate"` // PEM
-	PrivateKey  Sealed `json:"privateKey"`  // for "webhook/ID/client-key"; PEM
-}
-
 // DestinationCheck parses a webhook's URL, applies the rules of PROTOCOL.md
 // section 1 and returns the host as it will be dialled. Its error is an Error
 // with violations of the field "url".
@@ -117,6 +78,23 @@ func NewWebhook(displayName, description, url string, callbackTimeout time.Durat
 		w.CallbackTimeout = DefaultCallbackTimeout
 	}
 	return w, w.Validate(check)
+}
+
+// Clone returns a copy of w that shares nothing which can be changed.
+func (w Webhook) Clone() Webhook {
+	r := &w.Settings.Request
+	r.Headers = slices.Clone(r.Headers)
+	for n, h := range r.Headers {
+		r.Headers[n].Value = slices.Clone(h.Value)
+	}
+	r.Secrets = slices.Clone(r.Secrets)
+	for n, s := range r.Secrets {
+		r.Secrets[n].Secret, r.Secrets[n].PublicKey = slices.Clone(s.Secret), slices.Clone(s.PublicKey)
+	}
+	if c := r.ClientCertificate; c != nil {
+		r.ClientCertificate = &ClientCertificate{Certificate: c.Certificate, PrivateKey: slices.Clone(c.PrivateKey)}
+	}
+	return w
 }
 
 // Deleted reports whether w has been deleted.

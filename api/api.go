@@ -40,7 +40,9 @@ type Options struct {
 
 	// Question builds the request that would ask an instance's question now. A
 	// riposte.Error says why there would be none.
-	Question func(context.Context, riposte.Instance, riposte.Envelope) (*http.Request, error)
+	Question func(context.Context, riposte.ClaimedInstance) (*http.Request, error)
+
+	Seal riposte.Sealer // for the secrets of webhooks, which only requests to receivers have open
 }
 
 // Server is the API over one store.

@@ -50,6 +50,8 @@ var needs = map[string]riposte.Role{
 	consumers + "Ack":         riposte.RoleSender,
 	settings + "Get":          riposte.RoleViewer,
 	settings + "Update":       riposte.RoleAdmin,
+	settings + "RotateSecret": riposte.RoleAdmin,
+	settings + "RemoveSecret": riposte.RoleAdmin,
 	keys + "Create":           riposte.RoleAdmin,
 
 	keys + "List":               riposte.RoleAdmin,

@@ -31,6 +31,8 @@ type Options struct {
 	Timeout      time.Duration    // for a whole attempt; riposte.AttemptTimeout when zero
 	Now          func() time.Time // time.Now when nil
 	RootCAs      *x509.CertPool   // the system's when nil
+	// Open opens a secret of a webhook; nil where there is none that could be opened.
+	Open func(purpose string, sealed riposte.Sealed) ([]byte, error)
 }
 
 // Client makes attempts. It may be used by several goroutines at once.
@@ -42,8 +44,11 @@ type Client struct {
 	outcomeBody  func(riposte.Instance) ([]byte, error)
 	timeout      time.Duration
 	now          func() time.Time
+	roots        *x509.CertPool
 	transport    *http.Transport
 	targets      targets
+	openSealed   func(purpose string, sealed riposte.Sealed) ([]byte, error)
+	openings     openings
 }
 
 // New returns a Client. Close it to let go of its connections.
@@ -62,6 +67,8 @@ func New(o Options) (*Client, error) {
 		outcomeBody:  o.OutcomeBody,
 		timeout:      cmp.Or(o.Timeout, riposte.AttemptTimeout),
 		now:          o.Now,
+		roots:        o.RootCAs,
+		openSealed:   o.Open,
 	}
 	if c.now == nil {
 		c.now = time.Now
@@ -91,4 +98,7 @@ func newTransport(d Destinations, timeout time.Duration, roots *x509.CertPool) *
 
 // Close lets go of idle connections. Attempts under way are not ended: that is
 // what their contexts are for.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.transport.CloseIdleConnections()
+	c.openings.close()
+}

@@ -3,6 +3,7 @@ package outbound
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +28,9 @@ func TestEveryCauseHasAMessage(t *testing.T) {
 		errors.New("anything"), io.EOF, io.ErrUnexpectedEOF, errCutOff, errBlockedAddress, ruleHost, ruleAddress,
 		dialError(syscall.ECONNREFUSED), dialError(syscall.ECONNRESET), dialError(syscall.EHOSTUNREACH), dialError(syscall.ETIMEDOUT), dialError(syscall.EMFILE),
 		&net.DNSError{IsNotFound: true}, &net.DNSError{IsTimeout: true}, &net.DNSError{}, os.ErrDeadlineExceeded,
-		tls.RecordHeaderError{}, &tls.CertificateVerificationError{}, &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")},
+		tls.RecordHeaderError{}, &tls.CertificateVerificationError{}, fmt.Errorf("%w: no key", errUnreadable),
+		&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}},
+		&net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}, &net.OpError{Op: "remote error", Err: errors.New("tls: internal error")}, &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")},
 		errors.New("net/http: server response headers exceeded 65536 bytes; aborted"),
 	} {
 		for _, phase := range phases {
@@ -67,7 +70,7 @@ func TestBrokenConnectionsAreTold(t *testing.T) {
 		{io.EOF, riposte.PhaseRequest, cause{riposte.PhaseRequest, ReasonCutOff}},
 		{io.EOF, riposte.PhaseTLS, cause{riposte.PhaseTLS, ReasonHandshake}},
 		// TLS 1.3: the receiver demands a certificate of us after the handshake.
-		{&net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}, riposte.PhaseResponse, cause{riposte.PhaseTLS, ReasonHandshake}},
+		{&net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}, riposte.PhaseResponse, cause{riposte.PhaseTLS, ReasonClientCertificateRequired}},
 	} {
 		if got := classify(fmt.Errorf("wrapping: %w", c.err), c.in); got != c.want {
 			t.Errorf("%v in %s is %v, want %v", c.err, c.in, got, c.want)

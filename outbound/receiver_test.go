@@ -316,7 +316,7 @@ func TestTLSIsDemanded(t *testing.T) {
 
 	t.Run("unknown issuer", func(t *testing.T) {
 		c := newClient(t, func(o *Options) { o.RootCAs = x509.NewCertPool() })
-		wantError(t, send(t, c, server.URL), riposte.PhaseTLS, ReasonCertificate)
+		wantError(t, send(t, c, server.URL), riposte.PhaseTLS, ReasonUnknownAuthority)
 	})
 	t.Run("another host", func(t *testing.T) {
 		c := newClient(t, known)

@@ -45,7 +45,8 @@ type Store struct {
 	writer   *writer
 	watcher  *watcher
 	webhooks loads[riposte.Webhook]
-	keys     keyCache
+	keys     *credentials[riposte.Key]
+	clients  *credentials[riposte.Client]
 	logger   *slog.Logger
 
 	maxSearched, maxCounted int // lower in tests alone
@@ -67,6 +68,7 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	}
 	connectWell(config.ConnConfig)
 	s := &Store{node: riposte.NewID(time.Now()), logger: opts.Logger, maxSearched: maxSearched, maxCounted: maxCounted}
+	s.keys, s.clients = s.newKeys(), s.newClients()
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
@@ -207,6 +209,7 @@ func (s *Store) Close() error {
 		s.watcher.close() // says what was committed last, and good-bye
 		s.webhooks.running.Wait()
 		s.keys.loads.running.Wait()
+		s.clients.loads.running.Wait()
 		s.writer.close()
 		s.pool.Close()
 	})

@@ -112,7 +112,7 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 		return err
 	}
 	s.outbound, err = outbound.New(outbound.Options{Destinations: destinations, Signer: s.signing, Issuer: s.config.Issuer,
-		OutcomeBody: api.OutcomeBody, Timeout: s.config.AttemptTimeout, Now: s.store.Now})
+		OutcomeBody: api.OutcomeBody, Timeout: s.config.AttemptTimeout, Now: s.store.Now, Open: s.vault.Open})
 	if err != nil {
 		return err
 	}
@@ -133,6 +133,7 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 		OutcomeURL: s.config.OutcomeURL,
 		JWKS:       s.signing.JWKS(),
 		Question:   s.outbound.Question,
+		Seal:       s.vault.Seal,
 		Keys:       keys,
 		Tokens:     tokens,
 		Counted:    s.counted,

@@ -31,9 +31,10 @@ type writer struct {
 	db          *sql.DB
 	conn        *sql.Conn
 	lanes       *lane.Lanes
-	sequence    int64    // the last outcome's
-	webhooks    sync.Map // riposte.Webhook by id, as they were committed; for readers
-	keys        keyCache // for readers
+	sequence    int64                       // the last outcome's
+	webhooks    sync.Map                    // riposte.Webhook by id, as they were committed; for readers
+	keys        credentials[riposte.Key]    // for readers
+	clients     credentials[riposte.Client] // for readers, too
 	stmts       statements
 	fatal       func(error)
 	broken      error // why nothing is committed any more
@@ -102,10 +103,18 @@ func releaseLeases(ctx context.Context, conn *sql.Conn, now time.Time) error {
 	return nil
 }
 
-// do has run executed in the next transaction and returns when that is
-// committed, or with run's error. When ctx ends first, run is not executed if
-// it had not begun.
+// do has run executed in the next transaction, with the entry of the audit log that
+// ctx has, and returns when that is committed, or with run's error. When ctx ends
+// first, run is not executed if it had not begun.
 func (w *writer) do(ctx context.Context, weight int, run func(*tx) error) error {
+	if e, ok := riposte.AuditOf(ctx); ok {
+		run = audited(e, run)
+	}
+	return w.unaudited(ctx, weight, run)
+}
+
+// unaudited is do without that entry.
+func (w *writer) unaudited(ctx context.Context, weight int, run func(*tx) error) error {
 	return w.queue.Do(ctx, weight, run)
 }
 
@@ -125,6 +134,7 @@ func (w *writer) commit(batch []*op) {
 		w.publishWebhooks(t.touched)
 		if t.revoked {
 			w.keys.forget()
+			w.clients.forget()
 		}
 		t.Committed()
 		w.checkpoints.committed(w.conn)

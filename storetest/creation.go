@@ -13,7 +13,7 @@ var creation = []behaviour{
 		for _, r := range []riposte.InstanceRequest{
 			{Source: riposte.Source{Kind: riposte.SourceTest}},
 			{Source: riposte.Source{Kind: riposte.SourceWorkflowStep, WorkflowExecutionID: -1 << 63, WorkflowStepID: "step"}, RequestID: "r"},
-			{Source: approval.Source, Labels: map[string]string{"team": "päyments", `"`: "", "a": "b"}, RecreatedFrom: riposte.NewID(h.now())},
+			{Source: approval.Source, Labels: map[string]string{"team": "päyments", `"`: "", "a": "b"}, RecreatedFrom: riposte.NewID(h.now()), CreatedBy: "CI \"ü"},
 			{Source: riposte.Source{Kind: riposte.SourceProvisionStep, TicketID: "t"}, CallbackTimeout: 25 * time.Hour},
 		} {
 			i := h.create(w, r)
