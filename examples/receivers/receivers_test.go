@@ -15,38 +15,77 @@ import (
 // TestAReceiverVerifiesAndAnswers lets a server ask.
 func TestAReceiverVerifiesAndAnswers(t *testing.T) {
 	forEach(t, func(t *testing.T, p program) {
-		server, front := ripostetest.Start(t), newFront(t)
-		running := p.start(t, front, "RIPOSTE_URL="+server.URL(), "RIPOSTE_ISSUER="+server.Issuer())
-		webhook := newWebhook(t, server, front)
-		approval := func(payload string) *ripostev1.InstancesServiceCreateRequest {
-			source := &webhooksv1.WebhookSource{Source: &webhooksv1.WebhookSource_ApprovalStep{ApprovalStep: &webhooksv1.WebhookSourceApprovalStep{TicketId: "T-1"}}}
-			return &ripostev1.InstancesServiceCreateRequest{Source: source, Payload: []byte(payload)}
-		}
 		for _, tt := range []struct {
-			name     string
-			question *ripostev1.InstancesServiceCreateRequest
-			kind     ripostev1.OutcomeKind
-			via      ripostev1.OutcomeVia
+			name   string
+			token  bool
+			scheme ripostev1.WebhookSecretScheme // of the secret, when there is one
 		}{
-			{"a test", &ripostev1.InstancesServiceCreateRequest{Source: &webhooksv1.WebhookSource{Source: &webhooksv1.WebhookSource_Test{Test: &webhooksv1.WebhookSourceTest{}}}},
-				ripostev1.OutcomeKind_OUTCOME_KIND_DELIVERED, ripostev1.OutcomeVia_OUTCOME_VIA_SYNC},
-			{"an approval at once", approval(`{"amount":12.50}`), ripostev1.OutcomeKind_OUTCOME_KIND_APPROVED, ripostev1.OutcomeVia_OUTCOME_VIA_SYNC},
-			{"an approval by callback", approval(`{"amount":5000}`), ripostev1.OutcomeKind_OUTCOME_KIND_DENIED, ripostev1.OutcomeVia_OUTCOME_VIA_CALLBACK},
+			{name: "by token", token: true},
+			{name: "by signature", scheme: ripostev1.WebhookSecretScheme_WEBHOOK_SECRET_SCHEME_V1},
+			{name: "by Ed25519 signature", scheme: ripostev1.WebhookSecretScheme_WEBHOOK_SECRET_SCHEME_V1A},
+			{name: "by both", token: true, scheme: ripostev1.WebhookSecretScheme_WEBHOOK_SECRET_SCHEME_V1},
 		} {
+			if tt.scheme == ripostev1.WebhookSecretScheme_WEBHOOK_SECRET_SCHEME_V1A && p.language != "go" {
+				continue // the others take whsec_ alone, as docs/receivers.md says
+			}
 			t.Run(tt.name, func(t *testing.T) {
-				tt.question.WebhookId = webhook
-				i := ask(t, server, tt.question)
-				if got := i.GetOutcome(); got.GetKind() != tt.kind || got.GetVia() != tt.via || len(i.GetAttempts()) != 1 {
-					t.Errorf("%d attempts came to %v", len(i.GetAttempts()), got)
+				t.Parallel()
+				server, front := ripostetest.Start(t), newFront(t)
+				webhook := newWebhook(t, server, front)
+				var environment []string
+				if tt.token {
+					environment = append(environment, "RIPOSTE_URL="+server.URL(), "RIPOSTE_ISSUER="+server.Issuer())
 				}
-				id := i.GetWebhookInstance().GetId()
-				running.await(t, "acted on "+id)
-				if tt.via == ripostev1.OutcomeVia_OUTCOME_VIA_CALLBACK {
-					running.await(t, "called back for "+id)
+				if tt.scheme != 0 {
+					environment = append(environment, "WEBHOOK_SECRET="+rotate(t, server, webhook, tt.scheme))
+				}
+				running := p.start(t, front, environment...)
+				askAll(t, server, webhook, running)
+				if tt.scheme != 0 { // from now on the server signs with the old secret and a new one
+					rotate(t, server, webhook, tt.scheme)
+					askAll(t, server, webhook, running)
 				}
 			})
 		}
 	})
+}
+
+// askAll asks a test, an approval that is given at once and one that is refused by
+// callback.
+func askAll(t *testing.T, server *ripostetest.Server, webhook string, running *process) {
+	t.Helper()
+	approval := &webhooksv1.WebhookSource{Source: &webhooksv1.WebhookSource_ApprovalStep{ApprovalStep: &webhooksv1.WebhookSourceApprovalStep{TicketId: "T-1"}}}
+	for _, tt := range []struct {
+		source  *webhooksv1.WebhookSource
+		payload string
+		kind    ripostev1.OutcomeKind
+		via     ripostev1.OutcomeVia
+	}{
+		{&webhooksv1.WebhookSource{Source: &webhooksv1.WebhookSource_Test{Test: &webhooksv1.WebhookSourceTest{}}}, "",
+			ripostev1.OutcomeKind_OUTCOME_KIND_DELIVERED, ripostev1.OutcomeVia_OUTCOME_VIA_SYNC},
+		{approval, `{"amount":12.50}`, ripostev1.OutcomeKind_OUTCOME_KIND_APPROVED, ripostev1.OutcomeVia_OUTCOME_VIA_SYNC},
+		{approval, `{"amount":5000}`, ripostev1.OutcomeKind_OUTCOME_KIND_DENIED, ripostev1.OutcomeVia_OUTCOME_VIA_CALLBACK},
+	} {
+		i := ask(t, server, &ripostev1.InstancesServiceCreateRequest{WebhookId: webhook, Source: tt.source, Payload: []byte(tt.payload)})
+		if got := i.GetOutcome(); got.GetKind() != tt.kind || got.GetVia() != tt.via || len(i.GetAttempts()) != 1 {
+			t.Errorf("%d attempts came to %v", len(i.GetAttempts()), got)
+		}
+		id := i.GetWebhookInstance().GetId()
+		running.await(t, "acted on "+id)
+		if tt.via == ripostev1.OutcomeVia_OUTCOME_VIA_CALLBACK {
+			running.await(t, "called back for "+id)
+		}
+	}
+}
+
+// rotate gives a webhook a secret, and returns what its receiver verifies with.
+func rotate(t *testing.T, server *ripostetest.Server, webhook string, scheme ripostev1.WebhookSecretScheme) string {
+	t.Helper()
+	res, err := server.Settings.RotateSecret(t.Context(), &ripostev1.WebhookSettingsServiceRotateSecretRequest{WebhookId: webhook, Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.GetVerifyWith()
 }
 
 func newWebhook(t *testing.T, server *ripostetest.Server, f *front) string {
