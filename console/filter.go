@@ -202,7 +202,7 @@ func pageSize(q url.Values) int32 {
 	n, _ := strconv.Atoi(q.Get("size"))
 	for _, size := range pageSizes {
 		if n == size {
-			return int32(n)
+			return int32(n) // #nosec G109 -- it is one of pageSizes
 		}
 	}
 	return int32(pageSizes[0])
