@@ -41,8 +41,11 @@ type ClientCertificateChange struct {
 
 // changeClientCertificate returns the certificate that c makes of old.
 func changeClientCertificate(v *violations, old *ClientCertificate, c ClientCertificateChange, seal Sealer, now time.Time) *ClientCertificate {
-	if c == (ClientCertificateChange{}) {
+	switch {
+	case c == (ClientCertificateChange{}):
 		return nil
+	case old != nil && c == (ClientCertificateChange{Certificate: old.Certificate}):
+		return old // also where it has run out since
 	}
 	chain, err := parseCertificates(c.Certificate)
 	if err == nil {

@@ -383,6 +383,28 @@ func TestAuthorityRules(t *testing.T) {
 	}
 }
 
+// TestCertificatesThatHaveRunOutMayBeSentBack: what a client read, and gives back beside
+// what it changes, is no new certificate.
+func TestCertificatesThatHaveRunOutMayBeSentBack(t *testing.T) {
+	end := settingsAt.Add(time.Hour)
+	certificate, key := newCertificate(t, nil, end)
+	w := settingsWebhook()
+	set := riposte.RequestChange{ClientCertificate: &riposte.ClientCertificateChange{Certificate: certificate, PrivateKey: &key}, CA: &certificate}
+	if err := w.ChangeRequest(set, sealPlainly, settingsAt); err != nil {
+		t.Fatal(err)
+	}
+	was := w.Clone().Settings.Request
+	same := riposte.RequestChange{ClientCertificate: &riposte.ClientCertificateChange{Certificate: certificate}, CA: &certificate}
+	if err := w.ChangeRequest(same, sealPlainly, end); err != nil {
+		t.Errorf("sending back what is there: %v", err)
+	}
+	if diff := cmp.Diff(was, w.Settings.Request); diff != "" {
+		t.Errorf("sending back what is there changed it (-want +got):\n%s", diff)
+	}
+	err := w.ChangeRequest(set, sealPlainly, end) // with a key it is set anew
+	wantViolation(t, err, "clientCertificate.certificatePem", "still valid")
+}
+
 // TestViolationsHaveNoSecrets looks for what was given in what is said of it.
 func TestViolationsHaveNoSecrets(t *testing.T) {
 	w := settingsWebhook()
