@@ -244,12 +244,12 @@ func (o *opened) hidden() *opened {
 	if o == nil {
 		return nil
 	}
-	shown := *o
-	shown.headers = make([]header, len(o.headers))
-	for n, h := range o.headers {
-		shown.headers[n] = header{h.name, hiddenValue}
+	// Not a copy of all: the version is changed by others meanwhile.
+	shown := &opened{settings: o.settings, signers: o.signers}
+	for _, h := range o.headers {
+		shown.headers = append(shown.headers, header{h.name, hiddenValue})
 	}
-	return &shown
+	return shown
 }
 
 // addTo adds the signature to a request that has all of the contract's headers, and
