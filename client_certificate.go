@@ -135,6 +135,9 @@ func parseCertificates(text string) ([]*x509.Certificate, error) {
 		if block.Type != "CERTIFICATE" {
 			return nil, fmt.Errorf("must be certificates alone, has a %s", strings.ToLower(block.Type))
 		}
+		if len(block.Headers) > 0 { // x509.CertPool would leave it out, and say nothing
+			return nil, errors.New("must be certificates in PEM without headers")
+		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
 			return nil, fmt.Errorf("must be certificates that can be read: number %d can't", len(list)+1)

@@ -368,8 +368,11 @@ func TestClientCertificateRules(t *testing.T) {
 func TestAuthorityRules(t *testing.T) {
 	good, key := newCertificate(t, nil, settingsAt.Add(time.Hour))
 	old, _ := newCertificate(t, nil, settingsAt)
+	// x509.CertPool passes over such a one without a word.
+	withHeader := strings.Replace(good, "CERTIFICATE-----\n", "CERTIFICATE-----\nA: b\n\n", 1)
 	for ca, words := range map[string]string{
 		"": "", good: "", old + good: "",
+		withHeader: "without headers", old + withHeader: "without headers",
 		old: "still valid", "hello": "in PEM", key: "certificates alone", strings.Repeat("x", 64<<10+1): "at most 65536 bytes, has 65537",
 	} {
 		w := settingsWebhook()
