@@ -370,9 +370,11 @@ func TestAuthorityRules(t *testing.T) {
 	old, _ := newCertificate(t, nil, settingsAt)
 	// x509.CertPool passes over such a one without a word.
 	withHeader := strings.Replace(good, "CERTIFICATE-----\n", "CERTIFICATE-----\nA: b\n\n", 1)
+	cutKey := strings.Replace(key, "-----END PRIVATE KEY-----", "", 1) // it would be kept, and shown, as text
 	for ca, words := range map[string]string{
 		"": "", good: "", old + good: "",
-		withHeader: "without headers", old + withHeader: "without headers",
+		cutKey + good: "certificates in PEM",
+		withHeader:    "without headers", old + withHeader: "without headers",
 		old: "still valid", "hello": "in PEM", key: "certificates alone", strings.Repeat("x", 64<<10+1): "at most 65536 bytes, has 65537",
 	} {
 		w := settingsWebhook()
