@@ -41,8 +41,11 @@ type ClientCertificateChange struct {
 
 // changeClientCertificate returns the certificate that c makes of old.
 func changeClientCertificate(v *violations, old *ClientCertificate, c ClientCertificateChange, seal Sealer, now time.Time) *ClientCertificate {
-	if c == (ClientCertificateChange{}) {
+	switch {
+	case c == (ClientCertificateChange{}):
 		return nil
+	case old != nil && c == (ClientCertificateChange{Certificate: old.Certificate}):
+		return old // also where it has run out since
 	}
 	chain, err := parseCertificates(c.Certificate)
 	if err == nil {
@@ -132,13 +135,17 @@ func parseCertificates(text string) ([]*x509.Certificate, error) {
 		if block.Type != "CERTIFICATE" {
 			return nil, fmt.Errorf("must be certificates alone, has a %s", strings.ToLower(block.Type))
 		}
+		if len(block.Headers) > 0 { // x509.CertPool would leave it out, and say nothing
+			return nil, errors.New("must be certificates in PEM without headers")
+		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
 			return nil, fmt.Errorf("must be certificates that can be read: number %d can't", len(list)+1)
 		}
 		list = append(list, c)
 	}
-	if len(list) == 0 || strings.Contains(string(rest), "-----BEGIN") {
+	// What is broken counts for text, too, and might be a key.
+	if len(list) == 0 || len(list) != strings.Count(text, "-----BEGIN") {
 		return nil, errors.New("must be certificates in PEM")
 	}
 	return list, nil

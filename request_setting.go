@@ -43,7 +43,7 @@ func (w *Webhook) ChangeRequest(c RequestChange, seal Sealer, now time.Time) err
 	if c.ClientCertificate != nil {
 		r.ClientCertificate = changeClientCertificate(&v, r.ClientCertificate, *c.ClientCertificate, w.sealing(seal), now)
 	}
-	if c.CA != nil {
+	if c.CA != nil && *c.CA != r.CA { // what is there may have run out since
 		r.CA = *c.CA
 		checkAuthorities(&v, r.CA, now)
 	}

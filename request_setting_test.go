@@ -368,8 +368,13 @@ func TestClientCertificateRules(t *testing.T) {
 func TestAuthorityRules(t *testing.T) {
 	good, key := newCertificate(t, nil, settingsAt.Add(time.Hour))
 	old, _ := newCertificate(t, nil, settingsAt)
+	// x509.CertPool passes over such a one without a word.
+	withHeader := strings.Replace(good, "CERTIFICATE-----\n", "CERTIFICATE-----\nA: b\n\n", 1)
+	cutKey := strings.Replace(key, "-----END PRIVATE KEY-----", "", 1) // it would be kept, and shown, as text
 	for ca, words := range map[string]string{
 		"": "", good: "", old + good: "",
+		cutKey + good: "certificates in PEM",
+		withHeader:    "without headers", old + withHeader: "without headers",
 		old: "still valid", "hello": "in PEM", key: "certificates alone", strings.Repeat("x", 64<<10+1): "at most 65536 bytes, has 65537",
 	} {
 		w := settingsWebhook()
@@ -381,6 +386,28 @@ func TestAuthorityRules(t *testing.T) {
 			wantViolation(t, err, "caPem", words)
 		}
 	}
+}
+
+// TestCertificatesThatHaveRunOutMayBeSentBack: what a client read, and gives back beside
+// what it changes, is no new certificate.
+func TestCertificatesThatHaveRunOutMayBeSentBack(t *testing.T) {
+	end := settingsAt.Add(time.Hour)
+	certificate, key := newCertificate(t, nil, end)
+	w := settingsWebhook()
+	set := riposte.RequestChange{ClientCertificate: &riposte.ClientCertificateChange{Certificate: certificate, PrivateKey: &key}, CA: &certificate}
+	if err := w.ChangeRequest(set, sealPlainly, settingsAt); err != nil {
+		t.Fatal(err)
+	}
+	was := w.Clone().Settings.Request
+	same := riposte.RequestChange{ClientCertificate: &riposte.ClientCertificateChange{Certificate: certificate}, CA: &certificate}
+	if err := w.ChangeRequest(same, sealPlainly, end); err != nil {
+		t.Errorf("sending back what is there: %v", err)
+	}
+	if diff := cmp.Diff(was, w.Settings.Request); diff != "" {
+		t.Errorf("sending back what is there changed it (-want +got):\n%s", diff)
+	}
+	err := w.ChangeRequest(set, sealPlainly, end) // with a key it is set anew
+	wantViolation(t, err, "clientCertificate.certificatePem", "still valid")
 }
 
 // TestViolationsHaveNoSecrets looks for what was given in what is said of it.

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -201,5 +202,37 @@ func TestOwnTransportsHaveTheGuardAndTheLimits(t *testing.T) {
 	if own.Proxy != nil || !own.DisableCompression || own.MaxResponseHeaderBytes != shared.MaxResponseHeaderBytes || own.IdleConnTimeout != shared.IdleConnTimeout ||
 		own.TLSHandshakeTimeout != shared.TLSHandshakeTimeout || own.TLSClientConfig.MinVersion != shared.TLSClientConfig.MinVersion || own.Protocols.HTTP2() {
 		t.Errorf("the transport is %+v", own)
+	}
+}
+
+// TestConnectionsOfTheirOwnAreBounded: however many webhooks have some, no more are kept
+// than the client's own may be.
+func TestConnectionsOfTheirOwnAreBounded(t *testing.T) {
+	theirs := newAuthority("theirs")
+	url, connections := tlsReceiver(t, &tls.Config{Certificates: []tls.Certificate{theirs.pair(time.Now().Add(time.Hour))}})
+	c := newOpeningClient(t)
+	c.openings.mostConns = 4
+	ask := func(n int) {
+		t.Helper()
+		a := withCertificates(url, "", "", theirs.pem)
+		a.Webhook.ID = strconv.Itoa(n)
+		wantStatus(t, c.Send(t.Context(), a), 200)
+		if open := c.openings.conns.Load(); open < 1 || open > 5 {
+			t.Fatalf("%d connections are open after the webhook %d", open, n)
+		}
+	}
+	for n := range 4 {
+		ask(n)
+		ask(n)
+	}
+	if n := connections.Load(); n != 4 {
+		t.Errorf("there were %d connections, want one for each webhook", n)
+	}
+	for n := range 20 {
+		ask(n)
+	}
+	c.Close()
+	if open := c.openings.conns.Load(); open != 0 {
+		t.Errorf("%d connections are left", open)
 	}
 }

@@ -15,7 +15,7 @@ import (
 const (
 	maxHeaderBytes   = 64 << 10                   // of a response's headers, 1xx responses included
 	maxIdlePerHost   = riposte.DefaultMaxInFlight // connections kept per receiver
-	maxIdle          = 512                        // connections kept in all
+	maxIdle          = 512                        // connections kept in all, and as many of webhooks that have their own
 	idleTimeout      = 90 * time.Second           // a connection is kept this long unused
 	defaultUserAgent = "Riposte"
 )
@@ -73,18 +73,22 @@ func New(o Options) (*Client, error) {
 	if c.now == nil {
 		c.now = time.Now
 	}
-	c.transport = newTransport(o.Destinations, c.timeout, o.RootCAs)
+	c.openings.mostConns = maxIdle
+	c.transport = newTransport(c.dial(), c.timeout, o.RootCAs)
 	return c, nil
 }
 
+// dial connects behind the guard.
+func (c *Client) dial() dialFunc { return c.destinations.dialer(c.timeout).DialContext }
+
 // newTransport returns a transport without proxies, HTTP/2 and decompression.
 // The client uses it without an http.Client, which would follow redirects.
-func newTransport(d Destinations, timeout time.Duration, roots *x509.CertPool) *http.Transport {
+func newTransport(dial dialFunc, timeout time.Duration, roots *x509.CertPool) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  nil, // the environment's would see and could change every request
-		DialContext:            watched(d.dialer(timeout).DialContext),
+		DialContext:            watched(dial),
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    timeout,
 		DisableCompression:     true,

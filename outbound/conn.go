@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // errUnasked is a response that was there before its request.
@@ -64,6 +65,20 @@ func watched(dial dialFunc) dialFunc {
 		}
 		return &watchedConn{Conn: conn}, nil
 	}
+}
+
+// countedConn is counted while it is open.
+type countedConn struct {
+	net.Conn
+	open   *atomic.Int64
+	closed atomic.Bool
+}
+
+func (c *countedConn) Close() error {
+	if c.closed.CompareAndSwap(false, true) {
+		c.open.Add(-1)
+	}
+	return c.Conn.Close()
 }
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)

@@ -74,20 +74,36 @@ var carriers = []struct {
 	{netip.MustParsePrefix("2002::/16"), 2},        // 6to4 (RFC 3056)
 }
 
-// denies reports whether the operator has denied addr, or the IPv4 address that it
-// carries. The argument must be without zone and unmapped.
-func (d Destinations) denies(addr netip.Addr) bool {
-	contains := func(p netip.Prefix) bool { return p.Contains(addr) }
-	if slices.ContainsFunc(d.denied, contains) {
-		return true
-	}
+// carried returns the IPv4 address that addr carries, and the network that makes it carry
+// one; the zero values where it carries none.
+func carried(addr netip.Addr) (inside netip.Addr, by netip.Prefix) {
 	for _, c := range carriers {
 		if c.prefix.Contains(addr) {
 			b := addr.As16()
-			return d.denies(netip.AddrFrom4([4]byte(b[c.first:])))
+			return netip.AddrFrom4([4]byte(b[c.first:])), c.prefix
 		}
 	}
-	return false
+	return netip.Addr{}, netip.Prefix{}
+}
+
+// denies reports whether the operator has denied addr, or the IPv4 address that it
+// carries. The argument must be without zone and unmapped.
+func (d Destinations) denies(addr netip.Addr) bool {
+	if slices.ContainsFunc(d.denied, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		return true
+	}
+	inside, _ := carried(addr)
+	return inside.IsValid() && d.denies(inside)
+}
+
+// allows reports whether the operator has allowed addr. Whoever allows all of a network
+// that carries IPv4 addresses, as is needed behind NAT64, has not allowed what is private
+// behind it. The argument must be without zone and unmapped.
+func (d Destinations) allows(addr netip.Addr) bool {
+	inside, by := carried(addr)
+	return slices.ContainsFunc(d.prefixes, func(p netip.Prefix) bool {
+		return p.Contains(addr) && (!inside.IsValid() || p.Bits() > by.Bits() || d.AllowsAddr(inside))
+	})
 }
 
 // AllowsAddr reports whether a connection to addr may be made: it is a public
@@ -102,7 +118,7 @@ func (d Destinations) AllowsAddr(addr netip.Addr) bool {
 	switch {
 	case d.denies(addr):
 		return false
-	case slices.ContainsFunc(d.prefixes, contains):
+	case d.allows(addr):
 		return true
 	case addr.Is4():
 		return !slices.ContainsFunc(specialIPv4, contains)

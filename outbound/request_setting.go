@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -9,9 +10,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/riposte-dev/riposte"
@@ -52,6 +55,9 @@ type requestSigner struct {
 type openings struct {
 	mu    sync.Mutex
 	known map[string]*opened // by the webhook's id
+
+	conns     atomic.Int64 // connections that are open
+	mostConns int64        // from how many on idle ones are closed
 }
 
 // beyond returns what requests of w to destination have beyond the contract; nil where
@@ -123,6 +129,35 @@ func (k *openings) drop(webhookID string) {
 	delete(k.known, webhookID)
 }
 
+// counted counts the connections of a webhook's dial, and makes room for them: each
+// transport knows of its own alone, and all together would keep more than a process may
+// have open.
+func (k *openings) counted(webhookID string, dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if k.conns.Load() >= k.mostConns {
+			k.closeIdle(webhookID)
+		}
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		k.conns.Add(1)
+		return &countedConn{Conn: conn, open: &k.conns}, nil
+	}
+}
+
+// closeIdle leaves those of one webhook, which are bounded by themselves: its transport
+// would not keep the next one either.
+func (k *openings) closeIdle(butOf string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for id, o := range k.known {
+		if id != butOf && o.transport != nil {
+			o.transport.CloseIdleConnections()
+		}
+	}
+}
+
 func (k *openings) close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -185,7 +220,7 @@ func (c *Client) newOwnTransport(w riposte.Webhook) (*http.Transport, error) {
 			return nil, fmt.Errorf("%w: the CA's certificates can't be read", errUnreadable)
 		}
 	}
-	t := newTransport(c.destinations, c.timeout, roots)
+	t := newTransport(c.openings.counted(w.ID, c.dial()), c.timeout, roots)
 	t.MaxIdleConns = maxIdlePerHost
 	if r.ClientCertificate == nil {
 		return t, nil
@@ -209,12 +244,12 @@ func (o *opened) hidden() *opened {
 	if o == nil {
 		return nil
 	}
-	shown := *o
-	shown.headers = make([]header, len(o.headers))
-	for n, h := range o.headers {
-		shown.headers[n] = header{h.name, hiddenValue}
+	// Not a copy of all: the version is changed by others meanwhile.
+	shown := &opened{settings: o.settings, signers: o.signers}
+	for _, h := range o.headers {
+		shown.headers = append(shown.headers, header{h.name, hiddenValue})
 	}
-	return &shown
+	return shown
 }
 
 // addTo adds the signature to a request that has all of the contract's headers, and

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -343,6 +344,26 @@ func TestQuestionHidesHeadersAndSigns(t *testing.T) {
 		t.Errorf("X-Key is %q", got)
 	}
 	wantVerified(t, q.Header, must(io.ReadAll(q.Body)), verifyWith)
+}
+
+// TestQuestionsAreShownWhileTheWebhookChanges is for the race detector: what is shown is
+// a copy of what others go on to use.
+func TestQuestionsAreShownWhileTheWebhookChanges(t *testing.T) {
+	c := newOpeningClient(t)
+	var showing sync.WaitGroup
+	for n := range 4 {
+		showing.Go(func() {
+			a := asked("https://receiver.example/hook", plainHeader("X-Key", "s3cret"))
+			for range 50 {
+				a.Webhook.Version += int64(1 + n)
+				q, err := c.Question(t.Context(), a)
+				if err != nil || q.Header.Get("X-Key") != hiddenValue {
+					t.Errorf("it is shown as %v, %v", q, err)
+				}
+			}
+		})
+	}
+	showing.Wait()
 }
 
 // TestSettingsAreOpenedOnce counts what is opened.

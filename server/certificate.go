@@ -93,8 +93,11 @@ func (c *certificate) run(ctx context.Context) {
 		case err != nil && err.Error() != last:
 			c.log.Error("the new TLS certificate can't be used: the old one stays", "error", err)
 			last = err.Error()
+		case err != nil:
 		case changed:
 			c.log.Info("a new TLS certificate is in use", "until", c.current.Load().Leaf.NotAfter)
+			last = ""
+		default:
 			last = ""
 		}
 	}

@@ -82,6 +82,15 @@ func TestCertificateIsReadAgain(t *testing.T) {
 		if serial() != first || strings.Count(log.String(), "level=ERROR") != 2 {
 			t.Errorf("a key that is gone: %s", log.String())
 		}
+		write(t, keyFile, string(c.key)) // as it was read last
+		minute()
+		if err := os.Remove(keyFile); err != nil {
+			t.Fatal(err)
+		}
+		minute()
+		if strings.Count(log.String(), "level=ERROR") != 3 {
+			t.Errorf("a key that is gone again: %s", log.String())
+		}
 		writePair(t, a, certFile, keyFile, "")
 		minute()
 		if serial() == first || strings.Count(log.String(), "level=INFO") != 1 {

@@ -12,8 +12,9 @@ const (
 	// maxConnections is of a server with as many files as it likes: those who wait, each
 	// on a connection of its own, and a quarter more.
 	maxConnections = 20_480
-	// otherFiles are left to attempts, which are 2,048 at most, and to the store.
-	otherFiles = 2_560
+	// otherFiles are left to attempts, which are 2,048 at most, to the connections that
+	// are kept for later ones, which are 1,024, and to the store.
+	otherFiles = 3_200
 	// callbackShare is the part of the connections that callbacks have for themselves
 	// where they have a listener of their own.
 	callbackShare = 4

@@ -104,6 +104,7 @@ var ofSignatures = []forgery{
 	{name: "a stale delivery with a fresh timestamp", before: func(_ *sender, r *request) { r.at = r.at.Add(-6 * time.Minute) },
 		after: func(r *http.Request) { r.Header.Set("Webhook-Timestamp", fmt.Sprint(time.Now().Unix())) }},
 	{name: "a timestamp that is no number", after: header("Webhook-Timestamp", constant("now"))},
+	{name: "a timestamp of too many digits", after: header("Webhook-Timestamp", constant(strings.Repeat("1", 5000)))},
 	{name: "another body", after: func(r *http.Request) { altered(r) }},
 	{name: "another id", after: header("Webhook-Id", constant("another"))},
 }

@@ -95,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()):
             return self.answer(411, close=True)
-        if int(length) > MAX_BODY:
+        if len(length) > 15 or int(length) > MAX_BODY:
             return self.answer(413, close=True)
         body = self.rfile.read(int(length))
         try:
