@@ -69,6 +69,8 @@ type Keeper struct {
 	sealer Sealer
 	rings  map[riposte.ServerKeyUse]*kept
 	wake   chan struct{} // the data key was rotated
+
+	rotating sync.Mutex // held by who rotates the data key: the steps of two must not mix
 }
 
 // kept is one ring as this node knows it.
