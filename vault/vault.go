@@ -43,7 +43,7 @@ type Vault struct {
 	keys    atomic.Pointer[keySet]
 
 	reading sync.Mutex
-	read    time.Time // when the last look for a data key that is not known began
+	read    time.Time // when the last look for a data key that is not known began, or failed
 }
 
 // Open returns the vault of a store. It makes the first data key where there is none.
@@ -118,6 +118,7 @@ func (v *Vault) look(id []byte) (dataKey, bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), rereadTimeout)
 	defer cancel()
 	if err := v.Refresh(ctx); err != nil {
+		v.read = time.Now() // those who waited meanwhile needn't try, too
 		return dataKey{}, false
 	}
 	return v.keys.Load().find(id)
