@@ -79,6 +79,21 @@ func (v *Vault) create(ctx context.Context) error {
 	return err
 }
 
+// errBehind is for who can go to another node, or to this one when it has the master key.
+var errBehind = &riposte.Error{Code: riposte.CodeUnavailable, Reason: "MASTER_KEY_MISSING",
+	Message: "this node can't seal secrets: it doesn't have the master key that another one has taken into use"}
+
+// Sealer returns Seal, once it has looked that no other node has rotated the data key so
+// that this one can't open it: what the one before seals is lost when that is removed.
+// Otherwise the error is a riposte.Error with the code CodeUnavailable, or the store's.
+func (v *Vault) Sealer(ctx context.Context) (riposte.Sealer, error) {
+	err := v.Refresh(ctx)
+	if errors.Is(err, ErrMaster) {
+		err = fmt.Errorf("%w: %w", errBehind, err)
+	}
+	return v.Seal, err
+}
+
 // Seal returns secret encrypted, to be opened for the same purpose alone.
 func (v *Vault) Seal(purpose string, secret []byte) riposte.Sealed {
 	k := v.keys.Load().current()
