@@ -22,9 +22,11 @@ import (
 // many of one kind leave the others alone. docs/operations.md says what that comes to
 // in memory.
 const (
-	maxCalls        = 256
+	// Hundreds of workers that each ask one question after the other are no overload, nor
+	// are as many receivers that answer at the same time and may not try again.
+	maxCalls        = 1024
 	maxCallBytes    = 96 << 20 // three batches of the largest
-	maxCallbacks    = 256
+	maxCallbacks    = 1024
 	maxCallbackBody = 32 << 20
 	// A wait costs a connection's memory and nothing else, for a minute or more.
 	maxWaits     = 16_384

@@ -13,6 +13,8 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -386,5 +388,44 @@ func TestFormsThatComeSlowlyLeaveCallsAlone(t *testing.T) {
 	form := askToken(t, a, "grant_type=client_credentials")
 	if form.Code != http.StatusServiceUnavailable || form.Error != "temporarily_unavailable" || form.Header().Get("Retry-After") != "1" {
 		t.Errorf("one more form: HTTP %d, %v: %s", form.Code, form.Header(), form.Body)
+	}
+}
+
+// TestManyCallersAreNotTooMany: each of them asks one question after the other, as programs
+// do that have hundreds of workers.
+func TestManyCallersAreNotTooMany(t *testing.T) {
+	const callers, questions = 500, 10
+	a, store := newAPI(t)
+	s := serveAPI(t, a)
+	path := s.base + "/api/v1/webhooks/" + newWebhookIn(t, store) + "/instances"
+	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: callers}}
+	defer c.CloseIdleConnections()
+	var refused atomic.Int64
+	var asking sync.WaitGroup
+	for range callers {
+		asking.Go(func() {
+			for range questions {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(`{"source":{"approvalStep":{"ticketId":"T"}},"payload":{}}`))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				r.Header = http.Header{"Authorization": {"Bearer " + adminKey}, "Content-Type": {"application/json"}}
+				res, err := c.Do(r)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+				if res.StatusCode != http.StatusOK {
+					refused.Add(1)
+				}
+			}
+		})
+	}
+	asking.Wait()
+	if n := refused.Load(); n > 0 {
+		t.Errorf("%d of %d questions were refused", n, callers*questions)
 	}
 }
