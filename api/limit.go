@@ -34,7 +34,7 @@ const (
 	maxPages     = 64
 	maxPageBytes = 16 << 20
 	// Whoever asks for a token sends a body before anybody knows who that is.
-	maxTokens = 64
+	maxTokens = 256
 )
 
 const (

@@ -41,10 +41,10 @@ const (
 )
 
 // TestOverload has twelve times as many questions come in at once as the server admits,
-// and then fifty times as many of the largest batches, beside 2,000 connections that never come to the
-// end of a head. All that while it says at once that it lives, it stays within its
-// memory, and whatever it has accepted comes to an outcome. Afterwards it holds nothing
-// that it didn't hold before.
+// and then fifty times as many of the largest batches, beside 2,000 connections that
+// never come to the end of a head. All that while it says at once that it lives, it stays
+// within its memory, and whatever it has accepted comes to an outcome. Afterwards it
+// holds nothing that it didn't hold before.
 func TestOverload(t *testing.T) {
 	n := newCrashNodeOn(t, []string{"--data", filepath.Join(t.TempDir(), "data")})
 	n.env = append(n.env, "GOMEMLIMIT=768MiB") // as on a small machine
