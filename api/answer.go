@@ -72,11 +72,16 @@ func (s *Server) openToken(ctx context.Context, token string) (string, error) {
 const documentTimeout = 15 * time.Second
 
 func readDocument(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	return readWithin(w, r, documentTimeout, riposte.MaxDocumentSize)
+}
+
+// readWithin reads a body of at most limit bytes that has come when d is over.
+func readWithin(w http.ResponseWriter, r *http.Request, d time.Duration, limit int64) ([]byte, error) {
 	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Now().Add(documentTimeout)) // not there in process
+	_ = c.SetReadDeadline(time.Now().Add(d)) // not there in process
 	// Afterwards it would end the request's context in the middle of a commit.
 	defer func() { _ = c.SetReadDeadline(time.Time{}) }()
-	return io.ReadAll(http.MaxBytesReader(w, r.Body, riposte.MaxDocumentSize))
+	return io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 }
 
 func refuseDocument(w http.ResponseWriter, err error) {

@@ -48,7 +48,9 @@ type Options struct {
 	// riposte.Error says why there would be none.
 	Question func(context.Context, riposte.ClaimedInstance) (*http.Request, error)
 
-	Seal riposte.Sealer // for the secrets of webhooks, which only requests to receivers have open
+	// Sealer returns what seals the secrets of webhooks, which only requests to receivers
+	// have open, or why this node can't.
+	Sealer func(context.Context) (riposte.Sealer, error)
 
 	// AccessTokens are what clients call with, beside API keys.
 	AccessTokens *AccessTokens

@@ -113,7 +113,7 @@ const MaxBuckets = maxBuckets
 // Take takes places and bytes of a kind of requests until it is called with the
 // opposite, and returns how many there are in all.
 func (s *Server) Take(kind string, requests, bytes int64) (allRequests, allBytes int64) {
-	b := map[string]*bound{"call": &s.bounds.calls, "callback": &s.bounds.callbacks, "wait": &s.bounds.waits, "page": &s.bounds.pages}[kind]
+	b := map[string]*bound{"call": &s.bounds.calls, "callback": &s.bounds.callbacks, "wait": &s.bounds.waits, "page": &s.bounds.pages, "token": &s.bounds.tokens}[kind]
 	b.inFlight.Add(requests)
 	b.held.Add(bytes)
 	return b.requests, b.bytes

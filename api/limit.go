@@ -22,15 +22,19 @@ import (
 // many of one kind leave the others alone. docs/operations.md says what that comes to
 // in memory.
 const (
-	maxCalls        = 256
+	// Hundreds of workers that each ask one question after the other are no overload, nor
+	// are as many receivers that answer at the same time and may not try again.
+	maxCalls        = 1024
 	maxCallBytes    = 96 << 20 // three batches of the largest
-	maxCallbacks    = 256
+	maxCallbacks    = 1024
 	maxCallbackBody = 32 << 20
 	// A wait costs a connection's memory and nothing else, for a minute or more.
 	maxWaits     = 16_384
 	maxWaitBytes = 16 << 20
 	maxPages     = 64
 	maxPageBytes = 16 << 20
+	// Whoever asks for a token sends a body before anybody knows who that is.
+	maxTokens = 256
 )
 
 const (
@@ -54,7 +58,7 @@ type bound struct {
 }
 
 // bounds are those of all kinds.
-type bounds struct{ calls, callbacks, waits, pages bound }
+type bounds struct{ calls, callbacks, waits, pages, tokens bound }
 
 func newBounds() *bounds {
 	return &bounds{
@@ -62,6 +66,7 @@ func newBounds() *bounds {
 		callbacks: bound{requests: maxCallbacks, bytes: maxCallbackBody},
 		waits:     bound{requests: maxWaits, bytes: maxWaitBytes},
 		pages:     bound{requests: maxPages, bytes: maxPageBytes},
+		tokens:    bound{requests: maxTokens, bytes: maxTokens * maxTokenBody},
 	}
 }
 
@@ -71,6 +76,8 @@ func (b *bounds) of(path string) *bound {
 	switch path {
 	case healthPath, readyPath, jwksPath:
 		return nil
+	case tokenPath:
+		return &b.tokens
 	case watchPath, ripostev1connect.InstancesServiceWatchProcedure, ripostev1connect.InstancesServiceWaitProcedure,
 		ripostev1connect.ConsumersServicePullProcedure:
 		return &b.waits
@@ -105,8 +112,11 @@ func (s *Server) bounded(next http.Handler) http.Handler {
 			return
 		}
 		limit := bodyLimit(r.URL.Path)
-		if b == &s.bounds.callbacks {
+		switch b {
+		case &s.bounds.callbacks:
 			limit = riposte.MaxDocumentSize
+		case &s.bounds.tokens:
+			limit = maxTokenBody
 		}
 		b.serve(w, r, int64(limit), next, s.shed)
 	})
@@ -215,6 +225,10 @@ func (s *Server) shed(w http.ResponseWriter, r *http.Request) {
 	s.refusals.Do(func() {
 		s.Logger.Warn("overloaded: callers are told to try again", "path", shownPath(r.URL.Path))
 	})
+	if r.URL.Path == tokenPath {
+		s.refuseGrant(w, r, errOverloaded)
+		return
+	}
 	if isREST(r) {
 		writeStatus(w, http.StatusServiceUnavailable, "1", overloadedJSON())
 		return
@@ -257,5 +271,5 @@ func (s *Server) Shed() map[string]int64 {
 }
 
 func (b *bounds) each(of func(*bound) int64) map[string]int64 {
-	return map[string]int64{"call": of(&b.calls), "callback": of(&b.callbacks), "wait": of(&b.waits), "page": of(&b.pages)}
+	return map[string]int64{"call": of(&b.calls), "callback": of(&b.callbacks), "wait": of(&b.waits), "page": of(&b.pages), "token": of(&b.tokens)}
 }

@@ -13,6 +13,8 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,13 +159,14 @@ func TestKindsOfRequestsLeaveEachOtherAlone(t *testing.T) {
 	a, _ := newAPI(t)
 	paths := map[string][]string{
 		"call": {"GET /api/v1/webhooks", "POST /api/v1/instances:batchCreate", "POST " + instances + "Create", "GET /openapi.json", "POST /api/v1/consumers/c:ack",
-			"GET /api/v1/instances", "POST /auth/v1/token"},
+			"GET /api/v1/instances"},
+		"token":    {"POST /auth/v1/token", "GET /auth/v1/token"},
 		"callback": {"POST /api/v1/webhooks/callback/x", "GET /api/v1/webhooks/callback/x"},
 		"wait": {"GET /api/v1/instances/x:wait?timeout=0s", "GET /api/v1/instances/x%3Await?timeout=0s", "GET /api/v1/instances:watch?after=x", "POST /api/v1/consumers/c:pull",
 			"POST " + instances + "Wait", "POST " + instances + "Watch", "POST " + ripostev1connect.ConsumersServicePullProcedure},
 		"": {"GET /healthz", "GET /readyz", "GET /auth/v1/jwks", "GET /metrics", "GET /debug/pprof/"},
 	}
-	for _, full := range []string{"call", "callback", "wait", "page"} {
+	for _, full := range []string{"call", "callback", "wait", "page", "token"} {
 		free := a.Fill(full)
 		for kind, all := range paths {
 			for _, rest := range all {
@@ -347,4 +350,82 @@ func wantLimited(t *testing.T, err error) time.Duration {
 	}
 	again, _ := st.Details()[1].(*errdetails.RetryInfo)
 	return again.GetRetryDelay().AsDuration()
+}
+
+// TestFormsThatComeSlowlyLeaveCallsAlone: whoever asks for a token sends a body before
+// anybody knows who that is.
+func TestFormsThatComeSlowlyLeaveCallsAlone(t *testing.T) {
+	a, _ := newAPI(t)
+	s := serveAPI(t, a)
+	most, _ := a.Take("call", 0, 0)
+	for range most {
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.base, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		fmt.Fprintf(c, "POST /auth/v1/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\n")
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; <-time.After(time.Millisecond) {
+		came := int64(0)
+		for _, all := range []map[string]int64{a.InFlight(), a.Shed()} {
+			for _, n := range all {
+				came += n
+			}
+		}
+		if came == most {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d forms have come", came, most)
+		}
+	}
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, newRequest(t.Context(), "GET /api/v1/webhooks", ""))
+	if w.Code != http.StatusOK {
+		t.Errorf("a call while forms come: HTTP %d: %s", w.Code, w.Body)
+	}
+	form := askToken(t, a, "grant_type=client_credentials")
+	if form.Code != http.StatusServiceUnavailable || form.Error != "temporarily_unavailable" || form.Header().Get("Retry-After") != "1" {
+		t.Errorf("one more form: HTTP %d, %v: %s", form.Code, form.Header(), form.Body)
+	}
+}
+
+// TestManyCallersAreNotTooMany: each of them asks one question after the other, as programs
+// do that have hundreds of workers.
+func TestManyCallersAreNotTooMany(t *testing.T) {
+	const callers, questions = 500, 10
+	a, store := newAPI(t)
+	s := serveAPI(t, a)
+	path := s.base + "/api/v1/webhooks/" + newWebhookIn(t, store) + "/instances"
+	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: callers}}
+	defer c.CloseIdleConnections()
+	var refused atomic.Int64
+	var asking sync.WaitGroup
+	for range callers {
+		asking.Go(func() {
+			for range questions {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(`{"source":{"approvalStep":{"ticketId":"T"}},"payload":{}}`))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				r.Header = http.Header{"Authorization": {"Bearer " + adminKey}, "Content-Type": {"application/json"}}
+				res, err := c.Do(r)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+				if res.StatusCode != http.StatusOK {
+					refused.Add(1)
+				}
+			}
+		})
+	}
+	asking.Wait()
+	if n := refused.Load(); n > 0 {
+		t.Errorf("%d of %d questions were refused", n, callers*questions)
+	}
 }

@@ -38,6 +38,13 @@ func (h settingsService) update(ctx context.Context, _ riposte.Caller, r *ripost
 	if err != nil {
 		return nil, err
 	}
+	request := requestChange(change, paths)
+	var seal riposte.Sealer
+	if request.Headers != nil || request.ClientCertificate != nil {
+		if seal, err = h.s.Sealer(ctx); err != nil {
+			return nil, err
+		}
+	}
 	w, err := h.s.changeWebhook(ctx, r.GetWebhookId(), func(w *riposte.Webhook) error {
 		policy, bound := change != nil && change.RetryPolicy != nil, change != nil && change.MaxInFlight != nil
 		if paths.includes("retry_policy", policy) {
@@ -63,7 +70,7 @@ func (h settingsService) update(ctx context.Context, _ riposte.Caller, r *ripost
 		if err := w.Settings.Validate(h.s.Check); err != nil {
 			return below("settings", err)
 		}
-		return below("settings", w.ChangeRequest(requestChange(change, paths), h.s.Seal, h.s.Store.Now()))
+		return below("settings", w.ChangeRequest(request, seal, h.s.Store.Now()))
 	})
 	if err != nil {
 		return nil, err

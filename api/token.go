@@ -6,12 +6,14 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
+	"time"
+
+	"connectrpc.com/connect"
 
 	"github.com/riposte-dev/riposte"
 )
@@ -19,7 +21,9 @@ import (
 const (
 	tokenPath = "/auth/v1/token"
 	// maxTokenBody, in bytes, holds a form several times as long as C1's clients'.
-	maxTokenBody   = 16 << 10
+	maxTokenBody = 16 << 10
+	// tokenTimeout bounds how long the form may take: it fits into a packet or two.
+	tokenTimeout   = 10 * time.Second
 	basicChallenge = `Basic realm="riposte", charset="UTF-8"`
 )
 
@@ -69,16 +73,25 @@ type tokenResponse struct {
 // token is POST /auth/v1/token: client credentials for an access token (RFC 6749,
 // section 4.4), shown by client_secret or by client_assertion (RFC 7523).
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
+	res, err := s.grant(w, r)
+	if err != nil {
+		s.refuseGrant(w, r, err)
+		return
+	}
+	tokenHeaders(w.Header())
+	_ = json.NewEncoder(w).Encode(res)
+}
+
+func tokenHeaders(h http.Header) {
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
-	res, err := s.grant(w, r)
-	if err == nil {
-		_ = json.NewEncoder(w).Encode(res)
-		return
-	}
+}
+
+func (s *Server) refuseGrant(w http.ResponseWriter, r *http.Request, err error) {
+	h := w.Header()
+	tokenHeaders(h)
 	refused := s.refusedGrant(err)
 	switch refused.status {
 	case http.StatusUnauthorized:
@@ -146,9 +159,12 @@ func readTokenForm(w http.ResponseWriter, r *http.Request) (map[string]string, e
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/x-www-form-urlencoded" {
 		return nil, invalidRequest("Content-Type must be application/x-www-form-urlencoded")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxTokenBody))
+	body, err := readWithin(w, r, tokenTimeout, maxTokenBody)
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, &oauthError{http.StatusRequestEntityTooLarge, "invalid_request", "the body is too long"}
+	}
+	if _, ok := errors.AsType[*connect.Error](err); ok { // there is no room for what its head didn't announce
+		return nil, errOverloaded
 	}
 	if err != nil {
 		return nil, invalidRequest("the body broke off")

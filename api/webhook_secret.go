@@ -26,9 +26,13 @@ func (h settingsService) rotateSecret(ctx context.Context, _ riposte.Caller, r *
 	if d := r.GetKeepFor(); d != nil {
 		rotation.Keep = d.AsDuration() // of one that is too long the longest there is
 	}
+	seal, err := h.s.Sealer(ctx)
+	if err != nil {
+		return nil, err
+	}
 	res := &ripostev1.WebhookSettingsServiceRotateSecretResponse{}
-	_, err := h.s.changeWebhook(ctx, r.GetWebhookId(), func(w *riposte.Webhook) error {
-		secret, verifyWith, err := w.RotateSecret(rotation, h.s.Seal, h.s.Store.Now())
+	_, err = h.s.changeWebhook(ctx, r.GetWebhookId(), func(w *riposte.Webhook) error {
+		secret, verifyWith, err := w.RotateSecret(rotation, seal, h.s.Store.Now())
 		res.Secret, res.VerifyWith = secretMessage(secret), verifyWith
 		return err
 	})

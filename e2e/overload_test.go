@@ -20,10 +20,12 @@ import (
 
 const (
 	// overloadCalls is what api admits at once, and overloadBatches of it of the largest.
-	overloadCalls   = 256
+	overloadCalls   = 1024
 	overloadBatches = 3
-	// overloadTimes is how many times that is asked for at once.
-	overloadTimes = 50
+	// overloadTimes is how many times that is asked for at once, and overloadBatchTimes
+	// for batches.
+	overloadTimes      = 12
+	overloadBatchTimes = 50
 	// overloadHealth is how long /healthz may take, whatever else the server has to do.
 	// Where the kernel lets others run meanwhile it may take as many times longer as the
 	// server's own threads did; and where that is more than overloadBusy times, three
@@ -38,13 +40,15 @@ const (
 	overloadSlack = 20
 )
 
-// TestOverload has fifty times as many questions come in at once as the server admits,
-// small ones and then the largest batches, beside 2,000 connections that never come to the
-// end of a head. All that while it says at once that it lives, it stays within its
-// memory, and whatever it has accepted comes to an outcome. Afterwards it holds nothing
-// that it didn't hold before.
+// TestOverload has twelve times as many questions come in at once as the server admits,
+// and then fifty times as many of the largest batches, beside 2,000 connections that
+// never come to the end of a head. All that while it says at once that it lives, it stays
+// within its memory, and whatever it has accepted comes to an outcome. Afterwards it
+// holds nothing that it didn't hold before.
 func TestOverload(t *testing.T) {
-	n := newCrashNode(t)
+	n := newCrashNodeOn(t, []string{"--data", filepath.Join(t.TempDir(), "data")})
+	n.env = append(n.env, "GOMEMLIMIT=768MiB") // as on a small machine
+	n.start()
 	l := startOverload(t)
 	webhook := n.newWebhook(l.receiver)
 	n.closed(n.askOn(webhook))
@@ -54,7 +58,7 @@ func TestOverload(t *testing.T) {
 	probes := probeHealth(t, n.URL)
 	r := l.run(overloadPlan{
 		Address: n.listen, Webhook: webhook, HalfOpen: 2000, Connections: overloadTimes*overloadCalls/250 + 1, Streams: 250,
-		Batches: overloadTimes * overloadBatches, Lasts: 10100 * time.Millisecond,
+		Batches: overloadBatchTimes * overloadBatches, Lasts: 10100 * time.Millisecond,
 	})
 	worst, times := probes()
 	ranThen, waitedThen := n.scheduled()

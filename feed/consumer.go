@@ -200,6 +200,9 @@ func (f *Feed) Ack(ctx context.Context, name, only, lease string, through int64)
 
 func (f *Feed) load(ctx context.Context, name, only string) (riposte.Consumer, error) {
 	c, err := f.store.LoadConsumer(ctx, name)
+	if errors.Is(err, riposte.ErrConsumerNotFound) {
+		f.consumers.Delete(name) // anybody can make up names; who comes next has another lock, and Save tells
+	}
 	if err == nil && only != "" && c.Filter.CreatedBy != only {
 		err = riposte.ErrConsumerNotFound
 	}

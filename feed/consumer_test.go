@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -211,5 +212,28 @@ func TestConsumersAreBounded(t *testing.T) {
 	}
 	if _, err := pull(t.Context(), f.feed, "all", 1, riposte.MinLease); !errors.Is(err, riposte.ErrManyLeases) {
 		t.Errorf("one lease more: %v", err)
+	}
+}
+
+// TestNamesThatAreNoConsumersLeaveNothing: whoever may pull can make up as many as it likes.
+func TestNamesThatAreNoConsumersLeaveNothing(t *testing.T) {
+	f := start(t)
+	for n := range 10 {
+		name := strings.Repeat("x", n)
+		if _, err := pull(t.Context(), f.feed, name, 1, time.Minute); !errors.Is(err, riposte.ErrConsumerNotFound) {
+			t.Errorf("%q: %v", name, err)
+		}
+		if err := f.feed.Ack(t.Context(), name, "", "lease", 0); !errors.Is(err, riposte.ErrConsumerNotFound) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	f.consumer("there", riposte.OutcomeFilter{}, 0)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := f.feed.Pull(t.Context(), over, "there", "", 1, time.Minute); err != nil {
+		t.Error(err)
+	}
+	if n := f.feed.Known(); n != 1 {
+		t.Errorf("there is something for %d names, want 1", n)
 	}
 }

@@ -39,6 +39,8 @@ func (k *Keeper) rotateData(ctx context.Context, algorithm string, publishFor *t
 	if publishFor != nil && *publishFor != 0 {
 		return riposte.ServerKey{}, riposte.Invalid(riposte.Violation{Field: "publishFor", Description: "must be unset: a data key is not published"})
 	}
+	k.rotating.Lock()
+	defer k.rotating.Unlock()
 	if k.Master != nil {
 		if err := k.Master.Renew(); err != nil {
 			return riposte.ServerKey{}, err

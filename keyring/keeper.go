@@ -69,26 +69,44 @@ type Keeper struct {
 	sealer Sealer
 	rings  map[riposte.ServerKeyUse]*kept
 	wake   chan struct{} // the data key was rotated
+
+	rotating sync.Mutex // held by who rotates the data key: the steps of two must not mix
 }
 
 // kept is one ring as this node knows it.
 type kept struct {
 	Use
-	mu   sync.Mutex
+	turn chan struct{} // has the one whose turn it is to read or change the rest
+
 	ring Ring
-	read time.Time // when the last read began
+	read time.Time // when the last read began, or failed
 	err  error     // of that
+}
+
+func (r *kept) take() { r.turn <- struct{}{} }
+func (r *kept) give() { <-r.turn }
+
+// takeWithin is take for who doesn't wait for long.
+func (r *kept) takeWithin(d time.Duration) error {
+	patience := time.NewTimer(d)
+	defer patience.Stop()
+	select {
+	case r.turn <- struct{}{}:
+		return nil
+	case <-patience.C:
+		return fmt.Errorf("reading the %s keys: others have waited for %s", r.Name, d)
+	}
 }
 
 // Open reads all rings, makes those that are not there yet, and takes them into use.
 func Open(ctx context.Context, o Options) (*Keeper, error) {
 	k := &Keeper{Options: o, sealer: Sealer{o.Store, o.Vault}, rings: map[riposte.ServerKeyUse]*kept{}, wake: make(chan struct{}, 1)}
 	for _, use := range o.Uses {
-		r := &kept{Use: use}
+		r := &kept{Use: use, turn: make(chan struct{}, 1)}
 		k.rings[use.Name] = r
-		r.mu.Lock()
+		r.take()
 		err := k.read(ctx, r)
-		r.mu.Unlock()
+		r.give()
 		if err != nil {
 			return nil, fmt.Errorf("reading the %s keys: %w", use.Name, err)
 		}
@@ -123,8 +141,8 @@ func (k *Keeper) look(ctx context.Context) error {
 }
 
 func (k *Keeper) lookAt(ctx context.Context, r *kept) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.take()
+	defer r.give()
 	if err := k.read(ctx, r); err != nil {
 		return err
 	}
@@ -136,14 +154,17 @@ func (k *Keeper) lookAt(ctx context.Context, r *kept) error {
 
 // Reread reads a ring again, because something names a key that this node doesn't know,
 // at most once a second. Its error says that the ring could not be read, so that nobody
-// knows whether there is such a key.
+// knows whether there is such a key. While the store hangs nobody waits for longer than
+// one who waits for a read and then for his own.
 func (k *Keeper) Reread(ctx context.Context, use riposte.ServerKeyUse) error {
 	r, ok := k.rings[use]
 	if !ok {
 		return nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	if err := r.takeWithin(rereadTimeout); err != nil {
+		return err
+	}
+	defer r.give()
 	if time.Since(r.read) < rereadPause {
 		return r.err
 	}
@@ -152,12 +173,15 @@ func (k *Keeper) Reread(ctx context.Context, use riposte.ServerKeyUse) error {
 	return k.read(ctx, r)
 }
 
-// read takes the store's ring into use. The caller holds r.mu.
+// read takes the store's ring into use. It is the caller's turn.
 func (k *Keeper) read(ctx context.Context, r *kept) error {
 	r.read = time.Now()
 	var b []byte
 	if b, _, r.err = k.sealer.secret(ctx, r.Secret, r.first(k.Store), r.adopted); r.err == nil {
 		r.err = k.apply(r, b)
+	}
+	if r.err != nil {
+		r.read = time.Now() // those who waited meanwhile are told the same
 	}
 	return r.err
 }
@@ -195,7 +219,7 @@ func (r *kept) adopted(clear []byte) ([]byte, error) {
 }
 
 // change loads, changes and saves a ring, again where another node was faster, and takes
-// it into use. The caller holds r.mu.
+// it into use. It is the caller's turn.
 func (k *Keeper) change(ctx context.Context, r *kept, f func(Ring) (Ring, error)) error {
 	for {
 		b, version, err := k.sealer.secret(ctx, r.Secret, r.first(k.Store), r.adopted)
@@ -239,8 +263,8 @@ func (k *Keeper) Rotate(ctx context.Context, use riposte.ServerKeyUse, algorithm
 	if !slices.Contains(r.Algorithms, algorithm) {
 		return riposte.ServerKey{}, riposte.Invalid(riposte.Violation{Field: "algorithm", Description: "must be one of " + strings.Join(r.Algorithms, ", ")})
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.take()
+	defer r.give()
 	err := k.change(ctx, r, func(ring Ring) (Ring, error) {
 		now := k.Store.Now()
 		ring = ring.Left(r.Rules, now)
@@ -264,10 +288,10 @@ func (k *Keeper) List(ctx context.Context) ([]riposte.ServerKey, error) {
 	var list []riposte.ServerKey
 	for _, use := range k.Uses {
 		r := k.rings[use.Name]
-		r.mu.Lock()
+		r.take()
 		err := k.read(ctx, r)
 		list = append(list, r.list(k.Store.Now())...)
-		r.mu.Unlock()
+		r.give()
 		if err != nil {
 			return nil, err
 		}

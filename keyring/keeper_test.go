@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -189,6 +190,49 @@ func TestOtherNodesSeeARotation(t *testing.T) {
 		list, err := one.List(t.Context())
 		if err != nil || len(list) != 2 || list[0].ID != "1two" || list[0].State != riposte.ServerKeyCurrent || list[1].Use != riposte.ServerKeyData {
 			t.Errorf("the list is %+v, %v", list, err)
+		}
+	})
+}
+
+// hanging is a store that answers nobody who asks for a secret, once it hangs.
+type hanging struct {
+	riposte.Store
+	hangs atomic.Bool
+}
+
+func (h *hanging) LoadSecret(ctx context.Context, name string) (riposte.Secret, error) {
+	if h.hangs.Load() {
+		<-ctx.Done()
+		return riposte.Secret{}, ctx.Err()
+	}
+	return h.Store.LoadSecret(ctx, name)
+}
+
+// TestStoreThatHangsHoldsNobodyUpForLong: anybody can name keys that are not there, and
+// everybody asks for the key set.
+func TestStoreThatHangsHoldsNobodyUpForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &hanging{Store: newStore(t)}
+		n := newNode(t, store)
+		time.Sleep(time.Minute)
+		store.hangs.Store(true)
+		began := time.Now()
+		var asking sync.WaitGroup
+		for range 100 {
+			asking.Go(func() {
+				if err := n.Reread(t.Context(), signing); err == nil {
+					t.Error("the keys were read")
+				}
+			})
+		}
+		asking.Wait()
+		if took := time.Since(began); took > 4*time.Second {
+			t.Errorf("the last one waited for %s", took)
+		}
+		store.hangs.Store(false)
+		time.Sleep(time.Second)
+		if err := n.Reread(t.Context(), signing); err != nil {
+			t.Error(err)
 		}
 	})
 }

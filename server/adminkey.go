@@ -27,7 +27,8 @@ func (s *Server) adminKeys(ctx context.Context) ([]riposte.Key, error) {
 		return []riposte.Key{k}, err
 	}
 	stored, err := s.store.ListKeys(ctx)
-	if err != nil || slices.ContainsFunc(stored, func(k riposte.Key) bool { return k.Role == riposte.RoleAdmin }) {
+	now := s.store.Now()
+	if err != nil || slices.ContainsFunc(stored, func(k riposte.Key) bool { return k.Role == riposte.RoleAdmin && !k.Caller().Expired(now) }) {
 		return nil, err
 	}
 	switch {

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/riposte-dev/riposte"
@@ -78,6 +79,39 @@ func TestRotationThatBreaksOffLosesNothing(t *testing.T) {
 	}
 	check("the old master key is gone", crash(t, s))
 	if err := s.close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRotationsOfTheMasterKeyAtOnceLoseNothing: two administrators, or one who clicks
+// twice.
+func TestRotationsOfTheMasterKeyAtOnceLoseNothing(t *testing.T) {
+	dir := t.TempDir()
+	s := openOn(t, dir)
+	sealed := s.vault.Seal("p", []byte("secret"))
+	for range 20 {
+		var rotating sync.WaitGroup
+		for range 4 {
+			rotating.Go(func() {
+				if _, err := s.keys.Rotate(t.Context(), riposte.ServerKeyData, "", nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		rotating.Wait()
+		own, err := s.masters.readOwn()
+		if ids := s.vault.MasterIDs(); err != nil || len(own) != 1 || len(ids) != 1 || own[0].ID() != ids[0] {
+			t.Fatalf("master.key has %v, %v; the data keys want %v", own, err, ids)
+		}
+	}
+	if err := s.close(); err != nil {
+		t.Error(err)
+	}
+	next := openOn(t, dir)
+	if got, err := next.vault.Open("p", sealed); err != nil || string(got) != "secret" {
+		t.Errorf("what was sealed is %q, %v", got, err)
+	}
+	if err := next.close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -117,7 +117,7 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 		OutcomeURL: s.config.OutcomeURL,
 		JWKS:       s.signing.JWKS,
 		Question:   s.outbound.Question,
-		Seal:       s.vault.Seal,
+		Sealer:     s.vault.Sealer,
 		Keys:       keys,
 		Tokens:     s.tokens,
 		ServerKeys: s.keys,

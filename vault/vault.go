@@ -43,7 +43,7 @@ type Vault struct {
 	keys    atomic.Pointer[keySet]
 
 	reading sync.Mutex
-	read    time.Time // when the last look for a data key that is not known began
+	read    time.Time // when the last look for a data key that is not known began, or failed
 }
 
 // Open returns the vault of a store. It makes the first data key where there is none.
@@ -77,6 +77,21 @@ func (v *Vault) create(ctx context.Context) error {
 		return v.Refresh(ctx)
 	}
 	return err
+}
+
+// errBehind is for who can go to another node, or to this one when it has the master key.
+var errBehind = &riposte.Error{Code: riposte.CodeUnavailable, Reason: "MASTER_KEY_MISSING",
+	Message: "this node can't seal secrets: it doesn't have the master key that another one has taken into use"}
+
+// Sealer returns Seal, once it has looked that no other node has rotated the data key so
+// that this one can't open it: what the one before seals is lost when that is removed.
+// Otherwise the error is a riposte.Error with the code CodeUnavailable, or the store's.
+func (v *Vault) Sealer(ctx context.Context) (riposte.Sealer, error) {
+	err := v.Refresh(ctx)
+	if errors.Is(err, ErrMaster) {
+		err = fmt.Errorf("%w: %w", errBehind, err)
+	}
+	return v.Seal, err
 }
 
 // Seal returns secret encrypted, to be opened for the same purpose alone.
@@ -118,6 +133,7 @@ func (v *Vault) look(id []byte) (dataKey, bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), rereadTimeout)
 	defer cancel()
 	if err := v.Refresh(ctx); err != nil {
+		v.read = time.Now() // those who waited meanwhile needn't try, too
 		return dataKey{}, false
 	}
 	return v.keys.Load().find(id)

@@ -160,6 +160,32 @@ func TestRotationReachesWhoeverElseOpens(t *testing.T) {
 	}
 }
 
+// TestWhoHasNotTheMasterKeySealsNothing: the data key that it has will be removed, and
+// nobody could open that any more.
+func TestWhoHasNotTheMasterKeySealsNothing(t *testing.T) {
+	store, old := newStore(t), newMaster()
+	behind := open(t, store, old)
+	if _, err := behind.Sealer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	both := vault.NewMaster() + "\n" + *old
+	ahead := open(t, store, &both)
+	if _, err := ahead.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		_, err := behind.Sealer(t.Context())
+		if e, ok := errors.AsType[*riposte.Error](err); !ok || e.Code != riposte.CodeUnavailable || !errors.Is(err, vault.ErrMaster) {
+			t.Errorf("it seals: %v", err)
+		}
+	}
+	*old = both
+	seal, err := behind.Sealer(t.Context())
+	if err != nil || ahead.Stale(seal("p", nil)) {
+		t.Errorf("with the new key: %v", err)
+	}
+}
+
 // TestOthersDoNotRewrap: only a rotation takes a new master key into use, because other
 // nodes may not have it yet.
 func TestOthersDoNotRewrap(t *testing.T) {

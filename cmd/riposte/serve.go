@@ -102,16 +102,12 @@ func serverFlags(cmd *cobra.Command, c *server.Config) {
 // megabytes: at Go's default of twice, collecting took a seventh of the CPU.
 const gcPercent = 400
 
-// memoryLimit is from where on more is collected than that, in bytes: what a server can
-// have to hold at its most (docs/operations.md) would otherwise come to five times as much.
-const memoryLimit = 768 << 20
-
 func serve(ctx context.Context, config server.Config) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
+		debug.SetMemoryLimit(memoryLimit(os.DirFS("/")))
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
