@@ -116,7 +116,7 @@ func (s *canaryServer) walkCommands() {
 	} {
 		for _, key := range []string{s.apiKey, s.keys["viewer"], s.apiKey + "x"} {
 			s.command(env(key), args...)
-			if args[0] != "audit" {
+			if key == s.apiKey && args[0] != "audit" {
 				s.command(env(key), append(args, "--json")...)
 			}
 		}

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
@@ -166,6 +168,7 @@ func (s *canaryServer) openVault(store riposte.Store, master string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.dataKeys(store, master)
 	sealer := keyring.Sealer{Store: store, Vault: v}
 	for _, name := range []string{"signing-key", "callback-key", "access-token-key", "console-session-key"} {
 		value, err := sealer.Secret(s.t.Context(), name, func() ([]byte, error) { return nil, fmt.Errorf("there is no %s", name) })
@@ -189,6 +192,41 @@ func (s *canaryServer) openVault(store riposte.Store, master string) {
 			}
 			s.bytes("a webhook's key of the scheme v1a", key)
 		}
+	}
+}
+
+// dataKeys adds the keys that seal all the rest, which the vault itself gives to nobody.
+func (s *canaryServer) dataKeys(store riposte.Store, master string) {
+	s.t.Helper()
+	kept, err := store.LoadSecret(s.t.Context(), "data-keys")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var keys []struct {
+		ID      string
+		Wrapped []byte
+	}
+	if err := json.Unmarshal(kept.Value, &keys); err != nil || len(keys) < 2 {
+		s.t.Fatalf("there are %d data keys: %v", len(keys), err)
+	}
+	masterKey, err := base64.StdEncoding.DecodeString(master)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	block, err := aes.NewCipher(masterKey)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, k := range keys {
+		key, err := aead.Open(nil, nil, k.Wrapped, []byte("riposte data key "+k.ID))
+		if err != nil {
+			s.t.Fatalf("unwrapping the data key %s: %v", k.ID, err)
+		}
+		s.bytes("the data key "+k.ID, key)
 	}
 }
 
