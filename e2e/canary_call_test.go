@@ -210,7 +210,7 @@ var canaryVariable = regexp.MustCompile(`\{[^}]*\}`)
 // filled is a path with its variables, by default those of what is there.
 func (s *canaryServer) filled(path, value string) string {
 	return canaryVariable.ReplaceAllStringFunc(path, func(variable string) string {
-		if value == "" && variable == "{webhook_id}" && strings.HasSuffix(path, "settings") {
+		if value == "" && variable == "{webhook_id}" && strings.Contains(path, "/settings") {
 			return s.webhook
 		}
 		if value == "" {
