@@ -25,6 +25,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/apijson"
 	webhooksv1 "github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 )
@@ -260,11 +261,19 @@ func (p queryParser) Parse(m proto.Message, values url.Values, filter *utilities
 			vs = []string{enumName(fd.Enum(), vs[0])}
 		}
 		if err := p.parseField(m, fd, name, vs, filter); err != nil {
-			refuse(m, fd.JSONName(), fmt.Sprintf("can't have the value %q", strings.Join(vs, ",")))
+			refuse(m, fd.JSONName(), cannotHave(strings.Join(vs, ",")))
 			return nil
 		}
 	}
 	return nil
+}
+
+// cannotHave repeats no value that may be a secret in the wrong place.
+func cannotHave(value string) string {
+	if len(value) > apijson.MaxShown {
+		return "can't have the value that was given"
+	}
+	return fmt.Sprintf("can't have the value %q", value)
 }
 
 // parseField reads durations as proto3 JSON does: the gateway takes 1h and

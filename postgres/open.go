@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,7 +62,7 @@ var _ riposte.Store = (*Store)(nil)
 // Open opens the store in the database that url names, and brings its tables up
 // to date.
 func Open(ctx context.Context, url string, opts Options) (*Store, error) {
-	config, err := pgxpool.ParseConfig(url)
+	config, err := parseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("reading the database's URL: %w", err)
 	}
@@ -213,4 +214,16 @@ func (s *Store) Close() error {
 		s.pool.Close()
 	})
 	return nil
+}
+
+var errURL = errors.New("it must be postgres://user:password@host/database, with what is special in the password percent-encoded")
+
+// parseURL keeps pgx's own words back where it can't tell the parts of the URL: then it
+// can't tell which is the password, either, and may quote a piece of it.
+func parseURL(url string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil && strings.Contains(err.Error(), ": failed to parse as ") {
+		return nil, errURL
+	}
+	return config, err
 }

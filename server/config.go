@@ -74,7 +74,7 @@ func (c *Config) check(actual net.Addr) (outbound.Destinations, error) {
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	u, err := url.Parse(c.PublicURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return destinations, fmt.Errorf("--public-url must be an http or https URL without user info, query and fragment, not %q", c.PublicURL)
+		return destinations, errors.New("--public-url must be an http or https URL without user info, query and fragment")
 	}
 	if c.Issuer == "" {
 		c.Issuer = u.Hostname()
