@@ -68,7 +68,7 @@ var serverKeyUses = []serverKeyUse{
 	{
 		Use: ripostev1.ServerKeyUse_SERVER_KEY_USE_DATA, Word: "data", Title: "Data keys",
 		About: "All that is secret in the store is sealed with the newest of these, and these with the master key, which is not in the store.",
-		Will:  "A new key is made and wrapped with the first master key there is, and all that is sealed is sealed anew with it while the server serves. The old key is removed a day later, or when nothing is left of it.",
+		Will:  "A new key is made and wrapped with the first master key there is, and all that is sealed is sealed anew with it while the server serves. The old key is removed when nothing is left that it has sealed, a day later at the earliest.",
 		Wont:  "No secret changes, nor does a key of the other kinds. Where you have given the nodes a new master key, see that each has it: one without it can't open what is sealed from now on.",
 	},
 }
