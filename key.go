@@ -77,7 +77,7 @@ func NewLimitedKey(name string, role Role, expiresAt time.Time, rateLimit int, n
 
 // limits checks those of a key or client.
 func (v *violations) limits(expiresAt time.Time, rateLimit int, now time.Time) {
-	if !expiresAt.IsZero() && !expiresAt.After(now) {
+	if !expiresAt.IsZero() && !Time(expiresAt).After(Time(now)) {
 		v.addf("expiresAt", "must be later than now")
 	}
 	if rateLimit < 0 || rateLimit > MaxRateLimit {

@@ -21,9 +21,12 @@ import (
 )
 
 const (
-	// AccessTokenLife is short because a token can't be taken back, but by revoking its
-	// client.
-	AccessTokenLife = 600 * time.Second
+	// accessTokenRenewal is what clients are told: after this they get another one.
+	accessTokenRenewal = 600 * time.Second
+	// AccessTokenLife is for how long a token is taken. C1's TypeScript SDK keeps one for
+	// an hour whatever it is told. A longer life gives nothing away: a token counts only
+	// while its client is there, which is looked at for each call.
+	AccessTokenLife = 65 * time.Minute
 	accessTokenType = "at+jwt" // RFC 9068, section 2.1
 	// maxRemembered bounds the tokens that are not verified again, at 64 bytes or so each.
 	maxRemembered = 10_000

@@ -29,7 +29,6 @@ func methods() []method {
 		ripostev1.File_riposte_v1_settings_proto, ripostev1.File_riposte_v1_consumers_proto, ripostev1.File_riposte_v1_keys_proto,
 		ripostev1.File_riposte_v1_clients_proto, ripostev1.File_riposte_v1_server_keys_proto, ripostev1.File_riposte_v1_audit_proto,
 		ripostev1.File_riposte_v1_verification_proto,
-		ripostev1.File_riposte_v1_clients_proto,
 		ripostev1.File_riposte_v1_statistics_proto,
 	} {
 		for s := range f.Services().Len() {

@@ -170,7 +170,8 @@ type route struct {
 
 var restRoutes = readRoutes(webhooksv1.File_c1_api_webhooks_v1_webhooks_proto, ripostev1.File_riposte_v1_instances_proto,
 	ripostev1.File_riposte_v1_settings_proto, ripostev1.File_riposte_v1_consumers_proto, ripostev1.File_riposte_v1_keys_proto,
-	ripostev1.File_riposte_v1_statistics_proto, ripostev1.File_riposte_v1_verification_proto, ripostev1.File_riposte_v1_clients_proto)
+	ripostev1.File_riposte_v1_statistics_proto, ripostev1.File_riposte_v1_verification_proto, ripostev1.File_riposte_v1_clients_proto,
+	ripostev1.File_riposte_v1_server_keys_proto, ripostev1.File_riposte_v1_audit_proto)
 
 // allowedMethods is what a path takes, sorted; nothing where there is no such
 // path. A path with a verb is that verb's alone.

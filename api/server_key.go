@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/riposte-dev/riposte"
@@ -59,12 +60,24 @@ func (h serverKeysService) rotate(ctx context.Context, caller riposte.Caller, r 
 	if len(wrong) > 0 {
 		return nil, riposte.Invalid(wrong...)
 	}
-	k, err := h.s.ServerKeys.Rotate(ctx, use, r.GetAlgorithm(), publishFor)
+	k, err := h.s.ServerKeys.Rotate(auditing(ctx, string(use), rotationDetail(r)), use, r.GetAlgorithm(), publishFor)
 	if err != nil {
 		return nil, err
 	}
 	h.s.Logger.Info("server key rotated", "use", use, "key", k.ID, "usedFrom", k.UsedFrom, "by", caller.KeyID)
 	return &ripostev1.ServerKeysServiceRotateResponse{Key: serverKeyMessage(k)}, nil
+}
+
+// rotationDetail says what was asked for; the key has no id yet.
+func rotationDetail(r *ripostev1.ServerKeysServiceRotateRequest) string {
+	detail := []string{"next key"}
+	if a := r.GetAlgorithm(); a != "" {
+		detail = append(detail, "algorithm "+a)
+	}
+	if d := r.GetPublishFor(); d != nil {
+		detail = append(detail, "published for "+d.AsDuration().String())
+	}
+	return strings.Join(detail, ", ")
 }
 
 var serverKeyUses = map[ripostev1.ServerKeyUse]riposte.ServerKeyUse{

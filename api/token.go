@@ -131,7 +131,7 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request) (*tokenResponse, 
 	if err != nil {
 		return nil, err
 	}
-	return &tokenResponse{token, "Bearer", int(AccessTokenLife.Seconds())}, nil
+	return &tokenResponse{token, "Bearer", int(accessTokenRenewal.Seconds())}, nil
 }
 
 // readTokenForm returns the parameters that have a value: one without is as good as one

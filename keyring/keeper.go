@@ -237,7 +237,7 @@ func (k *Keeper) Rotate(ctx context.Context, use riposte.ServerKeyUse, algorithm
 		algorithm = r.Algorithms[0]
 	}
 	if !slices.Contains(r.Algorithms, algorithm) {
-		return riposte.ServerKey{}, riposte.Invalid(riposte.Violation{Field: "algorithm", Description: "must be " + strings.Join(r.Algorithms, ", ")})
+		return riposte.ServerKey{}, riposte.Invalid(riposte.Violation{Field: "algorithm", Description: "must be one of " + strings.Join(r.Algorithms, ", ")})
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

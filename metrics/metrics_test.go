@@ -117,7 +117,7 @@ func TestEverySeriesIsThereFromTheStart(t *testing.T) {
 	for _, r := range []string{"GONE", "ATTEMPTS_EXHAUSTED", "EXPIRED", "BAD_RESPONSE", "CANCELED", "WEBHOOK_DELETED"} {
 		want[fmt.Sprintf(`riposte_instances_closed_total{outcome="FAILED",reason=%q}`, r)] = 0
 	}
-	for _, r := range []string{"1xx", "2xx", "3xx", "4xx", "5xx", "dns", "connect", "tls", "request", "response", "timeout", "other"} {
+	for _, r := range []string{"1xx", "2xx", "3xx", "4xx", "5xx", "prepare", "dns", "connect", "tls", "request", "response", "timeout", "other"} {
 		want[fmt.Sprintf("riposte_attempts_total{result=%q}", r)] = 0
 		want[fmt.Sprintf("riposte_pushes_total{result=%q}", r)] = 0
 	}
@@ -619,6 +619,9 @@ func save(t testing.TB, s riposte.Store, i riposte.Instance, err error) {
 	t.Helper()
 	if err == nil {
 		_, err = s.SaveInstance(t.Context(), i, nil)
+	}
+	if err == nil {
+		err = s.Told(t.Context()) // it is counted after the commit
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -81,7 +81,7 @@ func TestSealedOpensForItsPurposeAlone(t *testing.T) {
 		refuse("cut", "p", sealed[:n])
 	}
 	refuse("of another store", "p", open(t, newStore(t), newMaster()).Seal("p", []byte("secret")))
-	if got := fmt.Sprintf("%v %s %#v", sealed, sealed, sealed); strings.Trim(got, "[sealed] ") != "" {
+	if got := fmt.Sprintf("%v %s %#v", sealed, sealed, sealed); got != "[sealed] [sealed] [sealed]" {
 		t.Errorf("it prints as %s", got)
 	}
 }
