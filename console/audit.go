@@ -113,7 +113,7 @@ func targetURL(operation, target string) string {
 	case service == "ClientsService":
 		return "/clients"
 	case service == "ServerKeysService":
-		return "/server-keys"
+		return "/server-keys#" + target // its use
 	}
 	return ""
 }

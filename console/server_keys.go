@@ -62,8 +62,8 @@ var serverKeyUses = []serverKeyUse{
 		Use: ripostev1.ServerKeyUse_SERVER_KEY_USE_ACCESS_TOKEN, Word: "access-token", Title: "Access-token keys",
 		About:     "The access tokens of clients are signed with these.",
 		Will:      "New access tokens are signed with a new key, a minute from now.",
-		Wont:      "Clients and their secrets stay as they are, and access tokens that are out stay good: the old key is removed 20 minutes later.",
-		Published: "Left empty, it is a minute, in which all nodes learn of it. 0 for a key that somebody else may have got: tokens signed with that count for 20 minutes all the same, unless their clients are revoked.",
+		Wont:      "Clients and their secrets stay as they are, and access tokens that are out stay good: the old key stays for 130 minutes, twice as long as a token is taken.",
+		Published: "Left empty, it is a minute, in which all nodes learn of it. 0 for a key that somebody else may have got: tokens signed with that count for 130 minutes all the same, unless their clients are revoked.",
 	},
 	{
 		Use: ripostev1.ServerKeyUse_SERVER_KEY_USE_DATA, Word: "data", Title: "Data keys",

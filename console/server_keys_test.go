@@ -59,7 +59,7 @@ func TestRefusedRotationsAreSaidWhereTheyWereAskedFor(t *testing.T) {
 	}
 	p := r.post("/server-keys/signing/rotate", url.Values{"algorithm": {"HS256"}})
 	p.wants(t, http.StatusUnprocessableEntity)
-	wantTexts(t, p.section(t, "signing"), "Algorithm must be EdDSA")
+	wantTexts(t, p.section(t, "signing"), "Algorithm must be one of EdDSA")
 
 	r.post("/server-keys/callback/rotate", nil).wants(t, http.StatusOK, "The new key is made")
 	p = r.post("/server-keys/callback/rotate", nil)
