@@ -38,7 +38,7 @@ func TestServerKeysAreShown(t *testing.T) {
 func TestEachUseIsRotated(t *testing.T) {
 	r := newReader(t).as(ripostev1.Role_ROLE_ADMIN)
 	for use, want := range map[string][]string{
-		"signing": {">Next<", ">In use<", ">ES256<"}, "callback": {">Next<", ">In use<"}, "access-token": {">Next<", ">In use<"}, "data": {">In use<", ">Old<", `data-label="Removed after"><time`},
+		"signing": {">Next<", ">In use<", `data-label="Algorithm">ES256<`}, "callback": {">Next<", ">In use<"}, "access-token": {">Next<", ">In use<"}, "data": {">In use<", ">Old<", `data-label="Removed after"><time`},
 	} {
 		form := r.get("/server-keys").form(t, "/server-keys/"+use+"/rotate")
 		if use == "signing" {
