@@ -62,12 +62,6 @@ const (
 	Contractors  = "Contractor onboarding"
 )
 
-// The names of a scene's keys that have no admin's role.
-const (
-	Sender = "ticket-desk"
-	Viewer = "grafana"
-)
-
 var cast = []member{
 	{name: Approvals, about: "Asks the owner of a role in chat. People answer when they have read it, so most answers come by callback.", path: "/approvals"},
 	{name: Provisioning, about: "Creates accounts and groups; answers within a second or two.", path: "/provisioning"},
@@ -157,16 +151,7 @@ func (s *Scene) engage() {
 			s.tb.Fatalf("setting up the webhook %s: %v", m.name, err)
 		}
 	}
-	for _, key := range []struct {
-		name string
-		role ripostev1.Role
-	}{{Sender, ripostev1.Role_ROLE_SENDER}, {Viewer, ripostev1.Role_ROLE_VIEWER}, {"ops", ripostev1.Role_ROLE_ADMIN}} {
-		res, err := s.Keys.Create(context.Background(), &ripostev1.KeysServiceCreateRequest{Name: key.name, Role: key.role})
-		if err != nil {
-			s.tb.Fatalf("making the key %s: %v", key.name, err)
-		}
-		s.APIKeys[key.name] = res.GetSecret()
-	}
+	s.admit()
 	s.desk = ripostetest.NewClient(s.BaseURL(), s.APIKeys[Sender])
 	s.tb.Cleanup(s.desk.CloseIdleConnections)
 }

@@ -21,7 +21,9 @@ type clients struct {
 	keys       ripostev1connect.KeysServiceClient
 	statistics ripostev1connect.StatisticsServiceClient
 	verify     ripostev1connect.VerificationServiceClient
-	plain      *http.Client // for what is no operation, such as the key set
+	clients    ripostev1connect.ClientsServiceClient
+	serverKeys ripostev1connect.ServerKeysServiceClient
+	audit      ripostev1connect.AuditServiceClient
 }
 
 // inProcess is a base URL that nobody looks up.
@@ -37,7 +39,9 @@ func newClients(api http.Handler) clients {
 		keys:       ripostev1connect.NewKeysServiceClient(h, inProcess),
 		statistics: ripostev1connect.NewStatisticsServiceClient(h, inProcess),
 		verify:     ripostev1connect.NewVerificationServiceClient(h, inProcess),
-		plain:      h,
+		clients:    ripostev1connect.NewClientsServiceClient(h, inProcess),
+		serverKeys: ripostev1connect.NewServerKeysServiceClient(h, inProcess),
+		audit:      ripostev1connect.NewAuditServiceClient(h, inProcess),
 	}
 }
 

@@ -193,3 +193,25 @@ func (p seen) lacks(t *testing.T, texts ...string) {
 		}
 	}
 }
+
+// row is the first of the page's rows that has the text. It fails the test where there is
+// none.
+func (p seen) row(t *testing.T, text string) string {
+	t.Helper()
+	for _, part := range strings.Split(p.text, "<tr>")[1:] {
+		if row, _, _ := strings.Cut(part, "</tr>"); strings.Contains(row, text) {
+			return row
+		}
+	}
+	t.Fatalf("%s has no row with %q:\n%s", p.path, text, p.text)
+	return ""
+}
+
+func wantTexts(t *testing.T, in string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(in, text) {
+			t.Errorf("%q is not in %s", text, in)
+		}
+	}
+}
