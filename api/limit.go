@@ -30,7 +30,7 @@ const (
 	maxCallbackBody = 32 << 20
 	// A wait costs a connection's memory and nothing else, for a minute or more.
 	maxWaits     = 16_384
-	maxWaitBytes = 16 << 20
+	maxWaitBytes = 64 << 20
 	maxPages     = 64
 	maxPageBytes = 16 << 20
 	// Whoever asks for a token sends a body before anybody knows who that is.
@@ -78,19 +78,26 @@ func (b *bounds) of(path string) *bound {
 		return nil
 	case tokenPath:
 		return &b.tokens
-	case watchPath, ripostev1connect.InstancesServiceWatchProcedure, ripostev1connect.InstancesServiceWaitProcedure,
-		ripostev1connect.ConsumersServicePullProcedure:
-		return &b.waits
 	}
 	switch {
+	case waits(path):
+		return &b.waits
 	case isOperators(path):
 		return nil
 	case strings.HasPrefix(path, callbackPath):
 		return &b.callbacks
-	case strings.HasPrefix(path, "/api/") && (strings.HasSuffix(path, ":wait") || strings.HasSuffix(path, ":pull")):
-		return &b.waits
 	}
 	return &b.calls
+}
+
+// waits reports whether what is called by a path may wait for long.
+func waits(path string) bool {
+	switch path {
+	case watchPath, ripostev1connect.InstancesServiceWatchProcedure, ripostev1connect.InstancesServiceWaitProcedure,
+		ripostev1connect.ConsumersServicePullProcedure:
+		return true
+	}
+	return strings.HasPrefix(path, "/api/") && (strings.HasSuffix(path, ":wait") || strings.HasSuffix(path, ":pull"))
 }
 
 // add takes n more where they fit below most.

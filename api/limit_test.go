@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/encoding/gzip" // a compressor of its clients
 	"google.golang.org/grpc/metadata"
 	grpcstatus "google.golang.org/grpc/status"
 
@@ -427,5 +428,35 @@ func TestManyCallersAreNotTooMany(t *testing.T) {
 	asking.Wait()
 	if n := refused.Load(); n > 0 {
 		t.Errorf("%d of %d questions were refused", n, callers*questions)
+	}
+}
+
+// TestWaitsOfWhoCompressesHaveTheirPlaces: gRPC says nothing of a body's length, and of a
+// compressed one nobody knows what it becomes.
+func TestWaitsOfWhoCompressesHaveTheirPlaces(t *testing.T) {
+	const waiting = 200 // on one connection
+	a, store := newAPI(t)
+	s := serveAPI(t, a)
+	webhook := newWebhookIn(t, store)
+	created, err := s.grpc.Create(asAdmin(t), &ripostev1.InstancesServiceCreateRequest{WebhookId: webhook, Source: approvalStep("T"), Payload: []byte(`{}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(asAdmin(t))
+	defer cancel()
+	refused := make(chan error, waiting)
+	for range waiting {
+		go func() {
+			_, err := s.grpc.Wait(ctx, &ripostev1.InstancesServiceWaitRequest{Id: created.GetInstance().GetWebhookInstance().GetId()}, grpc.UseCompressor("gzip"))
+			refused <- err
+		}()
+	}
+	for deadline := time.Now().Add(10 * time.Second); a.InFlight()["wait"] < waiting; <-time.After(time.Millisecond) {
+		if len(refused) > 0 {
+			t.Fatalf("with %d who wait: %v", a.InFlight()["wait"], <-refused)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d wait", a.InFlight()["wait"])
+		}
 	}
 }

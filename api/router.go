@@ -22,6 +22,9 @@ const (
 	// maxVerifiedBody holds any delivery that a receiver takes, in a JSON string, where
 	// its quotes count twice.
 	maxVerifiedBody = 4 << 20
+	// maxWaitBody holds a name and the longest filter, however they are written. It is held
+	// for as long as the wait, and where it is compressed it counts whole.
+	maxWaitBody = 16 << 10
 	// minCompressed: what fits into a packet gains nothing by gzip.
 	minCompressed = 1 << 10
 )
@@ -116,6 +119,9 @@ func bodyLimit(path string) int {
 		return maxBatchBody
 	case ripostev1connect.VerificationServiceVerifyDeliveryProcedure, "/api/v1/verify/delivery":
 		return maxVerifiedBody
+	}
+	if waits(path) {
+		return maxWaitBody
 	}
 	return maxBody
 }
