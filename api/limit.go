@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"io"
 	"math"
 	"net/http"
@@ -23,8 +24,10 @@ import (
 // in memory.
 const (
 	// Hundreds of workers that each ask one question after the other are no overload, nor
-	// are as many receivers that answer at the same time and may not try again.
+	// are as many receivers that answer at the same time and may not try again. But where
+	// more are worked on at once, all that are answered by one commit crowd the processors.
 	maxCalls        = 1024
+	maxWorked       = 256
 	maxCallBytes    = 96 << 20 // three batches of the largest
 	maxCallbacks    = 1024
 	maxCallbackBody = 32 << 20
@@ -50,10 +53,16 @@ const (
 var errOverloaded = &riposte.Error{Code: riposte.CodeUnavailable, Reason: "OVERLOADED",
 	Message: "the server has as much to do as it can hold: try again"}
 
+// turnPatience is for how long a request waits for its turn: a store that hangs is told
+// of by then to those who have theirs.
+const turnPatience = 5 * time.Second
+
 // bound is of one kind of requests: how many there are, and how many bytes of their
-// bodies are held. None of them waits for room: who is refused at once knows it.
+// bodies are held. None of them waits for room: who is refused at once knows it. Those
+// that there is room for wait for their turn, in their order.
 type bound struct {
-	requests, bytes      int64 // at most
+	requests, bytes      int64         // at most
+	turns                chan struct{} // has one for each that is worked on; nil where all are at once
 	inFlight, held, shed atomic.Int64
 }
 
@@ -62,8 +71,8 @@ type bounds struct{ calls, callbacks, waits, pages, tokens bound }
 
 func newBounds() *bounds {
 	return &bounds{
-		calls:     bound{requests: maxCalls, bytes: maxCallBytes},
-		callbacks: bound{requests: maxCallbacks, bytes: maxCallbackBody},
+		calls:     bound{requests: maxCalls, bytes: maxCallBytes, turns: make(chan struct{}, maxWorked)},
+		callbacks: bound{requests: maxCallbacks, bytes: maxCallbackBody, turns: make(chan struct{}, maxWorked)},
 		waits:     bound{requests: maxWaits, bytes: maxWaitBytes},
 		pages:     bound{requests: maxPages, bytes: maxPageBytes},
 		tokens:    bound{requests: maxTokens, bytes: maxTokens * maxTokenBody},
@@ -151,15 +160,43 @@ func (b *bound) serve(w http.ResponseWriter, r *http.Request, limit int64, next 
 		return
 	}
 	defer b.inFlight.Add(-1)
-	if !body.reserve(announced(r, limit)) {
+	if !body.reserve(announced(r, limit)) || !b.takeTurn(r.Context()) {
 		b.refuse(w, r, shed)
 		return
 	}
+	defer b.endTurn()
 	body.shed = false
 	if r.Body != http.NoBody {
 		r.Body = body
 	}
 	next.ServeHTTP(w, r)
+}
+
+// takeTurn reports whether there was one in time.
+func (b *bound) takeTurn(ctx context.Context) bool {
+	if b.turns == nil {
+		return true
+	}
+	select {
+	case b.turns <- struct{}{}:
+		return true
+	default:
+	}
+	late := time.NewTimer(turnPatience)
+	defer late.Stop()
+	select {
+	case b.turns <- struct{}{}:
+		return true
+	case <-ctx.Done():
+	case <-late.C:
+	}
+	return false
+}
+
+func (b *bound) endTurn() {
+	if b.turns != nil {
+		<-b.turns
+	}
 }
 
 func (b *bound) refuse(w http.ResponseWriter, r *http.Request, shed http.HandlerFunc) {

@@ -34,6 +34,7 @@ type overloadPlan struct {
 	Streams          int           // at once on each
 	Batches          int           // of the largest bodies, all at once
 	Lasts            time.Duration // of the small ones
+	HalfOpenLasts    time.Duration // at least, of those that never come to an end
 }
 
 // overloadResult is what came of it.
@@ -82,10 +83,15 @@ func runOverload() int {
 func (o *overload) run() {
 	over := make(chan struct{})
 	var halfOpen, small sync.WaitGroup
-	for range 20 {
-		halfOpen.Go(func() { o.trickle(o.HalfOpen/20, over) })
+	const tricklers = 20
+	for k := range tricklers {
+		halfOpen.Go(func() {
+			<-time.After(time.Duration(k) * trickleEvery / tricklers) // no two of them at the same time
+			o.trickle(o.HalfOpen/tricklers, over)
+		})
 	}
-	until := time.Now().Add(o.Lasts)
+	began := time.Now()
+	until := began.Add(o.Lasts)
 	for range o.Connections {
 		small.Go(func() { o.note(o.askSmall(until)) })
 	}
@@ -96,6 +102,7 @@ func (o *overload) run() {
 		big.Go(func() { o.note(o.askBatch(body)) })
 	}
 	big.Wait()
+	<-time.After(time.Until(began.Add(o.HalfOpenLasts)))
 	close(over)
 	halfOpen.Wait()
 }
@@ -122,10 +129,13 @@ func (o *overload) answered(status int, ids ...string) {
 	o.Accepted = append(o.Accepted, ids...)
 }
 
+// trickleEvery is how often a half-open connection sends a few bytes.
+const trickleEvery = 500 * time.Millisecond
+
 // trickle keeps n connections open that send a few bytes of a head now and then.
 func (o *overload) trickle(n int, over <-chan struct{}) {
 	conns := make([]net.Conn, n)
-	tick := time.NewTicker(500 * time.Millisecond)
+	tick := time.NewTicker(trickleEvery)
 	defer tick.Stop()
 	for {
 		for i, c := range conns {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -22,14 +23,14 @@ const (
 	// overloadCalls is what api admits at once, and overloadBatches of it of the largest.
 	overloadCalls   = 1024
 	overloadBatches = 3
-	// overloadTimes is how many times that is asked for at once, and overloadBatchTimes
-	// for batches.
-	overloadTimes      = 12
-	overloadBatchTimes = 50
-	// overloadHealth is how long /healthz may take, whatever else the server has to do.
-	// Where the kernel lets others run meanwhile it may take as many times longer as the
-	// server's own threads did; and where that is more than overloadBusy times, three
-	// times that, because a thread then waits much longer at times than on average.
+	// overloadTimes is how many times that is asked for at once.
+	overloadTimes = 50
+	// overloadHealth is how long /healthz may take, whatever else the server has to do: 99
+	// answers of 100, and the slowest three times as long. Where the kernel lets others run
+	// meanwhile, as it does with the load on the same processors, it may take as many times
+	// longer as the server's own threads did; and where that is more than overloadBusy
+	// times, three times that, because a thread then waits much longer at times than on
+	// average.
 	overloadHealth = 100 * time.Millisecond
 	overloadBusy   = 3
 	// overloadMemory is what the server may have in memory at its most.
@@ -40,8 +41,8 @@ const (
 	overloadSlack = 20
 )
 
-// TestOverload has twelve times as many questions come in at once as the server admits,
-// and then fifty times as many of the largest batches, beside 2,000 connections that
+// TestOverload has fifty times as many questions come in at once as the server admits,
+// and then as many times of the largest batches, beside 2,000 connections that
 // never come to the end of a head. All that while it says at once that it lives, it stays
 // within its memory, and whatever it has accepted comes to an outcome. Afterwards it
 // holds nothing that it didn't hold before.
@@ -58,22 +59,27 @@ func TestOverload(t *testing.T) {
 	probes := probeHealth(t, n.URL)
 	r := l.run(overloadPlan{
 		Address: n.listen, Webhook: webhook, HalfOpen: 2000, Connections: overloadTimes*overloadCalls/250 + 1, Streams: 250,
-		Batches: overloadBatchTimes * overloadBatches, Lasts: 10100 * time.Millisecond,
+		Batches: overloadTimes * overloadBatches, Lasts: 3 * time.Second,
+		HalfOpenLasts: 12 * time.Second, // the server gives them ten for a head
 	})
-	worst, times := probes()
+	took := probes()
 	ranThen, waitedThen := n.scheduled()
 	ran, waited = ranThen-ran, waitedThen-waited
 	slowed := 1 + waited.Seconds()/ran.Seconds()
 	peak := n.peakMemory()
 	t.Logf("%d goroutines and %d files before, %d and %d at the end of the load", goroutines, files, n.goroutines(), n.files())
-	t.Logf("%d accepted; answers: %v; %d half-open connections were closed; /healthz took %s at most in %d probes, slowed %.1f times by others; peak %d MiB",
-		len(r.Accepted), r.Answers, r.Reopened, worst, times, slowed, peak>>20)
+	if len(took) < 50 {
+		t.Fatalf("there were %d probes", len(took))
+	}
+	most, worst := took[len(took)*99/100], took[len(took)-1]
+	t.Logf("%d accepted; answers: %v; %d half-open connections were closed; /healthz took %s at most in 99 of 100 of %d probes, and %s in the worst, slowed %.1f times by others; peak %d MiB",
+		len(r.Accepted), r.Answers, r.Reopened, most, len(took), worst, slowed, peak>>20)
 	limit := time.Duration(slowed * float64(overloadHealth))
 	if slowed > overloadBusy {
 		limit *= 3
 	}
-	if worst > limit || times < 50 {
-		t.Errorf("/healthz took %s in %d probes, want at most %s", worst, times, limit)
+	if most > limit || worst > 3*limit {
+		t.Errorf("/healthz took %s in 99 of 100 probes, want at most %s, and %s in the worst", most, limit, worst)
 	}
 	if peak > overloadMemory {
 		t.Errorf("the server had %d MiB, want at most %d", peak>>20, overloadMemory>>20)
@@ -158,12 +164,11 @@ func (l *overloading) end() {
 }
 
 // probeHealth asks each 50 ms whether the server lives. What it returns ends that, and
-// says how long the slowest answer took, and how many there were.
-func probeHealth(t *testing.T, base string) (stop func() (worst time.Duration, times int)) {
+// says how long each answer took, the slowest one last.
+func probeHealth(t *testing.T, base string) (stop func() (took []time.Duration)) {
 	over := make(chan struct{})
 	var probing sync.WaitGroup
-	var worst time.Duration
-	var times int
+	var took []time.Duration
 	probing.Go(func() {
 		h := &http.Client{Transport: &http.Transport{}, Timeout: patience}
 		defer h.CloseIdleConnections()
@@ -178,7 +183,7 @@ func probeHealth(t *testing.T, base string) (stop func() (worst time.Duration, t
 			}
 			_, _ = io.Copy(io.Discard, res.Body)
 			res.Body.Close()
-			worst, times = max(worst, time.Since(began)), times+1
+			took = append(took, time.Since(began))
 			if res.StatusCode != http.StatusOK {
 				t.Errorf("/healthz: HTTP %d", res.StatusCode)
 			}
@@ -189,10 +194,11 @@ func probeHealth(t *testing.T, base string) (stop func() (worst time.Duration, t
 			}
 		}
 	})
-	return func() (time.Duration, int) {
+	return func() []time.Duration {
 		close(over)
 		probing.Wait()
-		return worst, times
+		slices.Sort(took)
+		return took
 	}
 }
 

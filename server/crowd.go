@@ -19,6 +19,9 @@ const (
 	// lives is among those.
 	calmPause = 15 * time.Millisecond
 	calmBurst = 200 * time.Millisecond
+	// calmStart is what a new connection has of that: enough for a TLS handshake and a
+	// look whether the server lives, so that many new ones are no way in.
+	calmStart = 4 * calmPause
 	// longestHold is less than a head may take.
 	longestHold  = 5 * time.Second
 	shortestWait = time.Millisecond

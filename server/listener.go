@@ -59,7 +59,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		}
 		tcp := c.(*net.TCPConn) // Open listens on nothing else
 		if l.open.Add(1) <= l.most {
-			return &boundedConn{TCPConn: tcp, of: l}, nil
+			return &boundedConn{TCPConn: tcp, of: l, used: time.Now().Add(calmBurst - calmStart)}, nil
 		}
 		l.open.Add(-1)
 		l.refused.Add(1)
