@@ -34,7 +34,7 @@ func NewClient(base, apiKey string) *Client { return NewTLSClient(base, apiKey, 
 func NewTLSClient(base, apiKey string, roots *x509.CertPool) *Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	if roots != nil {
-		transport.TLSClientConfig, transport.ForceAttemptHTTP2 = &tls.Config{RootCAs: roots}, true
+		transport.TLSClientConfig, transport.ForceAttemptHTTP2 = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, true
 	}
 	h := &http.Client{Transport: authorized{apiKey, transport}}
 	return &Client{

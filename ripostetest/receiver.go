@@ -98,7 +98,7 @@ func NewReceiver(script func(Delivery) Reply) (*Receiver, error) {
 // Trust has callbacks go to servers whose certificates are by one of roots; nil stands
 // for the system's. It is called before the first delivery.
 func (r *Receiver) Trust(roots *x509.CertPool) {
-	r.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots}
+	r.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 }
 
 // Close ends the receiver and what it still had to call back; it may be called

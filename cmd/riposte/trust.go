@@ -42,7 +42,7 @@ func (t trust) transport() http.RoundTripper {
 	if t.roots == nil {
 		return nil
 	}
-	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: t.roots}, ForceAttemptHTTP2: true}
+	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: t.roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true}
 }
 
 // environment is what a shell has to export beside the rest, for curl and for this
