@@ -29,7 +29,7 @@ TOOL  := $(GO) tool -modfile=tools/go.mod
 TESTFLAGS ?=
 
 .PHONY: test
-test: needs lint gosec stale
+test: needs lint stale
 	scripts/receivers
 	RIPOSTE_TEST_RECEIVERS=1 scripts/postgres $(GO) test -race -timeout 20m $(TESTFLAGS) ./...
 	$(MAKE) --no-print-directory bench-smoke browser interop
@@ -89,7 +89,7 @@ release:
 reproducible:
 	scripts/reproducible
 
-# gosec and the licences are part of make test, too; the others take minutes or the network.
+# The licences are part of make test, too; the others take minutes or the network.
 .PHONY: audit
 audit: gosec
 	scripts/vulnerabilities

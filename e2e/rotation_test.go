@@ -56,7 +56,9 @@ func testRotation(t *testing.T, nodes int, store ...string) {
 			r.eventually("a delivery is signed with "+algorithm, func() bool { return r.signed[kid] == algorithm })
 			r.eventually("a callback URL is of the key "+callback, func() bool { return r.tokens[callback] > 0 })
 		}
+		r.mu.Lock()
 		t.Logf("round %d: %d deliveries by %d keys, callback URLs by key: %v", round, r.deliveries, len(r.signed), r.tokens)
+		r.mu.Unlock()
 	}
 	close(r.end)
 	r.working.Wait()
@@ -159,7 +161,7 @@ func (r *rotation) ask(webhook string, worker int) {
 		r.t.Error(err)
 		return
 	}
-	rate := time.NewTicker(20 * time.Millisecond)
+	rate := time.NewTicker(60 * time.Millisecond)
 	defer rate.Stop()
 	for n := 0; ; n++ {
 		select {

@@ -10,7 +10,7 @@ import (
 )
 
 func TestConnectionsFitTheOpenFiles(t *testing.T) {
-	for files, want := range map[uint64]int64{1024: 512, 4096: 2048, 6000: 3440, 16_384: 13_824, 20_000: 17_440, 1 << 20: maxConnections, 1 << 63: maxConnections} {
+	for files, want := range map[uint64]int64{1024: 512, 4096: 2048, 6000: 3000, 16_384: 13_184, 20_000: 16_800, 1 << 20: maxConnections, 1 << 63: maxConnections} {
 		if got := connectionLimit(files); got != want {
 			t.Errorf("%d files: %d connections, want %d", files, got, want)
 		}
