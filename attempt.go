@@ -36,6 +36,7 @@ type Phases struct {
 type Phase string
 
 const (
+	PhasePrepare  Phase = "prepare" // before anything was sent, or looked up
 	PhaseDNS      Phase = "dns"
 	PhaseConnect  Phase = "connect"
 	PhaseTLS      Phase = "tls"

@@ -29,6 +29,7 @@ type OutcomeFilter struct {
 	SourceKind SourceKind        `json:"source,omitempty"`
 	TicketID   string            `json:"ticketId,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
+	CreatedBy  string            `json:"createdBy,omitempty"`
 }
 
 // Selects reports whether the filter lets i's outcome through.
@@ -39,7 +40,7 @@ func (f OutcomeFilter) Selects(i Instance) bool {
 		}
 	}
 	return (f.WebhookID == "" || f.WebhookID == i.WebhookID) && (f.SourceKind == "" || f.SourceKind == i.Source.Kind) &&
-		(f.TicketID == "" || f.TicketID == i.Source.TicketID)
+		(f.TicketID == "" || f.TicketID == i.Source.TicketID) && (f.CreatedBy == "" || f.CreatedBy == i.CreatedBy)
 }
 
 // Consumer is a place in the feed that the server keeps under a name, for those

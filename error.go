@@ -65,6 +65,14 @@ var (
 	ErrInstanceNotFound = &Error{Code: CodeNotFound, Reason: "INSTANCE_NOT_FOUND", Message: "there is no instance with this id"}
 	ErrKeyNotFound      = &Error{Code: CodeNotFound, Reason: "KEY_NOT_FOUND", Message: "there is no such API key"}
 
+	ErrClientNotFound = &Error{Code: CodeNotFound, Reason: "CLIENT_NOT_FOUND", Message: "there is no such client"}
+	ErrClientExists   = &Error{Code: CodeAlreadyExists, Reason: "CLIENT_EXISTS", Message: "there is a client with this name"}
+	ErrSecretNotFound = &Error{Code: CodeNotFound, Reason: "SECRET_NOT_FOUND", Message: "there is no such secret"}
+	ErrReplayed       = &Error{Code: CodeAlreadyExists, Reason: "REPLAYED", Message: "this assertion was used before"}
+
+	ErrWebhookSecretNotFound = &Error{Code: CodeNotFound, Reason: "WEBHOOK_SECRET_NOT_FOUND", Message: "the webhook is not signed with a secret of this id"}
+	ErrManySecrets           = &Error{Code: CodeFailedPrecondition, Reason: "MANY_SECRETS", Message: "the webhook is signed with as many secrets as it may be: remove one, or wait for the end of one"}
+
 	ErrLastAdmin = &Error{Code: CodeFailedPrecondition, Reason: "KEY_LAST_ADMIN", Message: "this is the only API key of an admin: create another one first"}
 
 	// ErrConflict is what Save answers when the row is no longer the one that

@@ -1,6 +1,7 @@
 package riposte
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"fmt"
@@ -61,6 +62,7 @@ type Instance struct {
 	RequestID     string
 	Fingerprint   []byte    // of the request that RequestID names
 	RecreatedFrom string    // the id of the instance that this one repeats
+	CreatedBy     string    // whose it is: the Caller.Owner that created it; "" where that isn't known
 	OutcomeURL    string    // where the outcome is to be pushed; "" where nobody has to take it
 	DueAt         time.Time // when somebody must look next; zero when closed or given up; never after ExpiresAt before the outcome
 	LeasedUntil   time.Time // while an attempt or a push is in flight: until when it belongs to its claimer
@@ -79,6 +81,7 @@ type InstanceRequest struct {
 	CallbackTimeout time.Duration // zero: the webhook's
 	Labels          map[string]string
 	RecreatedFrom   string
+	CreatedBy       string
 	OutcomeURL      string // "" for the webhook's, or else the server's
 }
 
@@ -106,6 +109,7 @@ func NewInstance(w Webhook, r InstanceRequest, callbackURL func(id string) strin
 		Labels:        r.Labels,
 		RequestID:     r.RequestID,
 		RecreatedFrom: r.RecreatedFrom,
+		CreatedBy:     r.CreatedBy,
 		OutcomeURL:    cmp.Or(r.OutcomeURL, w.Settings.OutcomeURL),
 		DueAt:         now,
 		steps:         []State{StatePending},
@@ -164,6 +168,13 @@ func (r InstanceRequest) fingerprint() []byte {
 		part(r.OutcomeURL)
 	}
 	return h.Sum(nil)
+}
+
+// Repeats reports whether i asks again what an earlier instance asked that has its
+// RequestID: the same by its fingerprint, and for the same owner, as far as the earlier
+// one's is known. Whoever asks gets that instance, so it must not be another's.
+func (i Instance) Repeats(fingerprint []byte, createdBy string) bool {
+	return bytes.Equal(i.Fingerprint, fingerprint) && (createdBy == "" || i.CreatedBy == createdBy)
 }
 
 // NextAttemptAt is when the next attempt is due, zero when none is: nothing is

@@ -42,21 +42,24 @@ var layers = map[string][]string{
 	"api":                   {".", "feed", "gen/...", "apijson", "receiver"},
 	"metrics":               {"."},
 	"statistics":            {"."},
-	"server":                {".", "api", "console", "engine", "outbound", "metrics", "statistics", "sqlite", "postgres"},
+	"vault":                 {"."},
+	"keyring":               {".", "vault"},
+	"server":                {".", "api", "console", "engine", "outbound", "metrics", "statistics", "vault", "keyring", "sqlite", "postgres"},
 	"console":               {"gen/...", "apijson"},
 	"client":                {"gen/...", "apijson"},
 	"receiver":              {},
 	"examples/...":          {"gen/...", "client", "receiver"},
 	"ripostetest":           {".", "server", "outbound", "gen/...", "apijson", "receiver"},
 	"check":                 {".", "api", "server", "outbound", "ripostetest", "gen/..."},
-	"cmd/riposte":           {".", "gen/...", "apijson", "sqlite", "postgres", "outbound", "engine", "api", "server", "console", "client", "receiver", "ripostetest", "check"},
+	"cmd/riposte":           {".", "gen/...", "apijson", "sqlite", "postgres", "outbound", "engine", "api", "server", "console", "client", "receiver", "ripostetest", "check", "vault"},
 }
 
 // narrowFiles are held to more than their package is: the client commands know
 // the API alone, and the receiver among the commands what any receiver knows.
 var narrowFiles = []struct{ names, imports []string }{
 	{
-		names:   []string{"cmd/riposte/client*.go", "cmd/riposte/webhooks*.go", "cmd/riposte/instances*.go", "cmd/riposte/watch*.go", "cmd/riposte/consumers*.go", "cmd/riposte/ask*.go"},
+		names: []string{"cmd/riposte/client.go", "cmd/riposte/client_*.go", "cmd/riposte/clients_list.go", "cmd/riposte/webhooks*.go", "cmd/riposte/instances*.go", "cmd/riposte/watch*.go",
+			"cmd/riposte/consumers*.go", "cmd/riposte/ask*.go", "cmd/riposte/keys_list.go", "cmd/riposte/keys_server.go", "cmd/riposte/audit.go"},
 		imports: []string{"gen/...", "apijson"},
 	},
 	{

@@ -16,7 +16,10 @@ type Store interface {
 	FeedStore
 	ConsumerStore
 	StatisticsStore
+	KeyStore
+	ClientStore
 	SecretStore
+	AuditStore
 
 	// Now is the clock that decides due, lease and expiry.
 	Now() time.Time
@@ -220,6 +223,7 @@ type InstanceFilter struct {
 	SourceKind SourceKind
 	TicketID   string
 	Labels     map[string]string
+	CreatedBy  string
 	Created    TimeRange
 	Expires    TimeRange
 	Before     string // the last id of the page before; "" for the first
@@ -265,11 +269,50 @@ type StatisticsStore interface {
 	LastAttempts(ctx context.Context, webhookIDs []string) (map[string]LastAttempt, error)
 }
 
-// SecretStore keeps API keys and the server's own secrets.
+// SecretStore keeps the server's own secrets.
 type SecretStore interface {
-	// Secret returns the secret of this name. Where there is none yet it
-	// stores what create returns; all nodes get the same one.
-	Secret(ctx context.Context, name string, create func() ([]byte, error)) ([]byte, error)
+	// LoadSecret returns ErrSecretNotFound.
+	LoadSecret(ctx context.Context, name string) (Secret, error)
+	// SaveSecret stores a new secret (version 0) or replaces the one that has this
+	// version; its version is one higher then. ErrConflict.
+	SaveSecret(ctx context.Context, name string, value []byte, version int64) error
+}
+
+// Secret is a secret of the server's own as it is kept: sealed, but for what opens the
+// others.
+type Secret struct {
+	Value   []byte
+	Version int64 // 1 when it is new
+}
+
+// ClientStore keeps client credentials.
+type ClientStore interface {
+	// CreateClient stores a new client. ErrClientExists where its ClientID is taken.
+	CreateClient(ctx context.Context, c Client) error
+	// LoadClient returns the client that calls itself clientID, without LastUsedAt.
+	// What it remembers of an earlier call counts for as long as a key that LoadKey
+	// remembers. ErrClientNotFound.
+	LoadClient(ctx context.Context, clientID string) (Client, error)
+	// ListClients returns all, newest first.
+	ListClients(ctx context.Context) ([]Client, error)
+	// DeleteClient forgets the client of this id, as soon as DeleteKey does a key.
+	// ErrClientNotFound.
+	DeleteClient(ctx context.Context, id string) error
+	// UseAssertion takes notice that the assertion of this id was used; until says from
+	// when on it would be refused anyway, and may be forgotten. ErrReplayed where it was
+	// used before, at whatever node.
+	UseAssertion(ctx context.Context, id string, until time.Time) error
+}
+
+// AuditStore reads the audit log. Stores write it with what is changed: see WithAudit.
+// Entries go when they are older than KeepAudit.
+type AuditStore interface {
+	// ListAudit returns entries, newest first.
+	ListAudit(ctx context.Context, f AuditFilter) ([]AuditEntry, error)
+}
+
+// KeyStore keeps API keys.
+type KeyStore interface {
 	// CreateKey stores an API key. The key whose hash is already there stays.
 	CreateKey(ctx context.Context, k Key) error
 	// LoadKey returns the key with this hash. ErrKeyNotFound.
@@ -285,4 +328,7 @@ type SecretStore interface {
 	// that admin.key still has; otherwise it has no admin until riposte keys create
 	// makes one.
 	DeleteKey(ctx context.Context, id string, keepAdmin bool) error
+	// SaveLastUses takes notice of when keys and clients were last used, by their ids;
+	// one that is gone is no error, and an earlier time than is known changes nothing.
+	SaveLastUses(ctx context.Context, uses map[string]time.Time) error
 }

@@ -1,6 +1,7 @@
 package riposte
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -49,6 +50,9 @@ type WebhookSettings struct {
 	// have no URL of their own; "" for the server's, if it has one. It applies to
 	// instances that are created afterwards.
 	OutcomeURL string
+	// Request is what the requests to the receiver have beyond the contract. Pushes of
+	// outcomes have none of it.
+	Request RequestSettings
 }
 
 // DestinationCheck parses a webhook's URL, applies the rules of PROTOCOL.md
@@ -74,6 +78,23 @@ func NewWebhook(displayName, description, url string, callbackTimeout time.Durat
 		w.CallbackTimeout = DefaultCallbackTimeout
 	}
 	return w, w.Validate(check)
+}
+
+// Clone returns a copy of w that shares nothing which can be changed.
+func (w Webhook) Clone() Webhook {
+	r := &w.Settings.Request
+	r.Headers = slices.Clone(r.Headers)
+	for n, h := range r.Headers {
+		r.Headers[n].Value = slices.Clone(h.Value)
+	}
+	r.Secrets = slices.Clone(r.Secrets)
+	for n, s := range r.Secrets {
+		r.Secrets[n].Secret, r.Secrets[n].PublicKey = slices.Clone(s.Secret), slices.Clone(s.PublicKey)
+	}
+	if c := r.ClientCertificate; c != nil {
+		r.ClientCertificate = &ClientCertificate{Certificate: c.Certificate, PrivateKey: slices.Clone(c.PrivateKey)}
+	}
+	return w
 }
 
 // Deleted reports whether w has been deleted.

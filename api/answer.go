@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -23,14 +24,18 @@ const noInstance = "000000000000000000000000"
 // callback is the receiver's door (PROTOCOL.md section 5). Its token is its
 // credential.
 func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
-	document, err := io.ReadAll(http.MaxBytesReader(w, r.Body, riposte.MaxDocumentSize))
+	id, err := s.openToken(r.Context(), r.PathValue("token"))
+	if err != nil {
+		writeError(w, s.mapError("callback", err))
+		return
+	}
+	var document []byte
+	if id != noInstance { // whoever has no token has nothing to say
+		document, err = readDocument(w, r)
+	}
 	if err != nil {
 		refuseDocument(w, err)
 		return
-	}
-	id, ok := s.Tokens.Open(r.PathValue("token"))
-	if !ok {
-		id = noInstance
 	}
 	_, err = s.giveAnswer(r.Context(), id, riposte.ViaCallback, document)
 	if errors.Is(err, riposte.ErrInstanceNotFound) {
@@ -44,7 +49,46 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("{}"))
 }
 
+// openToken returns the instance's id, and noInstance for a token that doesn't open.
+// Another node may have made it with a key that this one has not seen yet, so the keys are
+// read again: for any token, whatever is wrong with it, and at most once a second, so that
+// neither the answer nor its time says what it was. An error says that nobody can tell.
+func (s *Server) openToken(ctx context.Context, token string) (string, error) {
+	id, ok := s.Tokens.Open(token)
+	if ok {
+		return id, nil
+	}
+	if err := s.ServerKeys.Reread(ctx, riposte.ServerKeyCallback); err != nil {
+		return "", fmt.Errorf("%w: %w", riposte.ErrUnavailable, err)
+	}
+	if id, ok = s.Tokens.Open(token); ok {
+		return id, nil
+	}
+	return noInstance, nil
+}
+
+// documentTimeout bounds how long a document of 250 KiB may take: everybody who was
+// ever asked may send one, and each takes a place.
+const documentTimeout = 15 * time.Second
+
+func readDocument(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	return readWithin(w, r, documentTimeout, riposte.MaxDocumentSize)
+}
+
+// readWithin reads a body of at most limit bytes that has come when d is over.
+func readWithin(w http.ResponseWriter, r *http.Request, d time.Duration, limit int64) ([]byte, error) {
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Now().Add(d)) // not there in process
+	// Afterwards it would end the request's context in the middle of a commit.
+	defer func() { _ = c.SetReadDeadline(time.Time{}) }()
+	return io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+}
+
 func refuseDocument(w http.ResponseWriter, err error) {
+	if e, ok := errors.AsType[*connect.Error](err); ok {
+		writeError(w, e)
+		return
+	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); !ok {
 		writeError(w, connectError(riposte.Invalid(riposte.Violation{Field: "document", Description: "broke off"})))
 		return
@@ -72,7 +116,7 @@ func (s *Server) giveAnswer(ctx context.Context, id string, via riposte.Via, doc
 		if bad != nil {
 			return i, bad
 		}
-		if next, err = s.Store.SaveInstance(ctx, next, i.InFlight(next)); !errors.Is(err, riposte.ErrConflict) {
+		if next, err = s.Store.SaveInstance(auditing(ctx, id, string(answer.Kind)), next, i.InFlight(next)); !errors.Is(err, riposte.ErrConflict) {
 			return next, err
 		}
 	}

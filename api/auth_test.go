@@ -23,49 +23,6 @@ import (
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 )
 
-// needs is the role that each operation needs.
-var needs = map[string]riposte.Role{
-	webhooks + "Create":       riposte.RoleAdmin,
-	webhooks + "Get":          riposte.RoleViewer,
-	webhooks + "List":         riposte.RoleViewer,
-	webhooks + "Update":       riposte.RoleAdmin,
-	webhooks + "Delete":       riposte.RoleAdmin,
-	webhooks + "Test":         riposte.RoleSender,
-	search + "Search":         riposte.RoleViewer,
-	instances + "Create":      riposte.RoleSender,
-	instances + "BatchCreate": riposte.RoleSender,
-	instances + "Get":         riposte.RoleViewer,
-	instances + "List":        riposte.RoleViewer,
-	instances + "Wait":        riposte.RoleViewer,
-	instances + "Cancel":      riposte.RoleSender,
-	instances + "RetryNow":    riposte.RoleSender,
-	instances + "Recreate":    riposte.RoleSender,
-	instances + "Answer":      riposte.RoleSender,
-	instances + "Watch":       riposte.RoleViewer,
-	consumers + "Create":      riposte.RoleSender,
-	consumers + "Get":         riposte.RoleViewer,
-	consumers + "List":        riposte.RoleViewer,
-	consumers + "Delete":      riposte.RoleSender,
-	consumers + "Pull":        riposte.RoleSender,
-	consumers + "Ack":         riposte.RoleSender,
-	settings + "Get":          riposte.RoleViewer,
-	settings + "Update":       riposte.RoleAdmin,
-	keys + "Create":           riposte.RoleAdmin,
-
-	keys + "List":               riposte.RoleAdmin,
-	keys + "Revoke":             riposte.RoleAdmin,
-	keys + "Current":            riposte.RoleViewer,
-	instances + "GetDelivery":   riposte.RoleSender,
-	instances + "Count":         riposte.RoleViewer,
-	instances + "BatchCancel":   riposte.RoleSender,
-	instances + "BatchRecreate": riposte.RoleSender,
-	verify + "VerifyDelivery":   riposte.RoleViewer,
-	verify + "VerifyDocument":   riposte.RoleViewer,
-	figures + "Get":             riposte.RoleViewer,
-	figures + "GetWebhook":      riposte.RoleViewer,
-	figures + "ListWebhooks":    riposte.RoleViewer,
-}
-
 var pathVariable = regexp.MustCompile(`\{[^}]*\}`)
 
 // call makes a method's call by each way in, with a request that names nothing
@@ -181,11 +138,11 @@ func connectCode(t testing.TB, r reply) codes.Code {
 
 func TestEveryOperationNeedsItsRole(t *testing.T) {
 	n := startNode(t)
-	secrets := n.keys()
+	secrets, needs := n.keys(), documentedRoles(t)
 	for _, m := range methods() {
-		needed, ok := needs[m.procedure]
+		needed, ok := needs[operationName(m.procedure)]
 		if !ok {
-			t.Errorf("needs has no %s: which role does it need?", m.procedure)
+			t.Errorf("docs/roles.md has no %s", m.procedure)
 		}
 		for role, secret := range secrets {
 			// A body that can't be read shows that the role comes first.

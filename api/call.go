@@ -24,10 +24,11 @@ func admit(ctx context.Context, needs riposte.Role) (riposte.Caller, error) {
 }
 
 // call is the choke point that every RPC over every transport passes: the
-// caller's role is checked against what the operation needs, then whether the
-// request could be read, and the operation's error is mapped.
-func call[Req, Res any](ctx context.Context, s *Server, name string, needs riposte.Role, req *Req, op operation[Req, Res]) (*Res, error) {
-	caller, err := enter(ctx, needs, any(req).(proto.Message))
+// caller's role is checked against what the operation's rule says, then whether the
+// request could be read, what is changed is audited, and the operation's error is
+// mapped. name is one of rules.
+func call[Req, Res any](ctx context.Context, s *Server, name string, req *Req, op operation[Req, Res]) (*Res, error) {
+	ctx, caller, err := enter(ctx, name, any(req).(proto.Message))
 	if err != nil {
 		return nil, s.mapError(name, err)
 	}
@@ -47,9 +48,9 @@ type sender[Res any] interface {
 
 // callStream is call for an RPC that has many answers. It returns nil once the
 // caller has gone.
-func callStream[Req, Res any](ctx context.Context, s *Server, name string, needs riposte.Role, req *Req, to sender[Res],
+func callStream[Req, Res any](ctx context.Context, s *Server, name string, req *Req, to sender[Res],
 	op func(context.Context, riposte.Caller, *Req, sender[Res]) error) error {
-	caller, err := enter(ctx, needs, any(req).(proto.Message))
+	ctx, caller, err := enter(ctx, name, any(req).(proto.Message))
 	if err == nil {
 		err = op(ctx, caller, req, to)
 	}
@@ -59,11 +60,19 @@ func callStream[Req, Res any](ctx context.Context, s *Server, name string, needs
 	return s.mapError(name, err)
 }
 
-// enter returns the caller, if the operation may begin.
-func enter(ctx context.Context, needs riposte.Role, req proto.Message) (riposte.Caller, error) {
-	caller, err := admit(ctx, needs)
+// enter returns the caller, if the operation may begin, and the context that it is to
+// go on with.
+func enter(ctx context.Context, name string, req proto.Message) (context.Context, riposte.Caller, error) {
+	r, err := ruleOf(name)
 	if err != nil {
-		return caller, err
+		return ctx, riposte.Caller{}, err
 	}
-	return caller, refusal(req)
+	caller, err := admit(ctx, r.role)
+	if err == nil {
+		err = refusal(req)
+	}
+	if err == nil && r.audited {
+		ctx = riposte.WithAudit(ctx, auditEntry(caller, name))
+	}
+	return ctx, caller, err
 }

@@ -94,6 +94,7 @@ func decidedInstanceMessage(i riposte.Instance) *ripostev1.Instance {
 		RecreatedFrom:   i.RecreatedFrom,
 		Outcome:         outcomeMessage(i.Outcome),
 		Push:            pushMessage(i),
+		CreatedBy:       i.CreatedBy,
 	}
 }
 

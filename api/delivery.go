@@ -11,13 +11,13 @@ import (
 )
 
 func (h instancesService) GetDelivery(ctx context.Context, r *ripostev1.InstancesServiceGetDeliveryRequest) (*ripostev1.InstancesServiceGetDeliveryResponse, error) {
-	return call(ctx, h.s, "InstancesService.GetDelivery", riposte.RoleSender, r, h.getDelivery)
+	return call(ctx, h.s, "InstancesService.GetDelivery", r, h.getDelivery)
 }
 
 // getDelivery needs a sender: the body has the callback URL, with which anybody can
-// answer.
-func (h instancesService) getDelivery(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceGetDeliveryRequest) (*ripostev1.InstancesServiceGetDeliveryResponse, error) {
-	i, err := h.s.loadInstance(ctx, r.GetId())
+// answer. Beside that the signatures are worth nothing: they are of this body alone.
+func (h instancesService) getDelivery(ctx context.Context, caller riposte.Caller, r *ripostev1.InstancesServiceGetDeliveryRequest) (*ripostev1.InstancesServiceGetDeliveryResponse, error) {
+	i, err := h.s.loadInstance(ctx, caller, r.GetId())
 	if err != nil {
 		return nil, err
 	}
@@ -25,7 +25,11 @@ func (h instancesService) getDelivery(ctx context.Context, _ riposte.Caller, r *
 	if err != nil {
 		return nil, err
 	}
-	req, err := h.s.Question(ctx, i, envelope)
+	w, err := h.s.Store.LoadWebhook(ctx, i.WebhookID)
+	if err != nil {
+		return nil, err
+	}
+	req, err := h.s.Question(ctx, riposte.ClaimedInstance{Instance: i, Webhook: w, Envelope: envelope})
 	if err != nil {
 		return nil, err
 	}

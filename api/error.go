@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -97,18 +98,45 @@ func writeError(w http.ResponseWriter, e *connect.Error) {
 	writeErrorAs(w, runtime.HTTPStatusFromCode(codes.Code(e.Code())), e)
 }
 
+var rpcErrors = connect.NewErrorWriter()
+
+// writeRefusal answers in the form of the request's transport, without its body being
+// read.
+func writeRefusal(w http.ResponseWriter, r *http.Request, e *connect.Error) {
+	if isREST(r) {
+		writeError(w, e)
+		return
+	}
+	_ = rpcErrors.Write(w, r, e)
+}
+
+// isREST reports whether a request wants to be answered as REST is: those of the other
+// transports say so.
+func isREST(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, "/api/") || isOperators(r.URL.Path) || !rpcErrors.IsSupported(r)
+}
+
 func writeErrorAs(w http.ResponseWriter, httpStatus int, e *connect.Error) {
+	after := ""
+	switch httpStatus {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", cmp.Or(e.Meta().Get("WWW-Authenticate"), challenge))
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		after = cmp.Or(e.Meta().Get("Retry-After"), "1")
+	}
+	writeStatus(w, httpStatus, after, statusJSON(e))
+}
+
+// writeStatus takes after how many seconds to try again, "" for never.
+func writeStatus(w http.ResponseWriter, httpStatus int, after string, status []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
-	switch httpStatus {
-	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", challenge)
-	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		h.Set("Retry-After", "1")
+	if after != "" {
+		h.Set("Retry-After", after)
 	}
 	w.WriteHeader(httpStatus)
-	_, _ = w.Write(statusJSON(e))
+	_, _ = w.Write(status)
 }
 
 // statusJSON is the google.rpc.Status of an error.

@@ -2,7 +2,13 @@ package api
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"maps"
+	"slices"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/riposte-dev/riposte"
 )
@@ -18,8 +24,26 @@ const (
 	NotePause       = notePause
 	KeptCost        = keptCost
 	MaxKept         = maxKept
+	MaxRemembered   = maxRemembered
 	CountsAge       = countsAge
 )
+
+// Rule returns what an operation's rule says.
+func Rule(operation string) (role riposte.Role, audited, ok bool) {
+	r, ok := rules[operation]
+	return r.role, r.audited, ok
+}
+
+// Ruled lists the operations that have a rule.
+func Ruled() []string { return slices.Collect(maps.Keys(rules)) }
+
+// WebhookFields are those that the audit log names.
+func WebhookFields() (names []string) {
+	for _, f := range webhookFields {
+		names = append(names, f.name)
+	}
+	return names
+}
 
 // Page reads a page's token and returns where it begins.
 func Page(token string, filter ...string) (before string, err error) {
@@ -37,6 +61,26 @@ func PageSize(asked int32, largest int) (int, error) {
 func PageToken(id string, filter ...string) string {
 	return page{tag: pageTag(filter)}.token(id)
 }
+
+// ReadAssertion takes an assertion through all of its rules but that it is new.
+func ReadAssertion(raw string, key ed25519.PublicKey, clientID string, audience []string, now time.Time) (useID string, err error) {
+	a, err := parseAssertion(raw)
+	if err != nil {
+		return "", err
+	}
+	if !a.signedBy(key) {
+		return "", errUnknownClient
+	}
+	return a.useID(clientID), a.check(clientID, audience, now)
+}
+
+// Remember has t know a token until it expires.
+func (t *AccessTokens) Remember(token string, expires time.Time) {
+	t.remember(sha256.Sum256([]byte(token)), accessToken{expires: expires})
+}
+
+// Remembered is how many tokens t knows.
+func (t *AccessTokens) Remembered() int { return len(t.verified) }
 
 // Waiters are those who wait for outcomes.
 type Waiters struct{ *waiters }
@@ -62,3 +106,36 @@ func (w *Waiters) Len() int {
 func NewKept(least time.Duration, read func(context.Context) (int, error)) (get func(context.Context) (int, error)) {
 	return newKept(least, read).get
 }
+
+// MaxBuckets is maxBuckets.
+const MaxBuckets = maxBuckets
+
+// Take takes places and bytes of a kind of requests until it is called with the
+// opposite, and returns how many there are in all.
+func (s *Server) Take(kind string, requests, bytes int64) (allRequests, allBytes int64) {
+	b := map[string]*bound{"call": &s.bounds.calls, "callback": &s.bounds.callbacks, "wait": &s.bounds.waits, "page": &s.bounds.pages, "token": &s.bounds.tokens}[kind]
+	b.inFlight.Add(requests)
+	b.held.Add(bytes)
+	return b.requests, b.bytes
+}
+
+// Fill takes all places of a kind of requests until free is called.
+func (s *Server) Fill(kind string) (free func()) {
+	all, _ := s.Take(kind, 0, 0)
+	s.Take(kind, all, 0)
+	return func() { s.Take(kind, -all, 0) }
+}
+
+// Buckets are those of callers.
+type Buckets struct{ buckets }
+
+// NewBuckets returns none yet.
+func NewBuckets() *Buckets { return &Buckets{buckets{byCaller: map[string]*rate.Limiter{}}} }
+
+// Call is take.
+func (b *Buckets) Call(id string, limit int, now time.Time) time.Duration {
+	return b.take(riposte.Caller{KeyID: id, RateLimit: limit}, now)
+}
+
+// Len is how many there are.
+func (b *Buckets) Len() int { return len(b.byCaller) }

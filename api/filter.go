@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -20,7 +21,67 @@ var conjunction = regexp.MustCompile(`^\s+AND(?:\s+|$)`)
 const maxFilterLength = 2048 // bytes
 
 func parseFilter(s string) (riposte.InstanceFilter, error) {
-	p := filterParser{rest: s}
+	var f riposte.InstanceFilter
+	p := filterParser{
+		takes: "webhookId, state, source, ticketId, createdBy, labels.KEY, createdAt and expiresAt",
+		times: map[string]*riposte.TimeRange{"createdAt": &f.Created, "expiresAt": &f.Expires},
+		texts: map[string]*string{"webhookId": &f.WebhookID, "ticketId": &f.TicketID, "createdBy": &f.CreatedBy,
+			"state": (*string)(&f.State), "source": (*string)(&f.SourceKind)},
+		labels: &f.Labels,
+	}
+	if p.parse(s) != nil {
+		return f, p.err
+	}
+	if f.State != "" {
+		f.State = riposte.State(strings.TrimPrefix(string(f.State), "WEBHOOK_STATE_"))
+		if !slices.Contains(riposte.States, f.State) {
+			p.failf("has no state %q; the states are %v", f.State, riposte.States)
+		}
+	}
+	if f.SourceKind != "" && !slices.Contains(riposte.SourceKinds, f.SourceKind) {
+		p.failf("has no source %q; the sources are %v", f.SourceKind, riposte.SourceKinds)
+	}
+	return f, p.err
+}
+
+func parseAuditFilter(s string) (riposte.AuditFilter, error) {
+	var f riposte.AuditFilter
+	p := filterParser{
+		takes: "actor, operation, target and createdAt",
+		times: map[string]*riposte.TimeRange{"createdAt": &f.Created},
+		texts: map[string]*string{"actor": &f.Actor, "operation": &f.Operation, "target": &f.Target},
+	}
+	return f, p.parse(s)
+}
+
+// instanceFilter is parseFilter for a list that caller asks for: it selects nothing
+// that caller may not see. Who compares createdBy with another name than its own is
+// told so, because an empty list would say that there is nothing.
+func instanceFilter(caller riposte.Caller, s string) (riposte.InstanceFilter, error) {
+	f, err := parseFilter(s)
+	only := caller.Only()
+	if err == nil && only != "" && f.CreatedBy != "" && f.CreatedBy != only {
+		err = riposte.Invalid(riposte.Violation{Field: "filter",
+			Description: fmt.Sprintf("must not compare createdBy with anything but %q: a sender sees its own instances alone", only)})
+	}
+	f.CreatedBy = cmp.Or(only, f.CreatedBy)
+	return f, err
+}
+
+// filterParser reads a filter into what its fields point to.
+type filterParser struct {
+	takes  string // the names of the fields, for people
+	texts  map[string]*string
+	times  map[string]*riposte.TimeRange
+	labels *map[string]string // nil where there are none
+
+	rest string
+	seen []string
+	err  error
+}
+
+func (p *filterParser) parse(s string) error {
+	p.rest = s
 	if len(s) > maxFilterLength {
 		p.failf("must have at most %d bytes", maxFilterLength)
 	}
@@ -30,14 +91,7 @@ func parseFilter(s string) (riposte.InstanceFilter, error) {
 		}
 		p.restriction()
 	}
-	return p.filter, p.err
-}
-
-type filterParser struct {
-	rest   string
-	filter riposte.InstanceFilter
-	seen   []string
-	err    error
+	return p.err
 }
 
 func (p *filterParser) failf(format string, args ...any) {
@@ -62,17 +116,19 @@ func (p *filterParser) restriction() {
 	}
 	p.rest = p.rest[len(m[0]):]
 	field, operator, value := m[1], m[2], unquote(m[3])
-	if label, ok := strings.CutPrefix(field, "labels."); ok {
+	label, isLabel := strings.CutPrefix(field, "labels.")
+	field = jsonName(field)
+	text, isText := p.texts[field]
+	times, isTime := p.times[field]
+	switch {
+	case isLabel && p.labels != nil:
 		p.label(unquote(label), operator, value)
-		return
-	}
-	switch field = jsonName(field); field {
-	case "createdAt":
-		p.time(&p.filter.Created, field, operator, value)
-	case "expiresAt":
-		p.time(&p.filter.Expires, field, operator, value)
+	case isTime:
+		p.time(times, field, operator, value)
+	case isText:
+		p.equal(text, field, operator, value)
 	default:
-		p.equal(field, operator, value)
+		p.failf("can't compare %q; it takes %s", field, p.takes)
 	}
 }
 
@@ -83,6 +139,8 @@ func jsonName(field string) string {
 		return "webhookId"
 	case "ticket_id":
 		return "ticketId"
+	case "created_by":
+		return "createdBy"
 	case "created_at":
 		return "createdAt"
 	case "expires_at":
@@ -91,32 +149,12 @@ func jsonName(field string) string {
 	return field
 }
 
-func (p *filterParser) equal(field, operator, value string) {
-	known := []string{"webhookId", "state", "source", "ticketId"}
-	switch {
-	case !slices.Contains(known, field):
-		p.failf("can't compare %q; it takes webhookId, state, source, ticketId, labels.KEY, createdAt and expiresAt", field)
-	case value == "":
+func (p *filterParser) equal(to *string, field, operator, value string) {
+	if value == "" {
 		p.failf("must not compare %s with nothing", field)
 	}
-	if !p.once(field, operator) {
-		return
-	}
-	switch field {
-	case "webhookId":
-		p.filter.WebhookID = value
-	case "ticketId":
-		p.filter.TicketID = value
-	case "state":
-		p.filter.State = riposte.State(strings.TrimPrefix(value, "WEBHOOK_STATE_"))
-		if !slices.Contains(riposte.States, p.filter.State) {
-			p.failf("has no state %q; the states are %v", value, riposte.States)
-		}
-	case "source":
-		p.filter.SourceKind = riposte.SourceKind(value)
-		if !slices.Contains(riposte.SourceKinds, p.filter.SourceKind) {
-			p.failf("has no source %q; the sources are %v", value, riposte.SourceKinds)
-		}
+	if p.once(field, operator) {
+		*to = value
 	}
 }
 
@@ -124,10 +162,10 @@ func (p *filterParser) label(key, operator, value string) {
 	if !p.once("labels."+key, operator) {
 		return
 	}
-	if p.filter.Labels == nil {
-		p.filter.Labels = map[string]string{}
+	if *p.labels == nil {
+		*p.labels = map[string]string{}
 	}
-	p.filter.Labels[key] = value
+	(*p.labels)[key] = value
 }
 
 // once checks what all but the times have in common.

@@ -33,6 +33,8 @@ func TestFilterSelects(t *testing.T) {
 		`ticket_id='it\'s'`:                 {TicketID: "it's"},
 		"ticketId = AND":                    {TicketID: "AND"},
 		"ticketId=a=b:c<d>e!f/é":            {TicketID: "a=b:c<d>e!f/é"},
+		`createdBy = "the \"red\" one"`:     {CreatedBy: `the "red" one`},
+		"created_by=red":                    {CreatedBy: "red"},
 		"labels.team = red":                 {Labels: map[string]string{"team": "red"}},
 		`labels."a b" = ""`:                 {Labels: map[string]string{"a b": ""}},
 		`labels.app.kubernetes.io/name = x`: {Labels: map[string]string{"app.kubernetes.io/name": "x"}},
@@ -84,6 +86,10 @@ func TestFilterSaysWhatItDoesNotTake(t *testing.T) {
 		"state = ERROR)":                           "must join its comparisons with AND",
 		"state = HAPPY":                            `has no state "HAPPY"`,
 		"state = error":                            `has no state "error"`,
+		"state = WEBHOOK_STATE_":                   `has no state ""`,
+		"createdBy != red":                         "takes only = for createdBy, not !=",
+		`createdBy = ""`:                           "must not compare createdBy with nothing",
+		"createdBy = a AND created_by = b":         "must name createdBy once",
 		"state : ERROR":                            "takes only = for state, not :",
 		"state != ERROR":                           "takes only = for state, not !=",
 		"ticketId > a":                             "takes only = for ticketId, not >",
@@ -109,7 +115,7 @@ func TestFilterSaysWhatItDoesNotTake(t *testing.T) {
 
 func FuzzParseFilter(f *testing.F) {
 	for _, seed := range []string{
-		"", `state = ERROR AND labels."a b" = 'c\'' AND createdAt >= "2026-01-02T15:04:05Z"`, "labels.a.b/c-d=é AND ticketId=x", "expiresAt<0001-01-01T00:00:00Z", `a."" = ""`,
+		"", "state=WEBHOOK_STATE_", `createdBy = 'x'`, `state = ERROR AND labels."a b" = 'c\'' AND createdAt >= "2026-01-02T15:04:05Z"`, "labels.a.b/c-d=é AND ticketId=x", "expiresAt<0001-01-01T00:00:00Z", `a."" = ""`,
 	} {
 		f.Add(seed)
 	}

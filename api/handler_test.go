@@ -10,7 +10,9 @@ import (
 
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/api"
+	"github.com/riposte-dev/riposte/keyring"
 	"github.com/riposte-dev/riposte/sqlite"
+	"github.com/riposte-dev/riposte/vault"
 )
 
 const adminKey = "riposte-api-test-key"
@@ -43,17 +45,50 @@ func newAPIOf(t testing.TB, store riposte.Store) *api.Server {
 		t.Fatal(err)
 	}
 	s := api.New(api.Options{
-		Store:     store,
-		PublicURL: "https://riposte.example",
-		Issuer:    "riposte.example",
-		Check:     func(string) (string, error) { return "receiver.example", nil },
-		JWKS:      []byte(`{"keys":[]}`),
-		Keys:      []riposte.Key{key},
-		Tokens:    newTokens(t),
-		Logger:    slog.New(slog.DiscardHandler),
+		Store:        store,
+		PublicURL:    "https://riposte.example",
+		Issuer:       "riposte.example",
+		Check:        func(string) (string, error) { return "receiver.example", nil },
+		JWKS:         func() []byte { return []byte(`{"keys":[]}`) },
+		Keys:         []riposte.Key{key},
+		Tokens:       newTokens(t),
+		ServerKeys:   newServerKeys(t, store),
+		AccessTokens: newAccessTokens(t, store),
+		Logger:       slog.New(slog.DiscardHandler),
 	})
 	t.Cleanup(s.Close)
 	return s
+}
+
+// newServerKeys has a data key and no rings.
+func newServerKeys(t testing.TB, store riposte.Store) *keyring.Keeper {
+	t.Helper()
+	masters, err := vault.ParseMasters(vault.NewMaster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := vault.Open(t.Context(), store, func() (vault.Masters, error) { return masters, nil }, store.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := keyring.Open(t.Context(), keyring.Options{Store: store, Vault: v, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func newAccessTokens(t testing.TB, store riposte.Store) *api.AccessTokens {
+	t.Helper()
+	key, err := api.NewAccessTokenKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := api.NewAccessTokens(key, "riposte.example", store.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
 }
 
 func newTokens(t testing.TB) *api.CallbackTokens {
@@ -78,4 +113,15 @@ func newRequest(ctx context.Context, rest, body string) *http.Request {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	return r
+}
+
+// serveOK returns the answer's body.
+func serveOK(t testing.TB, h http.Handler, r *http.Request) []byte {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Fatalf("%s %s: HTTP %d, %s", r.Method, r.URL, w.Code, w.Body)
+	}
+	return w.Body.Bytes()
 }

@@ -16,43 +16,43 @@ import (
 type instancesService struct{ s *Server }
 
 func (h instancesService) Create(ctx context.Context, r *ripostev1.InstancesServiceCreateRequest) (*ripostev1.InstancesServiceCreateResponse, error) {
-	return call(ctx, h.s, "InstancesService.Create", riposte.RoleSender, r, h.create)
+	return call(ctx, h.s, "InstancesService.Create", r, h.create)
 }
 
 func (h instancesService) BatchCreate(ctx context.Context, r *ripostev1.InstancesServiceBatchCreateRequest) (*ripostev1.InstancesServiceBatchCreateResponse, error) {
-	return call(ctx, h.s, "InstancesService.BatchCreate", riposte.RoleSender, r, h.batchCreate)
+	return call(ctx, h.s, "InstancesService.BatchCreate", r, h.batchCreate)
 }
 
 func (h instancesService) Get(ctx context.Context, r *ripostev1.InstancesServiceGetRequest) (*ripostev1.InstancesServiceGetResponse, error) {
-	return call(ctx, h.s, "InstancesService.Get", riposte.RoleViewer, r, h.get)
+	return call(ctx, h.s, "InstancesService.Get", r, h.get)
 }
 
 func (h instancesService) List(ctx context.Context, r *ripostev1.InstancesServiceListRequest) (*ripostev1.InstancesServiceListResponse, error) {
-	return call(ctx, h.s, "InstancesService.List", riposte.RoleViewer, r, h.list)
+	return call(ctx, h.s, "InstancesService.List", r, h.list)
 }
 
 func (h instancesService) Count(ctx context.Context, r *ripostev1.InstancesServiceCountRequest) (*ripostev1.InstancesServiceCountResponse, error) {
-	return call(ctx, h.s, "InstancesService.Count", riposte.RoleViewer, r, h.count)
+	return call(ctx, h.s, "InstancesService.Count", r, h.count)
 }
 
 func (h instancesService) Wait(ctx context.Context, r *ripostev1.InstancesServiceWaitRequest) (*ripostev1.InstancesServiceWaitResponse, error) {
-	return call(ctx, h.s, "InstancesService.Wait", riposte.RoleViewer, r, h.wait)
+	return call(ctx, h.s, "InstancesService.Wait", r, h.wait)
 }
 
 func (h instancesService) Cancel(ctx context.Context, r *ripostev1.InstancesServiceCancelRequest) (*ripostev1.InstancesServiceCancelResponse, error) {
-	return call(ctx, h.s, "InstancesService.Cancel", riposte.RoleSender, r, h.cancel)
+	return call(ctx, h.s, "InstancesService.Cancel", r, h.cancel)
 }
 
 func (h instancesService) RetryNow(ctx context.Context, r *ripostev1.InstancesServiceRetryNowRequest) (*ripostev1.InstancesServiceRetryNowResponse, error) {
-	return call(ctx, h.s, "InstancesService.RetryNow", riposte.RoleSender, r, h.retryNow)
+	return call(ctx, h.s, "InstancesService.RetryNow", r, h.retryNow)
 }
 
 func (h instancesService) Recreate(ctx context.Context, r *ripostev1.InstancesServiceRecreateRequest) (*ripostev1.InstancesServiceRecreateResponse, error) {
-	return call(ctx, h.s, "InstancesService.Recreate", riposte.RoleSender, r, h.recreate)
+	return call(ctx, h.s, "InstancesService.Recreate", r, h.recreate)
 }
 
 func (h instancesService) Answer(ctx context.Context, r *ripostev1.InstancesServiceAnswerRequest) (*ripostev1.InstancesServiceAnswerResponse, error) {
-	return call(ctx, h.s, "InstancesService.Answer", riposte.RoleSender, r, h.answer)
+	return call(ctx, h.s, "InstancesService.Answer", r, h.answer)
 }
 
 // newInstance is one instance to be created on a webhook.
@@ -78,15 +78,15 @@ func readNewInstance(r *ripostev1.InstancesServiceCreateRequest) newInstance {
 	}
 }
 
-func (h instancesService) create(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceCreateRequest) (*ripostev1.InstancesServiceCreateResponse, error) {
-	created, err := h.s.createInstance(ctx, readNewInstance(r))
+func (h instancesService) create(ctx context.Context, caller riposte.Caller, r *ripostev1.InstancesServiceCreateRequest) (*ripostev1.InstancesServiceCreateResponse, error) {
+	created, err := h.s.createInstance(ctx, caller, readNewInstance(r))
 	if err != nil {
 		return nil, err
 	}
 	return &ripostev1.InstancesServiceCreateResponse{Instance: instanceMessage(created)}, nil
 }
 
-func (h instancesService) batchCreate(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceBatchCreateRequest) (*ripostev1.InstancesServiceBatchCreateResponse, error) {
+func (h instancesService) batchCreate(ctx context.Context, caller riposte.Caller, r *ripostev1.InstancesServiceBatchCreateRequest) (*ripostev1.InstancesServiceBatchCreateResponse, error) {
 	if n := len(r.GetRequests()); n < 1 || n > riposte.MaxBatch {
 		return nil, riposte.Invalid(riposte.Violation{Field: "requests", Description: fmt.Sprintf("must be 1 to %d, are %d", riposte.MaxBatch, n)})
 	}
@@ -94,7 +94,7 @@ func (h instancesService) batchCreate(ctx context.Context, _ riposte.Caller, r *
 	for i, each := range r.GetRequests() {
 		batch[i] = readNewInstance(each)
 	}
-	created, err := h.s.createInstances(ctx, batch)
+	created, err := h.s.createInstances(ctx, caller, batch)
 	if err != nil {
 		return nil, inBatch(err)
 	}
@@ -121,8 +121,8 @@ func inBatch(err error) error {
 }
 
 // createInstance makes and stores one. Its error carries no index.
-func (s *Server) createInstance(ctx context.Context, n newInstance) (riposte.Instance, error) {
-	created, err := s.createInstances(ctx, []newInstance{n})
+func (s *Server) createInstance(ctx context.Context, caller riposte.Caller, n newInstance) (riposte.Instance, error) {
+	created, err := s.createInstances(ctx, caller, []newInstance{n})
 	if e, ok := errors.AsType[*riposte.Error](err); ok {
 		alone := *e
 		alone.Metadata = nil
@@ -134,12 +134,13 @@ func (s *Server) createInstance(ctx context.Context, n newInstance) (riposte.Ins
 	return created[0], nil
 }
 
-// createInstances makes and stores all or none. An error about one of them
-// carries its index.
-func (s *Server) createInstances(ctx context.Context, batch []newInstance) ([]riposte.Instance, error) {
+// createInstances makes and stores all or none, as the caller's. An error about one of
+// them carries its index.
+func (s *Server) createInstances(ctx context.Context, caller riposte.Caller, batch []newInstance) ([]riposte.Instance, error) {
 	webhooks := map[string]riposte.Webhook{}
 	records := make([]riposte.NewInstanceRecord, len(batch))
 	for n, each := range batch {
+		each.request.CreatedBy = caller.Owner()
 		if err := s.newRecord(ctx, each, webhooks, &records[n]); err != nil {
 			if e, ok := errors.AsType[*riposte.Error](err); ok {
 				return nil, e.With("index", strconv.Itoa(n))
@@ -180,8 +181,8 @@ func (s *Server) callbackURL(instanceID string) string {
 	return s.PublicURL + "/api/v1/webhooks/callback/" + s.Tokens.Seal(instanceID)
 }
 
-func (h instancesService) get(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceGetRequest) (*ripostev1.InstancesServiceGetResponse, error) {
-	i, err := h.s.loadInstance(ctx, r.GetId())
+func (h instancesService) get(ctx context.Context, caller riposte.Caller, r *ripostev1.InstancesServiceGetRequest) (*ripostev1.InstancesServiceGetResponse, error) {
+	i, err := h.s.loadInstance(ctx, caller, r.GetId())
 	if err != nil {
 		return nil, err
 	}
@@ -199,12 +200,12 @@ func (h instancesService) get(ctx context.Context, _ riposte.Caller, r *ripostev
 	return &ripostev1.InstancesServiceGetResponse{Instance: fullInstanceMessage(i, envelope, attempts)}, nil
 }
 
-func (h instancesService) list(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceListRequest) (*ripostev1.InstancesServiceListResponse, error) {
+func (h instancesService) list(ctx context.Context, caller riposte.Caller, r *ripostev1.InstancesServiceListRequest) (*ripostev1.InstancesServiceListResponse, error) {
 	p, err := newPage(r.GetPageSize(), r.GetPageToken(), maxInstancesPageSize, "instances", r.GetFilter())
 	if err != nil {
 		return nil, err
 	}
-	f, err := parseFilter(r.GetFilter())
+	f, err := instanceFilter(caller, r.GetFilter())
 	if err != nil {
 		return nil, err
 	}
@@ -235,8 +236,8 @@ func (s *Server) listInstances(ctx context.Context, f riposte.InstanceFilter, be
 // more than they would wait for.
 const maxCount = 10_000
 
-func (h instancesService) count(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceCountRequest) (*ripostev1.InstancesServiceCountResponse, error) {
-	f, err := parseFilter(r.GetFilter())
+func (h instancesService) count(ctx context.Context, caller riposte.Caller, r *ripostev1.InstancesServiceCountRequest) (*ripostev1.InstancesServiceCountResponse, error) {
+	f, err := instanceFilter(caller, r.GetFilter())
 	if err != nil {
 		return nil, err
 	}
@@ -256,40 +257,43 @@ func (h instancesService) cancel(ctx context.Context, caller riposte.Caller, r *
 }
 
 func (s *Server) cancelInstance(ctx context.Context, caller riposte.Caller, id string) (riposte.Instance, error) {
-	return s.changeInstance(ctx, id, riposte.Canceled{Message: "canceled with the API key " + caller.KeyID})
+	return s.changeInstance(ctx, caller, id, riposte.Canceled{Message: "canceled with the API key " + caller.KeyID})
 }
 
-func (h instancesService) retryNow(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceRetryNowRequest) (*ripostev1.InstancesServiceRetryNowResponse, error) {
+func (h instancesService) retryNow(ctx context.Context, caller riposte.Caller, r *ripostev1.InstancesServiceRetryNowRequest) (*ripostev1.InstancesServiceRetryNowResponse, error) {
 	if err := riposte.CheckOutcomeURL(r.GetOutcomeUrl(), h.s.Check); err != nil {
 		return nil, err
 	}
-	i, err := h.s.changeInstance(ctx, r.GetId(), riposte.RetryRequested{OutcomeURL: r.GetOutcomeUrl()})
+	if r.GetOutcomeUrl() != "" {
+		ctx = auditing(ctx, "", "outcomeUrl")
+	}
+	i, err := h.s.changeInstance(ctx, caller, r.GetId(), riposte.RetryRequested{OutcomeURL: r.GetOutcomeUrl()})
 	if err != nil {
 		return nil, err
 	}
 	return &ripostev1.InstancesServiceRetryNowResponse{Instance: instanceMessage(i)}, nil
 }
 
-func (h instancesService) recreate(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceRecreateRequest) (*ripostev1.InstancesServiceRecreateResponse, error) {
-	old, err := h.s.loadInstance(ctx, r.GetId())
+func (h instancesService) recreate(ctx context.Context, caller riposte.Caller, r *ripostev1.InstancesServiceRecreateRequest) (*ripostev1.InstancesServiceRecreateResponse, error) {
+	old, err := h.s.loadInstance(ctx, caller, r.GetId())
 	if err != nil {
 		return nil, err
 	}
-	created, err := h.s.recreateInstance(ctx, old, "", r.GetOutcomeUrl())
+	created, err := h.s.recreateInstance(ctx, caller, old, "", r.GetOutcomeUrl())
 	if err != nil {
 		return nil, err
 	}
 	return &ripostev1.InstancesServiceRecreateResponse{Instance: instanceMessage(created)}, nil
 }
 
-// recreateInstance asks old's question again, with the outcome going where old's goes
-// unless there is an outcomeURL.
-func (s *Server) recreateInstance(ctx context.Context, old riposte.Instance, requestID, outcomeURL string) (riposte.Instance, error) {
+// recreateInstance asks old's question again, now as the caller's, with the outcome
+// going where old's goes unless there is an outcomeURL.
+func (s *Server) recreateInstance(ctx context.Context, caller riposte.Caller, old riposte.Instance, requestID, outcomeURL string) (riposte.Instance, error) {
 	envelope, err := s.Store.LoadEnvelope(ctx, old.ID)
 	if err != nil {
 		return riposte.Instance{}, err
 	}
-	return s.createInstance(ctx, newInstance{webhookID: old.WebhookID, request: riposte.InstanceRequest{
+	return s.createInstance(auditing(ctx, "", "of instance "+old.ID), caller, newInstance{webhookID: old.WebhookID, request: riposte.InstanceRequest{
 		Source:        old.Source,
 		Payload:       envelope.Payload(),
 		RequestID:     requestID,
@@ -299,9 +303,9 @@ func (s *Server) recreateInstance(ctx context.Context, old riposte.Instance, req
 	}})
 }
 
-func (h instancesService) answer(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceAnswerRequest) (*ripostev1.InstancesServiceAnswerResponse, error) {
-	if !riposte.IsID(r.GetId()) {
-		return nil, riposte.ErrInstanceNotFound
+func (h instancesService) answer(ctx context.Context, caller riposte.Caller, r *ripostev1.InstancesServiceAnswerRequest) (*ripostev1.InstancesServiceAnswerResponse, error) {
+	if _, err := h.s.loadInstance(ctx, caller, r.GetId()); err != nil {
+		return nil, err
 	}
 	i, err := h.s.giveAnswer(ctx, r.GetId(), riposte.ViaOperator, r.GetDocument())
 	if err != nil {
@@ -310,18 +314,23 @@ func (h instancesService) answer(ctx context.Context, _ riposte.Caller, r *ripos
 	return &ripostev1.InstancesServiceAnswerResponse{Instance: decidedInstanceMessage(i)}, nil
 }
 
-// loadInstance takes an id of any shape.
-func (s *Server) loadInstance(ctx context.Context, id string) (riposte.Instance, error) {
+// loadInstance takes an id of any shape. What the caller may not see is not found.
+func (s *Server) loadInstance(ctx context.Context, caller riposte.Caller, id string) (riposte.Instance, error) {
 	if !riposte.IsID(id) {
 		return riposte.Instance{}, riposte.ErrInstanceNotFound
 	}
-	return s.Store.LoadInstance(ctx, id)
+	i, err := s.Store.LoadInstance(ctx, id)
+	if err == nil && !caller.Sees(i.CreatedBy) {
+		return riposte.Instance{}, riposte.ErrInstanceNotFound
+	}
+	return i, err
 }
 
 // changeInstance loads, applies and saves, again where somebody else was faster.
-func (s *Server) changeInstance(ctx context.Context, id string, e riposte.Event) (riposte.Instance, error) {
+func (s *Server) changeInstance(ctx context.Context, caller riposte.Caller, id string, e riposte.Event) (riposte.Instance, error) {
+	ctx = auditing(ctx, id, "")
 	for {
-		i, err := s.loadInstance(ctx, id)
+		i, err := s.loadInstance(ctx, caller, id)
 		if err != nil {
 			return i, err
 		}
@@ -340,7 +349,7 @@ const (
 	maxWait     = 60 * time.Second
 )
 
-func (h instancesService) wait(ctx context.Context, _ riposte.Caller, r *ripostev1.InstancesServiceWaitRequest) (*ripostev1.InstancesServiceWaitResponse, error) {
+func (h instancesService) wait(ctx context.Context, caller riposte.Caller, r *ripostev1.InstancesServiceWaitRequest) (*ripostev1.InstancesServiceWaitResponse, error) {
 	timeout := defaultWait
 	if r.GetTimeout() != nil {
 		timeout = min(r.GetTimeout().AsDuration(), maxWait)
@@ -348,9 +357,14 @@ func (h instancesService) wait(ctx context.Context, _ riposte.Caller, r *riposte
 	if timeout < 0 {
 		return nil, riposte.Invalid(riposte.Violation{Field: "timeout", Description: "must not be negative; 60s is the longest"})
 	}
-	i, err := h.s.waitInstance(ctx, r.GetId(), timeout)
+	ctx, cancel := h.s.untilExpiry(ctx, caller)
+	defer cancel()
+	i, err := h.s.waitInstance(ctx, caller.Only(), r.GetId(), timeout)
+	if err == nil && timeout > 0 {
+		err = h.s.stillCalls(ctx, caller)
+	}
 	if err != nil {
-		return nil, err
+		return nil, expiredOr(ctx, err)
 	}
 	return waited(i), nil
 }
@@ -363,16 +377,16 @@ func waited(i *riposte.Instance) *ripostev1.InstancesServiceWaitResponse {
 	return &ripostev1.InstancesServiceWaitResponse{Instance: decidedInstanceMessage(*i)}
 }
 
-// waitInstance waits until the instance has its outcome, for timeout at most. What
-// it returns may be shared.
-func (s *Server) waitInstance(ctx context.Context, id string, timeout time.Duration) (*riposte.Instance, error) {
+// waitInstance waits until the instance has its outcome, for timeout at most. Where
+// only isn't empty, those of others are not found. What it returns may be shared.
+func (s *Server) waitInstance(ctx context.Context, only, id string, timeout time.Duration) (*riposte.Instance, error) {
 	if timeout == 0 {
-		return s.waiters.load(ctx, id)
+		return s.waiters.loadOf(ctx, only, id)
 	}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	for {
-		i, again, err := s.waitOnce(ctx, id, timer.C)
+		i, again, err := s.waitOnce(ctx, only, id, timer.C)
 		if err != nil || !again {
 			return i, err
 		}
@@ -381,10 +395,10 @@ func (s *Server) waitInstance(ctx context.Context, id string, timeout time.Durat
 
 // waitOnce registers before it reads, so that no outcome falls between. Being
 // woken means no more than that it was worth a look.
-func (s *Server) waitOnce(ctx context.Context, id string, timeout <-chan time.Time) (i *riposte.Instance, again bool, err error) {
+func (s *Server) waitOnce(ctx context.Context, only, id string, timeout <-chan time.Time) (i *riposte.Instance, again bool, err error) {
 	all, leave := s.waiters.add(id)
 	defer leave()
-	i, err = s.waiters.load(ctx, id)
+	i, err = s.waiters.loadOf(ctx, only, id)
 	if err != nil || i.Outcome != nil {
 		return i, false, err
 	}

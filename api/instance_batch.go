@@ -27,18 +27,18 @@ const (
 )
 
 func (h instancesService) BatchCancel(ctx context.Context, r *ripostev1.InstancesServiceBatchCancelRequest) (*ripostev1.InstancesServiceBatchCancelResponse, error) {
-	return call(ctx, h.s, "InstancesService.BatchCancel", riposte.RoleSender, r, h.batchCancel)
+	return call(ctx, h.s, "InstancesService.BatchCancel", r, h.batchCancel)
 }
 
 func (h instancesService) BatchRecreate(ctx context.Context, r *ripostev1.InstancesServiceBatchRecreateRequest) (*ripostev1.InstancesServiceBatchRecreateResponse, error) {
-	return call(ctx, h.s, "InstancesService.BatchRecreate", riposte.RoleSender, r, h.batchRecreate)
+	return call(ctx, h.s, "InstancesService.BatchRecreate", r, h.batchRecreate)
 }
 
 func (h instancesService) batchCancel(ctx context.Context, caller riposte.Caller, r *ripostev1.InstancesServiceBatchCancelRequest) (*ripostev1.InstancesServiceBatchCancelResponse, error) {
 	if err := checkBatch(r.GetFilter()); err != nil {
 		return nil, err
 	}
-	b, err := newInstanceBatch(r.GetFilter(), r.GetPageSize(), r.GetPageToken(), "batchCancel")
+	b, err := newInstanceBatch(caller, r.GetFilter(), r.GetPageSize(), r.GetPageToken(), "batchCancel")
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (h instancesService) batchRecreate(ctx context.Context, caller riposte.Call
 	if err := checkBatch(r.GetFilter(), batchRequestID(r.GetRequestId())...); err != nil {
 		return nil, err
 	}
-	b, err := newInstanceBatch(r.GetFilter(), r.GetPageSize(), r.GetPageToken(), "batchRecreate", r.GetRequestId())
+	b, err := newInstanceBatch(caller, r.GetFilter(), r.GetPageSize(), r.GetPageToken(), "batchRecreate", r.GetRequestId())
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (h instancesService) batchRecreate(ctx context.Context, caller riposte.Call
 		return nil, err
 	}
 	recreated, refused, err := changeEach(ctx, found, func(ctx context.Context, old riposte.Instance) error {
-		_, err := h.s.recreateInstance(ctx, old, requestID(old.ID), "")
+		_, err := h.s.recreateInstance(ctx, caller, old, requestID(old.ID), "")
 		return err
 	})
 	if err != nil {
@@ -121,13 +121,13 @@ type instanceBatch struct {
 }
 
 // newInstanceBatch takes the operation's name, and what else its token is bound to.
-func newInstanceBatch(filter string, size int32, token string, operation ...string) (instanceBatch, error) {
+func newInstanceBatch(caller riposte.Caller, filter string, size int32, token string, operation ...string) (instanceBatch, error) {
 	p, err := newPage(size, token, riposte.MaxBatch, append(operation, filter)...)
 	if err != nil {
 		return instanceBatch{}, err
 	}
 	p.size = min(cmp.Or(int(size), defaultBatchSize), riposte.MaxBatch)
-	f, err := parseFilter(filter)
+	f, err := instanceFilter(caller, filter)
 	return instanceBatch{p, f}, err
 }
 

@@ -36,6 +36,7 @@ const (
 	createInstance = "POST /api/v1/webhooks/{webhook}/instances"
 	batchCreate    = "POST /api/v1/instances:batchCreate"
 	updateSettings = "PATCH /api/v1/webhooks/{webhook}/settings"
+	rotateSecret   = "POST /api/v1/webhooks/{webhook}/settings:rotateSecret"
 	answer         = "POST /api/v1/instances/{waiting}:answer"
 	createKey      = "POST /api/v1/keys"
 	batchCancel    = "POST /api/v1/instances:batchCancel"
@@ -117,9 +118,29 @@ var webhookRefusals = []refusal{
 	{name: "settings with an unknown number", rest: updateSettings, body: `{"settings":{"retryPolicy":9}}`, fields: field("settings.retryPolicy", "must be")},
 	{name: "settings with an unknown field", rest: updateSettings, body: `{"settings":{"color":1}}`, fields: field("settings.color", "is not a field of WebhookSettings")},
 	{name: "settings with a bad mask", rest: updateSettings, body: `{"settings":{},"updateMask":"webhookId"}`, fields: field("updateMask", "webhook_id")},
+	{name: "settings with a mask that names secrets", rest: updateSettings, body: `{"settings":{},"updateMask":"secrets"}`, fields: field("updateMask", `not "secrets"`)},
+	{name: "settings with a mask that goes deeper", rest: updateSettings, body: `{"settings":{},"updateMask":"headers.list"}`, fields: field("updateMask", `not "headers.list"`)},
+	{name: "settings with a reserved header", rest: updateSettings, body: `{"settings":{"headers":{"list":[{"name":"a","value":"b"},{"name":"X_Forwarded_For","value":"b"}]}}}`,
+		fields: field("settings.headers.list[1].name", "reserved")},
+	{name: "settings with a header whose value isn't there", rest: updateSettings, body: `{"settings":{"headers":{"list":[{"name":"a"}]}}}`, fields: field("settings.headers.list[0].value", "could stay")},
+	{name: "settings with several faults", rest: updateSettings, body: `{"settings":{"headers":{"list":[{"name":"a","value":"\r\n"}]},"caPem":"x","clientCertificate":{"certificatePem":"x"}}}`,
+		fields: map[string]string{"settings.headers.list[0].value": "printable", "settings.caPem": "in PEM", "settings.clientCertificate.certificatePem": "in PEM"}},
+	{name: "secret of an unknown scheme", rest: rotateSecret, body: `{"scheme":7}`, fields: field("scheme", "WEBHOOK_SECRET_SCHEME_V1A")},
+	{name: "secret that is short", rest: rotateSecret, body: `{"secret":"whsec_AAAA"}`, fields: field("secret", "from 24 to 64 bytes")},
+	{name: "secret that is none", rest: rotateSecret, body: `{"secret":"hunter2"}`, fields: field("secret", "whsec_")},
+	{name: "secret given for another scheme", rest: rotateSecret, body: `{"scheme":"WEBHOOK_SECRET_SCHEME_V1A","secret":"whsk_x"}`, fields: field("secret", "made here")},
+	{name: "secret kept too long", rest: rotateSecret, body: `{"keepFor":"2592001s"}`, fields: field("keepFor", "from 0s to 2592000s")},
+	{name: "secret kept negatively", rest: rotateSecret, body: `{"keepFor":"-1s"}`, fields: field("keepFor", "from 0s")},
+	{name: "secret with an unknown field", rest: rotateSecret, body: `{"color":1}`, fields: field("color", "is not a field")},
 	{name: "key without a role", rest: createKey, body: `{"name":"x"}`, fields: field("role", "admin")},
 	{name: "key with a NUL in its name", rest: createKey, body: `{"role":"ROLE_ADMIN","name":"\u0000"}`, fields: field("name", "U+0000")},
 	{name: "key with a long name", rest: createKey, body: `{"role":"ROLE_ADMIN","name":` + text(101) + `}`, fields: field("name", "at most 100")},
+	{name: "key that has ended", rest: createKey, body: `{"role":"ROLE_ADMIN","expiresAt":"2001-01-01T00:00:00Z"}`, fields: field("expiresAt", "must be later than now")},
+	{name: "key that ends in the year 1", rest: createKey, body: `{"role":"ROLE_ADMIN","expiresAt":"0001-01-01T00:00:00Z"}`, fields: field("expiresAt", "must be later than now")},
+	{name: "key whose end is no time", rest: createKey, body: `{"role":"ROLE_ADMIN","expiresAt":"tomorrow"}`, fields: field("expiresAt", "tomorrow")},
+	{name: "key with a negative bound", rest: createKey, body: `{"role":"ROLE_ADMIN","rateLimit":-1}`, fields: field("rateLimit", "must be 0, for no bound, to 100000, is -1")},
+	{name: "key with all wrong", rest: createKey, body: `{"expiresAt":"2001-01-01T00:00:00Z","rateLimit":100001,"name":"\u0000"}`,
+		fields: map[string]string{"role": "admin", "expiresAt": "later", "rateLimit": "100001", "name": "U+0000"}},
 	{name: "key with an unknown role", rest: createKey, body: `{"role":"ROLE_KING"}`, fields: field("role", "ROLE_KING")},
 }
 
@@ -202,6 +223,8 @@ var actRefusals = []refusal{
 	{name: "update an unknown webhook", rest: "POST /api/v1/webhooks/{unknown}", body: `{}`, status: 404, reason: "WEBHOOK_NOT_FOUND"},
 	{name: "delete an unknown webhook", rest: "DELETE /api/v1/webhooks/{unknown}", status: 404, reason: "WEBHOOK_NOT_FOUND"},
 	{name: "settings of an unknown webhook", rest: "GET /api/v1/webhooks/{unknown}/settings", status: 404, reason: "WEBHOOK_NOT_FOUND"},
+	{name: "rotate the secret of an unknown webhook", rest: "POST /api/v1/webhooks/{unknown}/settings:rotateSecret", body: `{}`, status: 404, reason: "WEBHOOK_NOT_FOUND"},
+	{name: "remove an unknown secret", rest: "POST /api/v1/webhooks/{webhook}/settings:removeSecret", body: `{"secretId":"x"}`, status: 404, reason: "WEBHOOK_SECRET_NOT_FOUND"},
 	{name: "get a deleted webhook", rest: "GET /api/v1/webhooks/{deleted}", status: 404, reason: "WEBHOOK_NOT_FOUND"},
 	{name: "delete a deleted webhook", rest: "DELETE /api/v1/webhooks/{deleted}", body: `{}`, status: 404, reason: "WEBHOOK_NOT_FOUND"},
 	{name: "test a deleted webhook", rest: "POST /api/v1/webhooks/{deleted}/test", status: 404, reason: "WEBHOOK_NOT_FOUND"},
@@ -274,6 +297,9 @@ var listRefusals = []refusal{
 	{name: "instances, negative page size", rest: "GET /api/v1/instances?page_size=-1", fields: field("pageSize", "negative")},
 	{name: "instances, another filter's token", rest: "GET /api/v1/instances?filter=state%3DERROR&page_token={instancesToken}", fields: field("pageToken", "this very list")},
 	{name: "instances, a changed token", rest: "GET /api/v1/instances?page_token={instancesToken}A", fields: field("pageToken", "this very list")},
+	{name: "the audit log, a bad filter", rest: "GET /api/v1/audit?filter=role+%3D+admin", fields: field("filter", "it takes actor, operation, target and createdAt")},
+	{name: "the audit log, another list's token", rest: "GET /api/v1/audit?page_token={instancesToken}", fields: field("pageToken", "this very list")},
+	{name: "the audit log, a negative page", rest: "GET /api/v1/audit?page_size=-1", fields: field("pageSize", "negative")},
 	{name: "instances, a bad filter", rest: "GET /api/v1/instances?filter=state+%3D+HAPPY", fields: field("filter", `no state "HAPPY"`)},
 	{name: "instances, an unknown parameter", rest: "GET /api/v1/instances?sort=id", fields: field("sort", "is not a parameter")},
 	{name: "instances, a parameter of invalid UTF-8", rest: "GET /api/v1/instances?%ff=1", fields: field("\uFFFD", "is not a parameter")},
@@ -394,7 +420,8 @@ func (n *node) nextPage(path string) string {
 	return page.NextPageToken
 }
 
-// everything is all that callers can see.
+// everything is all that callers can see, the audit log included: what is refused is
+// not in it.
 func (n *node) everything() []string {
 	n.t.Helper()
 	hooks, err := n.Webhooks.List(n.t.Context(), &webhooksv1.WebhooksServiceListRequest{PageSize: 100})
@@ -412,6 +439,9 @@ func (n *node) everything() []string {
 	for _, i := range asked.GetList() {
 		w := i.GetWebhookInstance()
 		all = append(all, w.GetId()+" "+w.GetState().String()+" "+w.GetUpdatedAt().AsTime().String())
+	}
+	for _, e := range n.audit("") {
+		all = append(all, e.String())
 	}
 	return all
 }

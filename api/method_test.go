@@ -27,6 +27,7 @@ func methods() []method {
 	for _, f := range []protoreflect.FileDescriptor{
 		webhooksv1.File_c1_api_webhooks_v1_webhooks_proto, ripostev1.File_riposte_v1_instances_proto,
 		ripostev1.File_riposte_v1_settings_proto, ripostev1.File_riposte_v1_consumers_proto, ripostev1.File_riposte_v1_keys_proto,
+		ripostev1.File_riposte_v1_clients_proto, ripostev1.File_riposte_v1_server_keys_proto, ripostev1.File_riposte_v1_audit_proto,
 		ripostev1.File_riposte_v1_verification_proto,
 		ripostev1.File_riposte_v1_statistics_proto,
 	} {

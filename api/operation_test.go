@@ -47,8 +47,11 @@ const (
 	settings  = "/riposte.v1.WebhookSettingsService/"
 	consumers = "/riposte.v1.ConsumersService/"
 	keys      = "/riposte.v1.KeysService/"
+	clients   = "/riposte.v1.ClientsService/"
 	verify    = "/riposte.v1.VerificationService/"
 	figures   = "/riposte.v1.StatisticsService/"
+	auditLog  = "/riposte.v1.AuditService/"
+	ownKeys   = "/riposte.v1.ServerKeysService/"
 )
 
 // operations is a story: each call builds on those before it.
@@ -71,6 +74,17 @@ var operations = []operation{
 	{name: "setting_get", procedure: settings + "Get", message: `{"webhookId":"{webhook}"}`, rest: "GET /api/v1/webhooks/{webhook}/settings"},
 	{name: "setting_update", procedure: settings + "Update", rest: "PATCH /api/v1/webhooks/{webhook}/settings",
 		message: `{"webhookId":"{webhook}","settings":{"retryPolicy":"RETRY_POLICY_FAST"},"updateMask":"retryPolicy,max_in_flight"}`},
+	{name: "setting_update_request", procedure: settings + "Update", rest: "PATCH /api/v1/webhooks/{webhook}/settings",
+		message: `{"webhookId":"{webhook}","settings":{"headers":{"list":[{"name":"X-Api-Key","value":"s3cret"},{"name":"x-team","value":"red"}]}}}`},
+	{name: "setting_update_kept", procedure: settings + "Update", rest: "PATCH /api/v1/webhooks/{webhook}/settings",
+		message: `{"webhookId":"{webhook}","settings":{"headers":{"list":[{"name":"x-team","value":"blue"},{"name":"x-api-key"}]}},"updateMask":"headers,caPem,client_certificate"}`},
+	{name: "setting_rotate_secret", procedure: settings + "RotateSecret", rest: "POST /api/v1/webhooks/{webhook}/settings:rotateSecret",
+		message: `{"webhookId":"{webhook}","secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}`, as: "old_secret"},
+	{name: "setting_rotate_secret_again", procedure: settings + "RotateSecret", rest: "POST /api/v1/webhooks/{webhook}/settings:rotateSecret",
+		message: `{"webhookId":"{webhook}","scheme":"WEBHOOK_SECRET_SCHEME_V1A","keepFor":"3600s"}`, as: "new_secret"},
+	{name: "setting_get_secrets", procedure: settings + "Get", message: `{"webhookId":"{webhook}"}`, rest: "GET /api/v1/webhooks/{webhook}/settings"},
+	{name: "setting_remove_secret", procedure: settings + "RemoveSecret", rest: "POST /api/v1/webhooks/{webhook}/settings:removeSecret",
+		message: `{"webhookId":"{webhook}","secretId":"{old_secret}"}`},
 	{name: "webhook_test", procedure: webhooks + "Test", message: `{"id":"{webhook}"}`, rest: "POST /api/v1/webhooks/{webhook}/test",
 		body: `{}`, as: "test", then: riposte.StateSuccess},
 
@@ -131,11 +145,20 @@ var operations = []operation{
 	{name: "verify_document", procedure: verify + "VerifyDocument", rest: "POST /api/v1/verify/document",
 		message: `{"source":"approvalStep","document":"{\"version\":\"v1\",\"deny\":{\"comment\":\"not now\"}}"}`},
 
-	{name: "key_create", procedure: keys + "Create", as: "key", message: `{"name":"console","role":"ROLE_VIEWER"}`, rest: "POST /api/v1/keys"},
+	{name: "key_create", procedure: keys + "Create", as: "key", rest: "POST /api/v1/keys",
+		message: `{"name":"console","role":"ROLE_VIEWER","expiresAt":"2125-01-02T03:04:05Z","rateLimit":50}`},
 	{name: "key_list", procedure: keys + "List", message: `{}`, rest: "GET /api/v1/keys"},
 	{name: "key_current", procedure: keys + "Current", message: `{}`, rest: "GET /api/v1/keys/current"},
 	{name: "key_revoke", procedure: keys + "Revoke", message: `{"id":"{key}"}`, rest: "DELETE /api/v1/keys/{key}", body: " "},
+	{name: "audit_list", procedure: auditLog + "List", message: `{"filter":"target = {key}","pageSize":1000}`, rest: "GET /api/v1/audit?filter=target+%3D+{key}&page_size=1000"},
 	{name: "key_list_after_revoke", procedure: keys + "List", message: `{}`, rest: "GET /api/v1/keys"},
+	{name: "server_key_rotate", procedure: ownKeys + "Rotate", message: `{"use":"SERVER_KEY_USE_SIGNING","algorithm":"ES256","publishFor":"3600s"}`, rest: "POST /api/v1/serverKeys:rotate"},
+	{name: "server_key_rotate_data", procedure: ownKeys + "Rotate", message: `{"use":"SERVER_KEY_USE_DATA"}`, rest: "POST /api/v1/serverKeys:rotate"},
+	{name: "server_key_list", procedure: ownKeys + "List", message: `{}`, rest: "GET /api/v1/serverKeys"},
+	{name: "client_create", procedure: clients + "Create", as: "client", rest: "POST /api/v1/clients",
+		message: `{"name":"billing","role":"ROLE_SENDER","expiresAt":"2999-12-31T00:00:00Z","rateLimit":100}`},
+	{name: "client_list", procedure: clients + "List", message: `{}`, rest: "GET /api/v1/clients"},
+	{name: "client_revoke", procedure: clients + "Revoke", message: `{"id":"{client}"}`, rest: "DELETE /api/v1/clients/{client}", body: " "},
 	{name: "webhook_delete", procedure: webhooks + "Delete", message: `{"id":"{down}"}`, rest: "DELETE /api/v1/webhooks/{down}", body: " "},
 	{name: "webhook_list_after_delete", procedure: webhooks + "List", message: `{}`, rest: "GET /api/v1/webhooks"},
 }
@@ -237,6 +260,8 @@ func overConnect(n *node, o operation, fill func(string) string) []byte {
 		instances + "Answer":      unary(n.Instances.Answer),
 		settings + "Get":          unary(n.Settings.Get),
 		settings + "Update":       unary(n.Settings.Update),
+		settings + "RotateSecret": unary(n.Settings.RotateSecret),
+		settings + "RemoveSecret": unary(n.Settings.RemoveSecret),
 		consumers + "Create":      unary(n.Consumers.Create),
 		consumers + "Get":         unary(n.Consumers.Get),
 		consumers + "List":        unary(n.Consumers.List),
@@ -245,15 +270,21 @@ func overConnect(n *node, o operation, fill func(string) string) []byte {
 		consumers + "Ack":         unary(n.Consumers.Ack),
 		keys + "Create":           unary(n.Keys.Create),
 
+		auditLog + "List":           unary(n.Audit.List),
 		keys + "List":               unary(n.Keys.List),
 		keys + "Revoke":             unary(n.Keys.Revoke),
 		keys + "Current":            unary(n.Keys.Current),
+		clients + "Create":          unary(n.Clients.Create),
+		clients + "List":            unary(n.Clients.List),
+		clients + "Revoke":          unary(n.Clients.Revoke),
 		instances + "GetDelivery":   unary(n.Instances.GetDelivery),
 		instances + "Count":         unary(n.Instances.Count),
 		instances + "BatchCancel":   unary(n.Instances.BatchCancel),
 		instances + "BatchRecreate": unary(n.Instances.BatchRecreate),
 		verify + "VerifyDelivery":   unary(n.Verification.VerifyDelivery),
 		verify + "VerifyDocument":   unary(n.Verification.VerifyDocument),
+		ownKeys + "Rotate":          unary(n.ServerKeys.Rotate),
+		ownKeys + "List":            unary(n.ServerKeys.List),
 		figures + "Get":             unary(n.Statistics.Get),
 		figures + "GetWebhook":      unary(n.Statistics.GetWebhook),
 		figures + "ListWebhooks":    unary(n.Statistics.ListWebhooks),
@@ -261,7 +292,7 @@ func overConnect(n *node, o operation, fill func(string) string) []byte {
 	return call(n.t, n.t.Context(), fill(o.message))
 }
 
-func overGRPC(n *node, o operation, fill func(string) string) []byte {
+func overGRPC(n *node, op operation, fill func(string) string) []byte {
 	n.t.Helper()
 	var (
 		w = webhooksv1.NewWebhooksServiceClient(n.grpc)
@@ -270,8 +301,11 @@ func overGRPC(n *node, o operation, fill func(string) string) []byte {
 		b = ripostev1.NewWebhookSettingsServiceClient(n.grpc)
 		c = ripostev1.NewConsumersServiceClient(n.grpc)
 		k = ripostev1.NewKeysServiceClient(n.grpc)
+		l = ripostev1.NewClientsServiceClient(n.grpc)
 		v = ripostev1.NewVerificationServiceClient(n.grpc)
 		f = ripostev1.NewStatisticsServiceClient(n.grpc)
+		a = ripostev1.NewAuditServiceClient(n.grpc)
+		o = ripostev1.NewServerKeysServiceClient(n.grpc)
 	)
 	call := map[string]rpc{
 		webhooks + "Create":       unaryGRPC(w.Create),
@@ -292,6 +326,8 @@ func overGRPC(n *node, o operation, fill func(string) string) []byte {
 		instances + "Answer":      unaryGRPC(i.Answer),
 		settings + "Get":          unaryGRPC(b.Get),
 		settings + "Update":       unaryGRPC(b.Update),
+		settings + "RotateSecret": unaryGRPC(b.RotateSecret),
+		settings + "RemoveSecret": unaryGRPC(b.RemoveSecret),
 		consumers + "Create":      unaryGRPC(c.Create),
 		consumers + "Get":         unaryGRPC(c.Get),
 		consumers + "List":        unaryGRPC(c.List),
@@ -300,20 +336,26 @@ func overGRPC(n *node, o operation, fill func(string) string) []byte {
 		consumers + "Ack":         unaryGRPC(c.Ack),
 		keys + "Create":           unaryGRPC(k.Create),
 
+		auditLog + "List":           unaryGRPC(a.List),
 		keys + "List":               unaryGRPC(k.List),
 		keys + "Revoke":             unaryGRPC(k.Revoke),
 		keys + "Current":            unaryGRPC(k.Current),
+		clients + "Create":          unaryGRPC(l.Create),
+		clients + "List":            unaryGRPC(l.List),
+		clients + "Revoke":          unaryGRPC(l.Revoke),
 		instances + "GetDelivery":   unaryGRPC(i.GetDelivery),
 		instances + "Count":         unaryGRPC(i.Count),
 		instances + "BatchCancel":   unaryGRPC(i.BatchCancel),
 		instances + "BatchRecreate": unaryGRPC(i.BatchRecreate),
 		verify + "VerifyDelivery":   unaryGRPC(v.VerifyDelivery),
 		verify + "VerifyDocument":   unaryGRPC(v.VerifyDocument),
+		ownKeys + "Rotate":          unaryGRPC(o.Rotate),
+		ownKeys + "List":            unaryGRPC(o.List),
 		figures + "Get":             unaryGRPC(f.Get),
 		figures + "GetWebhook":      unaryGRPC(f.GetWebhook),
 		figures + "ListWebhooks":    unaryGRPC(f.ListWebhooks),
-	}[o.procedure]
-	return call(n.t, n.asAdmin(), fill(o.message))
+	}[op.procedure]
+	return call(n.t, n.asAdmin(), fill(op.message))
 }
 
 // rpc calls a generated client with a request in JSON.
@@ -372,13 +414,19 @@ var volatile = []struct {
 	with    string
 }{
 	{regexp.MustCompile(`"(\w+At)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"`), `"$1":"TIME"`},
+	{regexp.MustCompile(`"(usedFrom|removedAfter)":"[^"]+"`), `"$1":"TIME"`},
+	{regexp.MustCompile(`"id":"(?:[\w-]{43}|[0-9a-f]{16})"`), `"id":"KEY"`},
 	{regexp.MustCompile(`"(duration|dns|connect|tls|firstByte)":(?:null|"[\d.]+s")`), `"$1":"DURATION"`},
 	{regexp.MustCompile(`"Date":"[^"]*"`), `"Date":"DATE"`},
+	{regexp.MustCompile(`@127\.0\.0\.1:\d+/`), `@SERVER/`},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), `RECEIVER`},
+	{regexp.MustCompile(`secret-token:conductorone\.com:v1:[\w-]+`), `SECRET`},
 	{regexp.MustCompile(`riposte_[0-9a-z]+`), `SECRET`},
 	{regexp.MustCompile(`/callback/[\w-]+`), `/callback/TOKEN`},
 	{regexp.MustCompile(`bearer eyJ[\w.-]+`), `bearer JWT`},
 	{regexp.MustCompile(`sha-256=[\w+/=]+`), `sha-256=DIGEST`},
+	{regexp.MustCompile(`"v1a?,[\w+/=]+`), `"SIGNATURE`},
+	{regexp.MustCompile(`whpk_[\w+/=]+`), `PUBLIC KEY`},
 	{regexp.MustCompile(`"Webhook-Timestamp":"\d+"`), `"Webhook-Timestamp":"TIMESTAMP"`},
 	{regexp.MustCompile(`"leaseId":"\d+-\d+-[^"]+"`), `"leaseId":"LEASE"`},
 	{regexp.MustCompile(`"leasedUntil":"[^"]+"`), `"leasedUntil":"TIME"`},

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"connectrpc.com/connect"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/genproto/googleapis/api/annotations"
@@ -24,6 +25,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/apijson"
 	webhooksv1 "github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 )
@@ -31,7 +33,7 @@ import (
 // newREST serves the http annotations of the proto files, in process, by
 // grpc-gateway (docs/adr/0001-one-handler-set.md says why and what was added).
 func newREST(webhooks webhooksService, search searchService, instances instancesService, settings settingsService, consumers consumersService, keys keysService,
-	figures statisticsService, verify verificationService) http.Handler {
+	figures statisticsService, verify verificationService, clients clientsService, ownKeys serverKeysService, audit auditService) http.Handler {
 	gateway := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, marshaler{}),
 		runtime.WithErrorHandler(restError),
@@ -50,6 +52,9 @@ func newREST(webhooks webhooksService, search searchService, instances instances
 		ripostev1.RegisterKeysServiceHandlerServer(ctx, gateway, keys),
 		ripostev1.RegisterStatisticsServiceHandlerServer(ctx, gateway, figures),
 		ripostev1.RegisterVerificationServiceHandlerServer(ctx, gateway, verify),
+		ripostev1.RegisterClientsServiceHandlerServer(ctx, gateway, clients),
+		ripostev1.RegisterServerKeysServiceHandlerServer(ctx, gateway, ownKeys),
+		ripostev1.RegisterAuditServiceHandlerServer(ctx, gateway, audit),
 	} {
 		if err != nil {
 			panic(fmt.Sprintf("api: registering generated routes: %v", err))
@@ -131,6 +136,10 @@ type body struct {
 func (*body) Close() error { return nil }
 
 func refuseBody(w http.ResponseWriter, limit int, err error) {
+	if e, ok := errors.AsType[*connect.Error](err); ok {
+		writeError(w, e)
+		return
+	}
 	v := riposte.Violation{Field: "body", Description: "broke off"}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		v.Description = fmt.Sprintf("must have at most %d bytes", limit)
@@ -162,7 +171,8 @@ type route struct {
 
 var restRoutes = readRoutes(webhooksv1.File_c1_api_webhooks_v1_webhooks_proto, ripostev1.File_riposte_v1_instances_proto,
 	ripostev1.File_riposte_v1_settings_proto, ripostev1.File_riposte_v1_consumers_proto, ripostev1.File_riposte_v1_keys_proto,
-	ripostev1.File_riposte_v1_statistics_proto, ripostev1.File_riposte_v1_verification_proto)
+	ripostev1.File_riposte_v1_statistics_proto, ripostev1.File_riposte_v1_verification_proto, ripostev1.File_riposte_v1_clients_proto,
+	ripostev1.File_riposte_v1_server_keys_proto, ripostev1.File_riposte_v1_audit_proto)
 
 // allowedMethods is what a path takes, sorted; nothing where there is no such
 // path. A path with a verb is that verb's alone.
@@ -251,11 +261,19 @@ func (p queryParser) Parse(m proto.Message, values url.Values, filter *utilities
 			vs = []string{enumName(fd.Enum(), vs[0])}
 		}
 		if err := p.parseField(m, fd, name, vs, filter); err != nil {
-			refuse(m, fd.JSONName(), fmt.Sprintf("can't have the value %q", strings.Join(vs, ",")))
+			refuse(m, fd.JSONName(), cannotHave(strings.Join(vs, ",")))
 			return nil
 		}
 	}
 	return nil
+}
+
+// cannotHave repeats no value that may be a secret in the wrong place.
+func cannotHave(value string) string {
+	if len(value) > apijson.MaxShown {
+		return "can't have the value that was given"
+	}
+	return fmt.Sprintf("can't have the value %q", value)
 }
 
 // parseField reads durations as proto3 JSON does: the gateway takes 1h and

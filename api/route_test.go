@@ -20,6 +20,8 @@ func TestWrongMethodIsToldWhichAreAllowed(t *testing.T) {
 		"/api/v1/webhooks/x/test":                    "POST",
 		"/api/v1/webhooks/x/instances":               "POST",
 		"/api/v1/webhooks/x/settings":                "GET, HEAD, PATCH",
+		"/api/v1/webhooks/x/settings:rotateSecret":   "POST",
+		"/api/v1/webhooks/x/settings:removeSecret":   "POST",
 		"/api/v1/search/webhooks":                    "POST",
 		"/api/v1/instances":                          "GET, HEAD",
 		"/api/v1/instances:batchCreate":              "POST",

@@ -22,8 +22,19 @@ const (
 	// maxVerifiedBody holds any delivery that a receiver takes, in a JSON string, where
 	// its quotes count twice.
 	maxVerifiedBody = 4 << 20
+	// maxWaitBody holds a name and the longest filter, however they are written. It is held
+	// for as long as the wait, and where it is compressed it counts whole.
+	maxWaitBody = 16 << 10
 	// minCompressed: what fits into a packet gains nothing by gzip.
 	minCompressed = 1 << 10
+)
+
+// The paths of what isn't an operation.
+const (
+	healthPath   = "/healthz"
+	readyPath    = "/readyz"
+	jwksPath     = "/auth/v1/jwks"
+	callbackPath = "/api/v1/webhooks/callback/"
 )
 
 // routes lays out every path the server has.
@@ -32,23 +43,31 @@ func (s *Server) routes() http.Handler {
 		webhooks  = webhooksService{s}
 		search    = searchService{s}
 		instances = instancesService{s}
-		settings  = settingsService{s}
+		settings  = settingsService{s: s}
 		consumers = consumersService{s}
 		keys      = keysService{s}
 		figures   = statisticsService{s}
 		verify    = verificationService{s}
+		clients   = clientsService{s}
+		ownKeys   = serverKeysService{s}
+		audit     = auditService{s}
 	)
 	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", only(http.MethodGet, s.healthz))
-	mux.HandleFunc("/readyz", only(http.MethodGet, s.readyz))
-	mux.HandleFunc("/auth/v1/jwks", only(http.MethodGet, s.jwks))
+	mux.HandleFunc(healthPath, only(http.MethodGet, s.healthz))
+	mux.HandleFunc(readyPath, only(http.MethodGet, s.readyz))
+	mux.HandleFunc(tokenPath, s.token)
 	mux.HandleFunc("/openapi.json", only(http.MethodGet, serveOpenAPI))
-	mux.HandleFunc("/api/v1/webhooks/callback/{token}", only(http.MethodPost, s.callback))
+	if s.CallbacksApart {
+		mux.HandleFunc(jwksPath, only(http.MethodGet, s.jwks))
+		mux.HandleFunc(callbackPath, notFound)
+	} else {
+		s.receiverRoutes(mux)
+	}
 	mux.HandleFunc("/", notFound)
 	s.operatorRoutes(mux)
 
 	mux.Handle(watchPath, s.authenticated(only(http.MethodGet, streaming(s.watchREST))))
-	mux.Handle("/api/", s.authenticated(newREST(webhooks, search, instances, settings, consumers, keys, figures, verify)))
+	mux.Handle("/api/", s.authenticated(newREST(webhooks, search, instances, settings, consumers, keys, figures, verify, clients, ownKeys, audit)))
 
 	rpc := func(path string, h http.Handler) { mux.Handle(path, s.authenticated(h)) }
 	options := connect.WithHandlerOptions(
@@ -68,7 +87,27 @@ func (s *Server) routes() http.Handler {
 	rpc(ripostev1connect.NewKeysServiceHandler(keys, options))
 	rpc(ripostev1connect.NewStatisticsServiceHandler(figures, options))
 	rpc(ripostev1connect.NewVerificationServiceHandler(verify, options))
+	rpc(ripostev1connect.NewClientsServiceHandler(clients, options))
+	rpc(ripostev1connect.NewServerKeysServiceHandler(ownKeys, options))
+	rpc(ripostev1connect.NewAuditServiceHandler(audit, options))
 	return mux
+}
+
+// receiverRoutes adds what receivers call: callbacks, and the keys that deliveries are
+// verified with. Both are for everybody.
+func (s *Server) receiverRoutes(mux *http.ServeMux) {
+	mux.HandleFunc(jwksPath, only(http.MethodGet, s.jwks))
+	mux.HandleFunc(callbackPath+"{token}", only(http.MethodPost, s.callback))
+}
+
+// Callbacks is what a listener of their own serves: what receivers call, and nothing
+// else. There is no health path: whoever looks whether the listener is there connects
+// to it, and whether the server is ready is for the other one's networks to ask.
+func (s *Server) Callbacks() http.Handler {
+	mux := http.NewServeMux()
+	s.receiverRoutes(mux)
+	mux.HandleFunc("/", notFound)
+	return s.panicLogged(s.bounded(mux))
 }
 
 var errStopping = &riposte.Error{Code: riposte.CodeUnavailable, Reason: "STOPPING", Message: "the server is stopping: try again"}
@@ -80,6 +119,9 @@ func bodyLimit(path string) int {
 		return maxBatchBody
 	case ripostev1connect.VerificationServiceVerifyDeliveryProcedure, "/api/v1/verify/delivery":
 		return maxVerifiedBody
+	}
+	if waits(path) {
+		return maxWaitBody
 	}
 	return maxBody
 }
@@ -121,10 +163,15 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("ready\n"))
 }
 
-func (s *Server) jwks(w http.ResponseWriter, _ *http.Request) {
+// jwks shows what other nodes have rotated a second ago, too: who doesn't know a key by
+// its name asks any node.
+func (s *Server) jwks(w http.ResponseWriter, r *http.Request) {
+	if err := s.ServerKeys.Reread(r.Context(), riposte.ServerKeySigning); err != nil {
+		s.refusals.Do(func() { s.Logger.Warn("the key set may be an old one", "error", err) })
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "public, max-age=300")
-	_, _ = w.Write(s.JWKS)
+	_, _ = w.Write(s.JWKS())
 }
 
 func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/riposte-dev/riposte"
@@ -32,22 +33,22 @@ const (
 type statisticsService struct{ s *Server }
 
 func (h statisticsService) Get(ctx context.Context, r *ripostev1.StatisticsServiceGetRequest) (*ripostev1.StatisticsServiceGetResponse, error) {
-	return call(ctx, h.s, "StatisticsService.Get", riposte.RoleViewer, r, h.get)
+	return call(ctx, h.s, "StatisticsService.Get", r, h.get)
 }
 
 func (h statisticsService) GetWebhook(ctx context.Context, r *ripostev1.StatisticsServiceGetWebhookRequest) (*ripostev1.StatisticsServiceGetWebhookResponse, error) {
-	return call(ctx, h.s, "StatisticsService.GetWebhook", riposte.RoleViewer, r, h.getWebhook)
+	return call(ctx, h.s, "StatisticsService.GetWebhook", r, h.getWebhook)
 }
 
 func (h statisticsService) ListWebhooks(ctx context.Context, r *ripostev1.StatisticsServiceListWebhooksRequest) (*ripostev1.StatisticsServiceListWebhooksResponse, error) {
-	return call(ctx, h.s, "StatisticsService.ListWebhooks", riposte.RoleViewer, r, h.listWebhooks)
+	return call(ctx, h.s, "StatisticsService.ListWebhooks", r, h.listWebhooks)
 }
 
 // countsAge is for how long what Get returns is kept at least. Its parts are kept one by
 // one, so that one that costs much doesn't make the others older.
 const countsAge = time.Second
 
-func (h statisticsService) get(ctx context.Context, _ riposte.Caller, _ *ripostev1.StatisticsServiceGetRequest) (*ripostev1.StatisticsServiceGetResponse, error) {
+func (h statisticsService) get(ctx context.Context, caller riposte.Caller, _ *ripostev1.StatisticsServiceGetRequest) (*ripostev1.StatisticsServiceGetResponse, error) {
 	c, err := h.s.counts.get(ctx)
 	if err != nil {
 		return nil, err
@@ -62,8 +63,8 @@ func (h statisticsService) get(ctx context.Context, _ riposte.Caller, _ *riposte
 	}
 	return &ripostev1.StatisticsServiceGetResponse{
 		AsOf: timestamp(riposte.Time(c.asOf)), States: c.states, LastHour: c.lastHour, LastDay: c.lastDay,
-		OldestDue: p.due, SoonestToExpire: p.expiring,
-		InTrouble: t.webhooks, InTroubleCount: int32(t.count),
+		OldestDue: seen(caller, p.due), SoonestToExpire: seen(caller, p.expiring),
+		InTrouble: seenOf(caller, t.webhooks...), InTroubleCount: int32(t.count),
 	}, nil
 }
 
@@ -103,7 +104,31 @@ func (s *Server) readPressing(ctx context.Context) (pressing, error) {
 	return pressing{instanceMessages(due), instanceMessages(expiring)}, err
 }
 
-func (h statisticsService) getWebhook(ctx context.Context, _ riposte.Caller, r *ripostev1.StatisticsServiceGetWebhookRequest) (*ripostev1.StatisticsServiceGetWebhookResponse, error) {
+// seen are those of a list, which is shared, that caller may know of.
+func seen(caller riposte.Caller, list []*ripostev1.Instance) []*ripostev1.Instance {
+	if caller.Only() == "" {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(i *ripostev1.Instance) bool { return !caller.Sees(i.GetCreatedBy()) })
+}
+
+// seenOf are overviews, which are shared, as caller may see them: how a webhook fares
+// is for everybody, whose instance made the last attempt is not.
+func seenOf(caller riposte.Caller, list ...*ripostev1.WebhookOverview) []*ripostev1.WebhookOverview {
+	if caller.Only() == "" {
+		return list
+	}
+	list = slices.Clone(list)
+	for n, o := range list {
+		if o.GetLastAttempt() != nil {
+			list[n] = proto.CloneOf(o)
+			list[n].LastAttempt.InstanceId = ""
+		}
+	}
+	return list
+}
+
+func (h statisticsService) getWebhook(ctx context.Context, caller riposte.Caller, r *ripostev1.StatisticsServiceGetWebhookRequest) (*ripostev1.StatisticsServiceGetWebhookResponse, error) {
 	w, err := h.s.webhook(ctx, r.GetWebhookId())
 	if err != nil {
 		return nil, err
@@ -117,10 +142,10 @@ func (h statisticsService) getWebhook(ctx context.Context, _ riposte.Caller, r *
 	if err != nil {
 		return nil, err
 	}
-	return &ripostev1.StatisticsServiceGetWebhookResponse{Overview: overviews[0], LastDay: series}, nil
+	return &ripostev1.StatisticsServiceGetWebhookResponse{Overview: seenOf(caller, overviews...)[0], LastDay: series}, nil
 }
 
-func (h statisticsService) listWebhooks(ctx context.Context, _ riposte.Caller, r *ripostev1.StatisticsServiceListWebhooksRequest) (*ripostev1.StatisticsServiceListWebhooksResponse, error) {
+func (h statisticsService) listWebhooks(ctx context.Context, caller riposte.Caller, r *ripostev1.StatisticsServiceListWebhooksRequest) (*ripostev1.StatisticsServiceListWebhooksResponse, error) {
 	p, err := newPage(r.GetPageSize(), r.GetPageToken(), maxPageSize, "statistics", r.GetQuery(), strconv.FormatBool(r.GetDeleted()))
 	if err != nil {
 		return nil, err
@@ -134,7 +159,7 @@ func (h statisticsService) listWebhooks(ctx context.Context, _ riposte.Caller, r
 	if err != nil {
 		return nil, err
 	}
-	return &ripostev1.StatisticsServiceListWebhooksResponse{List: list, NextPageToken: next}, nil
+	return &ripostev1.StatisticsServiceListWebhooksResponse{List: seenOf(caller, list...), NextPageToken: next}, nil
 }
 
 // spans are n spans in a row, the last of which is under way.

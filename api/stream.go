@@ -8,8 +8,6 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
-
-	"github.com/riposte-dev/riposte"
 )
 
 const (
@@ -60,7 +58,7 @@ func (s *Server) watchREST(w http.ResponseWriter, r *http.Request) {
 		req.After = id // the address is where it began
 	}
 	to := &restSender{w: w, headOnly: r.Method == http.MethodHead, events: strings.Contains(r.Header.Get("Accept"), "text/event-stream")}
-	err := callStream(r.Context(), s, watchName, riposte.RoleViewer, req, to, s.watch)
+	err := callStream(r.Context(), s, watchName, req, to, s.watch)
 	if e, ok := errors.AsType[*connect.Error](err); ok {
 		to.fail(e)
 	}

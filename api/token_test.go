@@ -56,6 +56,48 @@ func TestChangedCallbackTokenDoesNotOpen(t *testing.T) {
 	refuse("the other alphabet", "+/"+token[2:])
 }
 
+// TestCallbackTokensOfAllKeysOpen, and each is made with the key of its time.
+func TestCallbackTokensOfAllKeysOpen(t *testing.T) {
+	now := time.Unix(0, 0)
+	ring := api.NewCallbackTokenRing(func() time.Time { return now })
+	var keys []api.CallbackKey
+	for n, id := range []byte{255, 1, 7} {
+		key, err := api.NewCallbackKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, api.CallbackKey{ID: id, Key: key, From: time.Unix(int64(n), 0)})
+	}
+	if err := ring.Use(keys); err != nil {
+		t.Fatal(err)
+	}
+	id := riposte.NewID(time.Now())
+	var tokens []string
+	for n := range keys {
+		now = time.Unix(int64(n), 0)
+		token := ring.Seal(id)
+		if b, err := base64.RawURLEncoding.DecodeString(token); err != nil || b[0] != keys[n].ID {
+			t.Errorf("at %s the token is of key %v, %v", now, b[:1], err)
+		}
+		tokens = append(tokens, token)
+	}
+	for _, token := range tokens {
+		if got, ok := ring.Open(token); !ok || got != id {
+			t.Errorf("Open gave %q, %v", got, ok)
+		}
+	}
+	if err := ring.Use(keys[1:]); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := ring.Open(tokens[0]); ok {
+		t.Errorf("a key that is gone opened %q", got)
+	}
+	keys[0].Key, keys[0].ID = keys[1].Key, 1
+	if got, ok := ring.Open(tokens[1]); !ok || got != id || ring.Use(nil) == nil {
+		t.Errorf("Open gave %q, %v", got, ok)
+	}
+}
+
 func TestNewCallbackTokensRefusesAKeyOfAnotherSize(t *testing.T) {
 	if _, err := api.NewCallbackTokens(make([]byte, 31)); err == nil || !strings.Contains(err.Error(), "reading the callback key: ") {
 		t.Errorf("err = %v", err)

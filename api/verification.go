@@ -23,11 +23,11 @@ const maxVerifiedHeaders = 100
 type verificationService struct{ s *Server }
 
 func (h verificationService) VerifyDelivery(ctx context.Context, r *ripostev1.VerificationServiceVerifyDeliveryRequest) (*ripostev1.VerificationServiceVerifyDeliveryResponse, error) {
-	return call(ctx, h.s, "VerificationService.VerifyDelivery", riposte.RoleViewer, r, h.verifyDelivery)
+	return call(ctx, h.s, "VerificationService.VerifyDelivery", r, h.verifyDelivery)
 }
 
 func (h verificationService) VerifyDocument(ctx context.Context, r *ripostev1.VerificationServiceVerifyDocumentRequest) (*ripostev1.VerificationServiceVerifyDocumentResponse, error) {
-	return call(ctx, h.s, "VerificationService.VerifyDocument", riposte.RoleViewer, r, h.verifyDocument)
+	return call(ctx, h.s, "VerificationService.VerifyDocument", r, h.verifyDocument)
 }
 
 // verifyDelivery makes the checks that a receiver in Go makes, but for the one of
@@ -59,7 +59,7 @@ func (h verificationService) verifyDelivery(ctx context.Context, _ riposte.Calle
 // else this server's own. Either way the keys are at hand, so that nothing is fetched.
 func (s *Server) verifies(keySet string) ([]receiver.Option, error) {
 	if strings.TrimSpace(keySet) == "" {
-		keys, err := parseKeySet(s.JWKS)
+		keys, err := parseKeySet(s.JWKS())
 		return []receiver.Option{receiver.WithKeys(keys), receiver.WithIssuer(s.Issuer)}, err
 	}
 	keys, err := parseKeySet([]byte(keySet))

@@ -46,7 +46,8 @@ func (f foreign) delivery() (*ripostev1.VerificationServiceVerifyDeliveryRequest
 	const id = "0123456789abcdefghijklmn"
 	source := riposte.Source{Kind: riposte.SourceApprovalStep, TicketID: "ticket-1"}
 	i := riposte.Instance{ID: id, Source: source, Destination: "https://receiver.example/hook?a=1", State: riposte.StatePending}
-	req, err := f.client.Question(context.Background(), i, riposte.NewEnvelope(id, "https://foreign.example/callback/1", source, []byte(payload)))
+	req, err := f.client.Question(context.Background(), riposte.ClaimedInstance{Instance: i,
+		Envelope: riposte.NewEnvelope(id, "https://foreign.example/callback/1", source, []byte(payload))})
 	if err != nil {
 		return nil, err
 	}

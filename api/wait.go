@@ -80,6 +80,16 @@ func (w *waiters) load(ctx context.Context, id string) (*riposte.Instance, error
 	return &i, err
 }
 
+// loadOf is load for one who sees only what only created, or everything where that is
+// empty.
+func (w *waiters) loadOf(ctx context.Context, only, id string) (*riposte.Instance, error) {
+	i, err := w.load(ctx, id)
+	if err == nil && only != "" && i.CreatedBy != only {
+		return nil, riposte.ErrInstanceNotFound
+	}
+	return i, err
+}
+
 // changed is subscribed to the store's changes. Who is woken looks for itself,
 // so once too often does no harm.
 func (w *waiters) changed(i riposte.Instance) {

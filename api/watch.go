@@ -33,7 +33,7 @@ type (
 )
 
 func (h instancesService) Watch(ctx context.Context, r *watchRequest, to *connect.ServerStream[watchResponse]) error {
-	return callStream(ctx, h.s, watchName, riposte.RoleViewer, r, rpcSender{to}, h.s.watch)
+	return callStream(ctx, h.s, watchName, r, rpcSender{to}, h.s.watch)
 }
 
 // rpcSender sends each answer at once.
@@ -54,7 +54,7 @@ func (gatewayInstances) Watch(*watchRequest, grpc.ServerStreamingServer[watchRes
 // watch sends outcomes until the caller leaves, its key is revoked or the server
 // stops.
 func (s *Server) watch(ctx context.Context, caller riposte.Caller, r *watchRequest, to sender[watchResponse]) error {
-	f, err := outcomeFilter(r.GetFilter())
+	f, err := outcomeFilter(caller, r.GetFilter())
 	if err != nil {
 		return err
 	}
@@ -64,6 +64,8 @@ func (s *Server) watch(ctx context.Context, caller riposte.Caller, r *watchReque
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(s.stopping, func() { cancel(errStopping) })()
+	ctx, free := s.untilExpiry(ctx, caller)
+	defer free()
 	w, err := s.openWatch(ctx, r.GetAfter())
 	if err == nil {
 		defer w.Close()
@@ -99,12 +101,12 @@ func (s *Server) begin(ctx context.Context, after string) (int64, error) {
 
 // follow sends what w finds, and how far it has got at the beginning and whenever
 // there was nothing to send for some time. Nothing is sent before a look at the
-// caller's key, which costs next to nothing: stores remember keys.
+// caller's key or client, which costs next to nothing: stores remember them.
 func (s *Server) follow(ctx context.Context, caller riposte.Caller, w *feed.Watch, f riposte.OutcomeFilter, to sender[watchResponse]) error {
 	var silent time.Time // nothing has been sent since
 	var news []*watchResponse
 	for {
-		if _, err := s.key(ctx, caller.KeyHash); err != nil {
+		if err := s.stillCalls(ctx, caller); err != nil {
 			return err
 		}
 		if len(news) == 0 && time.Since(silent) >= heartbeat {
@@ -162,11 +164,11 @@ func sendAll(to sender[watchResponse], responses ...*watchResponse) error {
 func cursor(sequence int64) string { return strconv.FormatInt(sequence, 10) }
 
 // outcomeFilter takes what can be said of an outcome by its instance alone.
-func outcomeFilter(s string) (riposte.OutcomeFilter, error) {
-	f, err := parseFilter(s)
+func outcomeFilter(caller riposte.Caller, s string) (riposte.OutcomeFilter, error) {
+	f, err := instanceFilter(caller, s)
 	var zero riposte.TimeRange
 	if err == nil && (f.State != "" || f.Created != zero || f.Expires != zero) {
-		err = riposte.Invalid(riposte.Violation{Field: "filter", Description: "can compare only webhookId, source, ticketId and labels.KEY here"})
+		err = riposte.Invalid(riposte.Violation{Field: "filter", Description: "can compare only webhookId, source, ticketId, createdBy and labels.KEY here"})
 	}
-	return riposte.OutcomeFilter{WebhookID: f.WebhookID, SourceKind: f.SourceKind, TicketID: f.TicketID, Labels: f.Labels}, err
+	return riposte.OutcomeFilter{WebhookID: f.WebhookID, SourceKind: f.SourceKind, TicketID: f.TicketID, Labels: f.Labels, CreatedBy: f.CreatedBy}, err
 }

@@ -26,31 +26,31 @@ type webhooksService struct{ s *Server }
 type searchService struct{ s *Server }
 
 func (h webhooksService) Create(ctx context.Context, r *webhooksv1.WebhooksServiceCreateRequest) (*webhooksv1.WebhooksServiceCreateResponse, error) {
-	return call(ctx, h.s, "WebhooksService.Create", riposte.RoleAdmin, r, h.create)
+	return call(ctx, h.s, "WebhooksService.Create", r, h.create)
 }
 
 func (h webhooksService) Get(ctx context.Context, r *webhooksv1.WebhooksServiceGetRequest) (*webhooksv1.WebhooksServiceGetResponse, error) {
-	return call(ctx, h.s, "WebhooksService.Get", riposte.RoleViewer, r, h.get)
+	return call(ctx, h.s, "WebhooksService.Get", r, h.get)
 }
 
 func (h webhooksService) List(ctx context.Context, r *webhooksv1.WebhooksServiceListRequest) (*webhooksv1.WebhooksServiceListResponse, error) {
-	return call(ctx, h.s, "WebhooksService.List", riposte.RoleViewer, r, h.list)
+	return call(ctx, h.s, "WebhooksService.List", r, h.list)
 }
 
 func (h webhooksService) Update(ctx context.Context, r *webhooksv1.WebhooksServiceUpdateRequest) (*webhooksv1.WebhooksServiceUpdateResponse, error) {
-	return call(ctx, h.s, "WebhooksService.Update", riposte.RoleAdmin, r, h.update)
+	return call(ctx, h.s, "WebhooksService.Update", r, h.update)
 }
 
 func (h webhooksService) Delete(ctx context.Context, r *webhooksv1.WebhooksServiceDeleteRequest) (*webhooksv1.WebhooksServiceDeleteResponse, error) {
-	return call(ctx, h.s, "WebhooksService.Delete", riposte.RoleAdmin, r, h.delete)
+	return call(ctx, h.s, "WebhooksService.Delete", r, h.delete)
 }
 
 func (h webhooksService) Test(ctx context.Context, r *webhooksv1.WebhooksServiceTestRequest) (*webhooksv1.WebhooksServiceTestResponse, error) {
-	return call(ctx, h.s, "WebhooksService.Test", riposte.RoleSender, r, h.test)
+	return call(ctx, h.s, "WebhooksService.Test", r, h.test)
 }
 
 func (h searchService) Search(ctx context.Context, r *webhooksv1.WebhooksSearchRequest) (*webhooksv1.WebhooksSearchResponse, error) {
-	return call(ctx, h.s, "WebhooksSearch.Search", riposte.RoleViewer, r, h.search)
+	return call(ctx, h.s, "WebhooksSearch.Search", r, h.search)
 }
 
 func (h webhooksService) create(ctx context.Context, _ riposte.Caller, r *webhooksv1.WebhooksServiceCreateRequest) (*webhooksv1.WebhooksServiceCreateResponse, error) {
@@ -62,6 +62,7 @@ func (h webhooksService) create(ctx context.Context, _ riposte.Caller, r *webhoo
 	if err != nil {
 		return nil, err
 	}
+	ctx = auditing(ctx, w.ID, fmt.Sprintf("named %q", w.DisplayName))
 	if w, err = h.s.Store.SaveWebhook(ctx, w); err != nil {
 		return nil, err
 	}
@@ -169,8 +170,8 @@ func (h webhooksService) delete(ctx context.Context, _ riposte.Caller, r *webhoo
 	return &webhooksv1.WebhooksServiceDeleteResponse{}, nil
 }
 
-func (h webhooksService) test(ctx context.Context, _ riposte.Caller, r *webhooksv1.WebhooksServiceTestRequest) (*webhooksv1.WebhooksServiceTestResponse, error) {
-	created, err := h.s.createInstance(ctx, newInstance{
+func (h webhooksService) test(ctx context.Context, caller riposte.Caller, r *webhooksv1.WebhooksServiceTestRequest) (*webhooksv1.WebhooksServiceTestResponse, error) {
+	created, err := h.s.createInstance(auditing(ctx, "", "of webhook "+r.GetId()), caller, newInstance{
 		webhookID: r.GetId(),
 		request:   riposte.InstanceRequest{Source: riposte.Source{Kind: riposte.SourceTest}},
 	})
@@ -204,11 +205,12 @@ func (s *Server) changeWebhook(ctx context.Context, id string, change func(*ripo
 		if err != nil {
 			return w, err
 		}
+		before := w
 		w.UpdatedAt = riposte.Time(s.Store.Now())
 		if err := change(&w); err != nil {
 			return w, err
 		}
-		if w, err = s.Store.SaveWebhook(ctx, w); !errors.Is(err, riposte.ErrConflict) {
+		if w, err = s.Store.SaveWebhook(auditing(ctx, w.ID, changedFields(before, w)), w); !errors.Is(err, riposte.ErrConflict) {
 			return w, err
 		}
 	}

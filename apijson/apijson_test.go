@@ -243,6 +243,25 @@ func TestErrorNamesTheField(t *testing.T) {
 	}
 }
 
+// TestErrorRepeatsNoSecret: who puts one where it doesn't belong finds it in no log.
+func TestErrorRepeatsNoSecret(t *testing.T) {
+	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	for b, want := range map[string]apijson.Error{
+		`{"settings":{"headers":["x-key: s3cret"]}}`:                {Field: "settings.headers", Description: "unexpected token ["},
+		`{"settings":{"headers":"x-key: s3cret"}}`:                  {Field: "settings.headers", Description: "unexpected string"},
+		`{"settings":{"headers":{"list":["x-key: s3cret"]}}}`:       {Field: "settings.headers.list", Description: "unexpected string"},
+		`{"settings":{"maxInFlight":"` + secret + `"}}`:             {Field: "settings.maxInFlight", Description: "invalid value for int32 field maxInFlight"},
+		`{"settings":{"maxInFlight":"many"}}`:                       {Field: "settings.maxInFlight", Description: `invalid value for int32 field maxInFlight: "many"`},
+		`{"settings":{"retryPolicy":"` + secret + `"}}`:             {Field: "settings.retryPolicy", Description: "invalid value for enum field retryPolicy"},
+		`{"settings":{"secrets":[{"createdAt":"` + secret + `"}]}}`: {Field: "settings.secrets[0].createdAt", Description: "invalid google.protobuf.Timestamp value"},
+		`{"updateMask":["` + secret + `"]}`:                         {Field: "updateMask", Description: "must be a string of field names, separated by commas"},
+	} {
+		if e := refusal(t, b, &ripostev1.WebhookSettingsServiceUpdateRequest{}); *e != want {
+			t.Errorf("%s: %+v, want %+v", b, e, want)
+		}
+	}
+}
+
 func TestCodecTakesAnEmptyBodyAndMessagesAlone(t *testing.T) {
 	var c apijson.Codec
 	m := &webhooksv1.WebhooksServiceDeleteRequest{Id: "x"}

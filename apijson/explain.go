@@ -25,7 +25,7 @@ func explain(b []byte, md protoreflect.MessageDescriptor, err error) *Error {
 	if m == nil {
 		return &Error{Description: err.Error()}
 	}
-	e := &Error{Description: m[3]}
+	e := &Error{Description: withoutLongValue(m[3])}
 	if m[3] == "unexpected EOF" {
 		// b is whole, so protojson looked for the other half of a pair, which
 		// encoding/json does without.
@@ -43,6 +43,28 @@ func explain(b []byte, md protoreflect.MessageDescriptor, err error) *Error {
 		e.Description = "must be exactly one of " + members(protoreflect.FullName(twice[1]))
 	}
 	return e
+}
+
+// MaxShown is how long, in bytes, a value may be that an error repeats: a date, but no
+// secret that the server makes, or takes as one. Errors are printed and logged.
+const MaxShown = 32
+
+// quoting takes a description with the value that it repeats apart.
+var quoting = regexp.MustCompile(`^(invalid value for \S+ field [^:]+|unexpected token|invalid google\.protobuf\.\w+ value):? (.+)$`)
+
+// withoutLongValue leaves out a value that may be a secret in the wrong place. A string
+// where there should be none is one of any length: a header's value, say.
+func withoutLongValue(description string) string {
+	m := quoting.FindStringSubmatch(description)
+	switch {
+	case m == nil:
+		return description
+	case m[1] == "unexpected token" && m[2][0] == '"':
+		return "unexpected string"
+	case len(m[2]) > MaxShown:
+		return m[1]
+	}
+	return description
 }
 
 var setTwice = regexp.MustCompile(`oneof (\S+) is already set$`)

@@ -21,6 +21,9 @@ import (
 // apiKey is the admin's at every node; the systems that aren't Riposte ignore it.
 const apiKey = "benchmark-key-of-an-administrator"
 
+// masterKey is that of every node, which needs one where it is on PostgreSQL.
+const masterKey = "YmVuY2htYXJrIG1hc3RlciBrZXksIDMyIGJ5dGVzIC4="
+
 // patience is how long the harness waits for what must come.
 const patience = 10 * time.Minute
 
@@ -73,7 +76,7 @@ func (n *node) start(ctx context.Context, dir string, args []string) (err error)
 		return err
 	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), "RIPOSTE_API_KEY="+apiKey)
+	cmd.Env = append(os.Environ(), "RIPOSTE_API_KEY="+apiKey, "RIPOSTE_MASTER_KEY="+masterKey)
 	cmd.Stdout, cmd.Stderr = n.log, n.log
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = time.Minute

@@ -248,7 +248,7 @@ func TestFilters(t *testing.T) {
 // what it stands beside.
 func TestCopyKeepsItsName(t *testing.T) {
 	_, tab := signedIn(t)
-	tab.Goto("/keys")
+	tab.Goto("/server-keys")
 	tab.Click("button", "Copy key set's URL")
 	tab.until("a button that says what was copied", func() bool { return tab.Has("button", "Copied key set's URL") })
 	tab.until("the button as it was", func() bool { return tab.Has("button", "Copy key set's URL") })

@@ -43,7 +43,7 @@ func TestKeyFromCreationToRevocation(t *testing.T) {
 		t.Errorf("a name that is too long is answered by %q", p)
 	}
 	tab.Fill("Name", "night shift")
-	tab.Click("radio", "Sender: creates instances and acts on them, too")
+	tab.Click("radio", "Sender: creates instances, and reads and acts on its own")
 	tab.Follow("button", "Create")
 	tab.UntilText("it is never shown again")
 	secret := Eval[string](tab, `document.getElementById('secret').innerText`)
@@ -115,11 +115,11 @@ func TestRolesAreOfferedWhatTheyMayDo(t *testing.T) {
 	}
 	everybody := []string{"Sign out", "Search", "Deleted ones", "Filter", "Clear", "Check the delivery", "Check the document"}
 	senders := append([]string{"Send a test", "Give this answer", "Retry now", "Cancel…", "Cancel this instance", "Close…", "Close this instance", "Recreate…", "Ask again", "As a curl command", "Cancel all…", "Recreate all…"}, everybody...)
-	admins := append([]string{"New webhook", "Edit", "Delete…", "Delete this webhook"}, senders...)
+	admins := append([]string{"New webhook", "Edit", "Request settings", "Delete…", "Delete this webhook"}, senders...)
 	for name, tt := range map[string]struct {
 		key  string
 		want []string
-		nav  bool // whether there is a way to the keys
+		nav  bool // whether there is a way to keys, clients and the audit log
 	}{
 		"viewer": {s.APIKeys[Viewer], everybody, false},
 		"sender": {s.APIKeys[Sender], senders, false},
@@ -143,8 +143,10 @@ func TestRolesAreOfferedWhatTheyMayDo(t *testing.T) {
 			if len(seen) > 0 {
 				t.Errorf("what they may not use is offered: %v", seen)
 			}
-			if tab.Has("link", "Keys") != tt.nav {
-				t.Errorf("the way to the keys is there: %t", !tt.nav)
+			for _, link := range []string{"Keys", "Clients", "Server keys", "Audit log"} {
+				if tab.Has("link", link) != tt.nav {
+					t.Errorf("the way to %s is there: %t", link, !tt.nav)
+				}
 			}
 		})
 	}

@@ -32,6 +32,7 @@ type Scene struct {
 	APIKeys   map[string]string // by their keys' names
 
 	tb       ripostetest.TB
+	desk     *ripostetest.Client // whose questions they are: the one of the key Sender
 	receiver *ripostetest.Receiver
 	clock    *ripostetest.Clock
 	behind   time.Duration // how far the clock is behind the right time
@@ -59,12 +60,6 @@ const (
 	Badges       = "Badge printer"
 	Portal       = "Old HR portal"
 	Contractors  = "Contractor onboarding"
-)
-
-// The names of a scene's keys that have no admin's role.
-const (
-	Sender = "ticket-desk"
-	Viewer = "grafana"
 )
 
 var cast = []member{
@@ -156,16 +151,9 @@ func (s *Scene) engage() {
 			s.tb.Fatalf("setting up the webhook %s: %v", m.name, err)
 		}
 	}
-	for _, key := range []struct {
-		name string
-		role ripostev1.Role
-	}{{Sender, ripostev1.Role_ROLE_SENDER}, {Viewer, ripostev1.Role_ROLE_VIEWER}, {"ops", ripostev1.Role_ROLE_ADMIN}} {
-		res, err := s.Keys.Create(context.Background(), &ripostev1.KeysServiceCreateRequest{Name: key.name, Role: key.role})
-		if err != nil {
-			s.tb.Fatalf("making the key %s: %v", key.name, err)
-		}
-		s.APIKeys[key.name] = res.GetSecret()
-	}
+	s.admit()
+	s.desk = ripostetest.NewClient(s.BaseURL(), s.APIKeys[Sender])
+	s.tb.Cleanup(s.desk.CloseIdleConnections)
 }
 
 // question is what a scene asks.
@@ -199,7 +187,7 @@ func (s *Scene) put(q question) string {
 	if q.timeout > 0 {
 		req.CallbackTimeout = durationpb.New(q.timeout)
 	}
-	res, err := s.Server.Instances.Create(context.Background(), req)
+	res, err := s.desk.Instances.Create(context.Background(), req)
 	if err != nil {
 		s.tb.Fatalf("asking %s: %v", q.id, err)
 	}

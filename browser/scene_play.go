@@ -5,6 +5,8 @@ import (
 	"math"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	webhooksv1 "github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 	"github.com/riposte-dev/riposte/ripostetest"
@@ -77,6 +79,7 @@ func (s *Scene) finale() {
 	s.advance(s.behind - time.Minute)
 	s.trouble()
 	s.advance(s.behind) // from here on it is now
+	s.rotate(ripostev1.ServerKeyUse_SERVER_KEY_USE_SIGNING, durationpb.New(24*time.Hour))
 	s.ends()
 	s.waits()
 	for _, id := range []string{"BADGE-1", "BADGE-2", "BADGE-3", "BADGE-4", "BADGE-5"} {

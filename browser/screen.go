@@ -73,6 +73,10 @@ func (s *Scene) Screens() []Screen {
 	all = append(all, admin.by(s.webhookScreens()...)...)
 	all = append(all, admin.by(s.verifyScreens()...)...)
 	all = append(all, admin.by(keyScreens()...)...)
+	all = append(all, admin.by(clientScreens()...)...)
+	all = append(all, admin.by(serverKeyScreens()...)...)
+	all = append(all, admin.by(s.requestScreens()...)...)
+	all = append(all, admin.by(auditScreens()...)...)
 	all = append(all, admin.by(errorScreens()...)...)
 	all = append(all, Visitor{s.BaseURL(), s.APIKeys[Viewer]}.by(s.viewerScreens()...)...)
 	return append(all, admin.by(s.bulkScreens()...)...) // the last: it changes much
@@ -97,6 +101,8 @@ func freshScreens() []Screen {
 		{Name: "webhooks-none-deleted", Path: "/webhooks?deleted=1"},
 		{Name: "instances-fresh", Path: "/instances"},
 		{Name: "keys-fresh", Path: "/keys"},
+		{Name: "clients-fresh", Path: "/clients"},
+		{Name: "audit-fresh", Path: "/audit"},
 	}
 }
 

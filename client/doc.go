@@ -38,5 +38,6 @@
 // later where the server says so (Retry-After or google.rpc.RetryInfo, up to a
 // minute). UNAVAILABLE is repeated, a connection that is refused or breaks off among
 // it, and DEADLINE_EXCEEDED, which leaves open whether there was a commit: every call
-// of this package can be repeated without harm. No other error is.
+// of this package can be repeated without harm. So is RESOURCE_EXHAUSTED for the reason
+// RATE_LIMITED, of a key that calls more often than it may. No other error is.
 package client

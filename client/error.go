@@ -105,6 +105,8 @@ func curable(err error) bool {
 	switch connect.CodeOf(err) {
 	case connect.CodeUnavailable, connect.CodeDeadlineExceeded, connect.CodeCanceled:
 		return true
+	case connect.CodeResourceExhausted: // too much for now, or too much for good
+		return isReason(err, "RATE_LIMITED")
 	}
 	_, network := errors.AsType[net.Error](err)
 	return !connect.IsWireError(err) && (network || errors.Is(err, io.ErrUnexpectedEOF))

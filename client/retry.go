@@ -28,7 +28,7 @@ type backoff struct{ tries int }
 func (b *backoff) next(atLeast time.Duration) time.Duration {
 	ceiling := min(firstDelay<<min(b.tries, 10), longestDelay)
 	b.tries++
-	return atLeast + rand.N(ceiling)
+	return atLeast + rand.N(ceiling) // #nosec G404 -- delays need not be unguessable
 }
 
 func (b *backoff) reset() { b.tries = 0 }

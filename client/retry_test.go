@@ -105,6 +105,12 @@ func TestCurable(t *testing.T) {
 			t.Errorf("%v is not cured by calling again", err)
 		}
 	}
+	limited := connect.NewError(connect.CodeResourceExhausted, errors.New("too often"))
+	if detail, err := connect.NewErrorDetail(&errdetails.ErrorInfo{Reason: "RATE_LIMITED", Domain: "riposte"}); err != nil {
+		t.Fatal(err)
+	} else if limited.AddDetail(detail); !client.Curable(limited) {
+		t.Error("a call that came too soon is not cured by calling again")
+	}
 	for c := connect.CodeCanceled; c <= connect.CodeUnauthenticated; c++ {
 		again := c == connect.CodeUnavailable || c == connect.CodeDeadlineExceeded || c == connect.CodeCanceled
 		if client.Curable(wire(c)) != again || client.Curable(coded(c)) != again {

@@ -95,6 +95,7 @@ func waterfall(a *ripostev1.Attempt) []phaseView {
 
 // errorPhases are what an attempt that broke off was at.
 var errorPhases = map[string]phaseView{
+	"prepare":  {Name: "Prepare", Class: "phase-body"},
 	"dns":      {Name: "DNS", Class: "phase-dns"},
 	"connect":  {Name: "Connect", Class: "phase-connect"},
 	"tls":      {Name: "TLS", Class: "phase-tls"},

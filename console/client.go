@@ -21,7 +21,9 @@ type clients struct {
 	keys       ripostev1connect.KeysServiceClient
 	statistics ripostev1connect.StatisticsServiceClient
 	verify     ripostev1connect.VerificationServiceClient
-	plain      *http.Client // for what is no operation, such as the key set
+	clients    ripostev1connect.ClientsServiceClient
+	serverKeys ripostev1connect.ServerKeysServiceClient
+	audit      ripostev1connect.AuditServiceClient
 }
 
 // inProcess is a base URL that nobody looks up.
@@ -37,16 +39,21 @@ func newClients(api http.Handler) clients {
 		keys:       ripostev1connect.NewKeysServiceClient(h, inProcess),
 		statistics: ripostev1connect.NewStatisticsServiceClient(h, inProcess),
 		verify:     ripostev1connect.NewVerificationServiceClient(h, inProcess),
-		plain:      h,
+		clients:    ripostev1connect.NewClientsServiceClient(h, inProcess),
+		serverKeys: ripostev1connect.NewServerKeysServiceClient(h, inProcess),
+		audit:      ripostev1connect.NewAuditServiceClient(h, inProcess),
 	}
 }
 
-// as returns a context for one call with an API key.
-func as(ctx context.Context, key string) context.Context {
+// as returns a context for one call with an API key, from the address that a browser's
+// connection came from: for the audit log it is the browser that calls.
+func as(ctx context.Context, key, remoteAddr string) context.Context {
 	ctx, call := connect.NewClientContext(ctx)
 	call.RequestHeader().Set("Authorization", "Bearer "+key)
-	return ctx
+	return context.WithValue(ctx, remoteAddrKey{}, remoteAddr)
 }
+
+type remoteAddrKey struct{}
 
 // direct hands requests to a handler without a connection between: the console must
 // work whatever address the server listens on and whatever stands in front of it.
@@ -55,7 +62,7 @@ type direct struct{ handler http.Handler }
 func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	in := r.Clone(r.Context())
 	in.RequestURI = r.URL.RequestURI()
-	in.RemoteAddr = "console"
+	in.RemoteAddr, _ = r.Context().Value(remoteAddrKey{}).(string)
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}

@@ -43,6 +43,7 @@ func New(o Options) (*Console, error) {
 // Paths are the patterns, for a http.ServeMux, of all that the console serves.
 var Paths = []string{
 	"/{$}", signInPath, signOutPath, staticPath, "/webhooks", "/webhooks/", "/instances", "/instances/", "/verify", "/verify/", "/keys", "/keys/",
+	"/clients", "/clients/", "/server-keys", "/server-keys/", "/audit", "/audit/",
 }
 
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
@@ -65,6 +66,16 @@ func (c *Console) routes() http.Handler {
 		"POST /webhooks/{id}/test":   (*visit).testWebhook,
 		"POST /webhooks/{id}/delete": (*visit).deleteWebhook,
 
+		"GET /webhooks/{id}/requests":                     (*visit).webhookRequests,
+		"GET /webhooks/{id}/requests/{form...}":           (*visit).toWebhookRequests,
+		"POST /webhooks/{id}/requests/header":             (*visit).setHeader,
+		"POST /webhooks/{id}/requests/header/remove":      (*visit).removeHeader,
+		"POST /webhooks/{id}/requests/secret":             (*visit).rotateSecret,
+		"POST /webhooks/{id}/requests/secret/remove":      (*visit).removeSecret,
+		"POST /webhooks/{id}/requests/certificate":        (*visit).setClientCertificate,
+		"POST /webhooks/{id}/requests/certificate/remove": (*visit).removeClientCertificate,
+		"POST /webhooks/{id}/requests/authorities":        (*visit).setAuthorities,
+
 		"GET /instances":                (*visit).instances,
 		"GET /instances/bulk":           (*visit).bulkForm,
 		"POST /instances/bulk":          (*visit).bulkNext,
@@ -85,6 +96,16 @@ func (c *Console) routes() http.Handler {
 		"GET /keys":              (*visit).keys,
 		"POST /keys":             (*visit).createKey,
 		"POST /keys/{id}/revoke": (*visit).revokeKey,
+
+		"GET /clients":              (*visit).clients,
+		"POST /clients":             (*visit).createClient,
+		"POST /clients/{id}/revoke": (*visit).revokeClient,
+
+		"GET /server-keys":               (*visit).serverKeys,
+		"GET /server-keys/{use}/rotate":  (*visit).toServerKeys,
+		"POST /server-keys/{use}/rotate": (*visit).rotateServerKey,
+
+		"GET /audit": (*visit).audit,
 	} {
 		mux.Handle(pattern, c.signedIn(screen))
 	}

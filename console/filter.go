@@ -96,10 +96,18 @@ func (f instanceFilter) expression(now time.Time) (string, map[string]string) {
 		}
 		add(field, "=", l.Value)
 	}
-	if f.Since != "" {
+	parts = append(parts, createdWithin(f.Since, f.From, f.To, now, problems)...)
+	return strings.Join(parts, " AND "), problems
+}
+
+// createdWithin compares the time of creation as the API takes it, or says what is wrong
+// with a field, by its name. A span that is left is none of the choices.
+func createdWithin(since, from, to string, now time.Time, problems map[string]string) []string {
+	var parts []string
+	if since != "" {
 		problems["since"] = "must be one of " + sinceValues()
 	}
-	for _, bound := range []struct{ name, operator, value string }{{"from", ">=", f.From}, {"to", "<", f.To}} {
+	for _, bound := range []struct{ name, operator, value string }{{"from", ">=", from}, {"to", "<", to}} {
 		if bound.value == "" {
 			continue
 		}
@@ -108,9 +116,9 @@ func (f instanceFilter) expression(now time.Time) (string, map[string]string) {
 			problems[bound.name] = "must be a time such as " + now.UTC().Format("2006-01-02T15:04:05Z")
 			continue
 		}
-		add("createdAt", bound.operator, t.Format(time.RFC3339Nano))
+		parts = append(parts, "createdAt "+bound.operator+" "+quoted(t.Format(time.RFC3339Nano)))
 	}
-	return strings.Join(parts, " AND "), problems
+	return parts
 }
 
 // filterWord is a part of a filter, for people.
@@ -123,19 +131,24 @@ type filterWord struct {
 // not change while it is worked on, nor may what the token is bound to. A span that is
 // none of the choices stays, for expression to refuse it.
 func (f instanceFilter) fixed(now time.Time) instanceFilter {
+	f.Since, f.From = fixedSpan(f.Since, f.From, now)
+	return f
+}
+
+// fixedSpan is a span as the time of its beginning, where that is later than from.
+func fixedSpan(span, from string, now time.Time) (since, begin string) {
 	for _, s := range sinces {
-		if s.Value != f.Since {
+		if s.Value != span {
 			continue
 		}
 		// To the minute, so that a list that is looked at again stays the same page.
-		from := now.Add(-s.span).Truncate(time.Minute).UTC()
-		if t, err := parseMoment(f.From); f.From == "" || err == nil && t.Before(from) {
-			f.From = from.Format(time.RFC3339)
+		at := now.Add(-s.span).Truncate(time.Minute).UTC()
+		if t, err := parseMoment(from); from == "" || err == nil && t.Before(at) {
+			from = at.Format(time.RFC3339)
 		}
-		f.Since = ""
-		break
+		return "", from
 	}
-	return f
+	return span, from
 }
 
 // before is the filter without what is created from now on.
@@ -202,7 +215,7 @@ func pageSize(q url.Values) int32 {
 	n, _ := strconv.Atoi(q.Get("size"))
 	for _, size := range pageSizes {
 		if n == size {
-			return int32(n)
+			return int32(n) // #nosec G109 -- it is one of pageSizes
 		}
 	}
 	return int32(pageSizes[0])

@@ -110,3 +110,18 @@ func TestFilterInWords(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatWasChangedLeadsToItsPage(t *testing.T) {
+	for operation, want := range map[string]string{
+		"WebhooksService.Update": "/webhooks/x", "WebhookSettingsService.RotateSecret": "/webhooks/x", "WebhooksService.Test": "/instances/x",
+		"InstancesService.Cancel": "/instances/x", "KeysService.Create": "/keys", "ClientsService.Revoke": "/clients", "ServerKeysService.Rotate": "/server-keys#x",
+		"ConsumersService.Create": "", "": "",
+	} {
+		if got := targetURL(operation, "x"); got != want {
+			t.Errorf("%s leads to %q, want %q", operation, got, want)
+		}
+		if got := targetURL(operation, ""); got != "" {
+			t.Errorf("%s of nothing leads to %q", operation, got)
+		}
+	}
+}

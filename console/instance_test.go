@@ -243,3 +243,22 @@ func TestAPageThatIsTheSameIsNotSentAgain(t *testing.T) {
 		t.Errorf("a changed page answers %d", got)
 	}
 }
+
+// TestASenderSeesItsOwnInstancesAlone, and how all webhooks fare.
+func TestASenderSeesItsOwnInstancesAlone(t *testing.T) {
+	r := newReader(t).named("billing", ripostev1.Role_ROLE_SENDER)
+	webhook := r.newWebhook(ripostetest.Reply{Status: 202})
+	other := r.ask(webhook, approvalStep("T-another"), waiting)
+	r.post("/webhooks/"+webhook+"/test", url.Values{}).wants(t, http.StatusOK, "by <bdi>billing</bdi>")
+	r.get("/instances/"+other).wants(t, http.StatusNotFound)
+	r.get("/instances").lacks(t, "T-another")
+	if err := r.server.Told(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/", "/webhooks", "/webhooks/" + webhook} {
+		p := r.get(path)
+		p.wants(t, http.StatusOK)
+		p.lacks(t, "T-another", other, `href="/instances/"`)
+	}
+	r.get("/webhooks").wants(t, http.StatusOK, "202 <")
+}

@@ -1,14 +1,19 @@
 package console_test
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
 	"github.com/riposte-dev/riposte/ripostetest"
+	"github.com/riposte-dev/riposte/server"
 )
 
 var secretShown = regexp.MustCompile(`<pre id="secret"[^>]*><code>([^<]+)</code>`)
@@ -93,25 +98,54 @@ func TestKeysAreForAdmins(t *testing.T) {
 	action := revocation(t, admin.get("/keys").text, "reader")
 	for _, role := range []ripostev1.Role{ripostev1.Role_ROLE_VIEWER, ripostev1.Role_ROLE_SENDER} {
 		r := readerOf(t, admin.server).as(role)
-		r.get("/keys").wants(t, http.StatusForbidden, "Not with this key")
+		for _, path := range []string{"/keys", "/clients", "/server-keys", "/audit", "/audit?from=x"} {
+			r.get(path).wants(t, http.StatusForbidden, "Not with this key")
+		}
+		r.post("/clients", url.Values{"name": {"mine"}, "role": {"admin"}}).wants(t, http.StatusForbidden, "Not with this key")
+		r.post("/server-keys/signing/rotate", nil).wants(t, http.StatusForbidden, "Not with this key")
 		r.post("/keys", url.Values{"name": {"mine"}, "role": {"admin"}}).wants(t, http.StatusForbidden, "Not with this key")
 		r.post(action, nil).wants(t, http.StatusForbidden, "Not with this key")
-		r.get("/verify").lacks(t, `href="/keys"`)
+		r.get("/verify").lacks(t, `href="/keys"`, `href="/clients"`, `href="/server-keys"`, `href="/audit"`)
 	}
 	page := admin.get("/keys")
 	page.wants(t, http.StatusOK)
 	page.lacks(t, "mine")
 }
 
-func TestSigningKeysAreShown(t *testing.T) {
-	r := newReader(t).as(ripostev1.Role_ROLE_ADMIN)
-	texts := []string{r.server.URL() + "/auth/v1/jwks", "OKP, Ed25519", "EdDSA"}
-	keys, err := ripostetest.FetchKeys(r.server.BaseURL())
-	if err != nil || len(keys.Keys) == 0 {
-		t.Fatalf("%v: %d keys", err, len(keys.Keys))
+func TestAKeyMayHaveAnEndAndABound(t *testing.T) {
+	clock := &ripostetest.Clock{}
+	r := newReader(t, func(c *server.Config) { c.Now = clock.Now }).as(ripostev1.Role_ROLE_ADMIN)
+	typed := url.Values{"name": {"nightly"}, "role": {"viewer"}, "expiresAt": {"90 days"}, "rateLimit": {"1200"}}
+	for field, bad := range map[string][2]string{
+		"expiresAt": {"some day", `id="expiresAt-about">Expires after must be a span of time`},
+		"rateLimit": {"-1", `id="rateLimit-about">Calls a second must be 0`},
+	} {
+		form := maps.Clone(typed)
+		form.Set(field, bad[0])
+		p := r.post("/keys", form)
+		p.wants(t, http.StatusUnprocessableEntity, bad[1], `value="`+bad[0]+`"`, `value="nightly"`)
+		p.lacks(t, "never shown again")
 	}
-	for _, k := range keys.Keys {
-		texts = append(texts, "<code>"+k.KeyID+"</code>")
+	r.post("/keys", url.Values{"name": {"x"}, "role": {"viewer"}, "expiresAt": {"0 s"}}).
+		wants(t, http.StatusUnprocessableEntity, `id="expiresAt-about">Expires after must be later than now`)
+	p := r.post("/keys", typed)
+	p.wants(t, http.StatusOK, "never shown again")
+	wantTexts(t, p.row(t, "nightly"), `data-label="Calls a second" class="n">1,200<`, `data-as="left"`, `data-label="Last used">never`)
+	list, err := r.server.Keys.List(t.Context(), &ripostev1.KeysServiceListRequest{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	r.get("/keys").wants(t, http.StatusOK, texts...)
+	k := list.GetList()[1]
+	if left := time.Until(k.GetExpiresAt().AsTime()); k.GetName() != "nightly" || left < 89*24*time.Hour || left > 90*24*time.Hour || k.GetRateLimit() != 1200 {
+		t.Errorf("the key is %v", k)
+	}
+	wantTexts(t, p.row(t, "<bdi>reader</bdi>"), `data-label="Calls a second" class="n">any`, `data-label="Expires">never`, `data-as="ago"`)
+
+	// The server's clock is a day behind: for it this key still counts.
+	clock.Advance(-24 * time.Hour)
+	if _, err := r.server.Keys.Create(t.Context(), &ripostev1.KeysServiceCreateRequest{Name: "over", Role: ripostev1.Role_ROLE_VIEWER,
+		ExpiresAt: timestamppb.New(time.Now().Add(-time.Hour))}); err != nil {
+		t.Fatal(err)
+	}
+	wantTexts(t, r.get("/keys").row(t, "over"), ">Expired</span>")
 }

@@ -44,10 +44,23 @@ func readerOf(t *testing.T, s *ripostetest.Server) *reader {
 	return &reader{t: t, server: s, base: s.BaseURL(), http: &http.Client{Jar: jar, Transport: transport}}
 }
 
-// as signs in with a new key of a role.
+// owner is whose the instances are that tests ask for.
+const owner = "RIPOSTE_API_KEY"
+
+// as signs in with a new key of a role: as a sender with one that sees what tests ask.
 func (r *reader) as(role ripostev1.Role) *reader {
 	r.t.Helper()
-	res, err := r.server.Keys.Create(r.t.Context(), &ripostev1.KeysServiceCreateRequest{Name: "reader", Role: role})
+	name := "reader"
+	if role == ripostev1.Role_ROLE_SENDER {
+		name = owner
+	}
+	return r.named(name, role)
+}
+
+// named signs in with a new key of this name.
+func (r *reader) named(name string, role ripostev1.Role) *reader {
+	r.t.Helper()
+	res, err := r.server.Keys.Create(r.t.Context(), &ripostev1.KeysServiceCreateRequest{Name: name, Role: role})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -177,6 +190,28 @@ func (p seen) lacks(t *testing.T, texts ...string) {
 	for _, text := range texts {
 		if strings.Contains(p.text, text) {
 			t.Errorf("%s has %q", p.path, text)
+		}
+	}
+}
+
+// row is the first of the page's rows that has the text. It fails the test where there is
+// none.
+func (p seen) row(t *testing.T, text string) string {
+	t.Helper()
+	for _, part := range strings.Split(p.text, "<tr>")[1:] {
+		if row, _, _ := strings.Cut(part, "</tr>"); strings.Contains(row, text) {
+			return row
+		}
+	}
+	t.Fatalf("%s has no row with %q:\n%s", p.path, text, p.text)
+	return ""
+}
+
+func wantTexts(t *testing.T, in string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(in, text) {
+			t.Errorf("%q is not in %s", text, in)
 		}
 	}
 }

@@ -66,6 +66,10 @@ var notices = map[string]string{
 	"tested":    "Asked: this is the test, and here its answer shows.",
 	"deleted":   "Deleted. What it still owed an attempt closes; what is awaited may still come.",
 	"revoked":   "Revoked: the key is refused from now on.",
+	"removed":   "Removed.",
+	"rotated":   "The new key is made; what happens next is in the list.",
+
+	"client-revoked": "Revoked: the client and its access tokens are refused from now on.",
 }
 
 const noticeCookie = "riposte_done"

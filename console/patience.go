@@ -61,6 +61,14 @@ func parsePatience(s string) (time.Duration, error) {
 	return whole, nil
 }
 
+// parseSpan is parsePatience that takes 0 without a unit, too.
+func parseSpan(s string) (time.Duration, error) {
+	if s == "0" {
+		return 0, nil
+	}
+	return parsePatience(s)
+}
+
 // maxPatience is more than anybody may wait, and far from what a duration can hold.
 const maxPatience = 1000 * 24 * time.Hour
 

@@ -109,7 +109,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 		c.showSignIn(w, http.StatusUnprocessableEntity, d)
 		return
 	}
-	res, err := c.api.keys.Current(as(r.Context(), key), &ripostev1.KeysServiceCurrentRequest{})
+	res, err := c.api.keys.Current(as(r.Context(), key, r.RemoteAddr), &ripostev1.KeysServiceCurrentRequest{})
 	if err != nil {
 		status := http.StatusUnprocessableEntity
 		if d.Problem = problem(err); connect.CodeOf(err) != connect.CodeUnauthenticated {

@@ -36,6 +36,7 @@ var functions = template.FuncMap{
 	"roleName": roleName,
 	"field":    newField,
 	"dict":     dict,
+	"auditURL": auditURL,
 }
 
 // visible shows what would not be seen, or would change how what is around it is

@@ -22,7 +22,7 @@ type visit struct {
 }
 
 // call returns a context for one call of the API.
-func (v *visit) call() context.Context { return as(v.r.Context(), v.session.Key) }
+func (v *visit) call() context.Context { return as(v.r.Context(), v.session.Key, v.r.RemoteAddr) }
 
 // id is the one in the path.
 func (v *visit) id() string { return v.r.PathValue("id") }

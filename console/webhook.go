@@ -19,6 +19,7 @@ type webhookData struct {
 	Timeout  string                     // how long an answer may take
 	Settings *ripostev1.WebhookSettings // nil of a deleted one
 	Policy   string
+	Requests requestsView
 	Summary  summary
 	Charts   []chart
 	Rows     []instanceRow
@@ -44,6 +45,7 @@ func (v *visit) webhook() error {
 			return err
 		}
 		d.Settings, d.Policy = settings.GetSettings(), retryPolicyText(settings.GetSettings().GetRetryPolicy())
+		d.Requests = newRequestsView(d.Settings)
 	}
 	list, err := v.api.instances.List(v.call(), &ripostev1.InstancesServiceListRequest{Filter: "webhookId = " + quoted(v.id()), PageSize: webhookRows})
 	if err != nil {

@@ -64,7 +64,8 @@ func (r *reader) wantWebhook(name, at, description string, timeout time.Duration
 }
 
 func settings(policy ripostev1.RetryPolicy, each, total int32, outcomeURL string) *ripostev1.WebhookSettings {
-	return &ripostev1.WebhookSettings{RetryPolicy: &policy, MaxInFlight: &each, MaxInFlightTotal: &total, OutcomeUrl: &outcomeURL}
+	return &ripostev1.WebhookSettings{RetryPolicy: &policy, MaxInFlight: &each, MaxInFlightTotal: &total, OutcomeUrl: &outcomeURL,
+		Headers: &ripostev1.WebhookHeaders{}, CaPem: new("")}
 }
 
 const (

@@ -13,7 +13,8 @@ import (
 )
 
 // TestTwoVersionsShareADatabase: nodes of the version before and of this one
-// work side by side, and when this one's go again, the others go on alone.
+// work side by side, and when this one's go again, the others go on alone. Those of the
+// version before are there first: see TestUpgradeFromBeforeSecretsWereSealed.
 func TestTwoVersionsShareADatabase(t *testing.T) {
 	t.Parallel()
 	before := buildBefore(t)
@@ -21,7 +22,7 @@ func TestTwoVersionsShareADatabase(t *testing.T) {
 	c.add(before)
 	l := newClusterLoad(t, c)
 	l.begin()
-	for _, binary := range []string{"", before, ""} {
+	for _, binary := range []string{before, "", ""} {
 		c.add(binary)
 	}
 	for range times(1, 20) {
@@ -30,7 +31,7 @@ func TestTwoVersionsShareADatabase(t *testing.T) {
 			l.busy(n)
 		}
 	}
-	c.nodes[1].leave()
+	c.nodes[2].leave()
 	c.nodes[3].leave()
 	time.Sleep(2 * time.Second)
 	l.finish()
@@ -44,8 +45,12 @@ const migrationsDir = "postgres/migrations"
 // which happens before a release alone, it is this commit.
 func buildBefore(t *testing.T) (binary string) {
 	t.Helper()
+	return buildCommit(t, commitBefore(t))
+}
+
+func buildCommit(t *testing.T, commit string) (binary string) {
+	t.Helper()
 	dir := t.TempDir()
-	commit := commitBefore(t)
 	archive := filepath.Join(dir, "source.tar")
 	versionRun(t, "..", "git", "archive", "--output", archive, commit)
 	source := filepath.Join(dir, "source")

@@ -39,15 +39,6 @@ var crashBinary = sync.OnceValues(func() (string, error) {
 
 // crashCommand is the binary with its arguments and, beside what a program
 // needs, only the environment that is given.
-func crashCommand(t testing.TB, env []string, args ...string) *exec.Cmd {
-	t.Helper()
-	path, err := crashBinary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return crashCommandOf(t, path, env, args...)
-}
-
 func crashCommandOf(t testing.TB, path string, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), path, args...)
@@ -59,7 +50,16 @@ func crashCommandOf(t testing.TB, path string, env []string, args ...string) *ex
 // crashRun runs the binary to its end.
 func crashRun(t testing.TB, env []string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	cmd := crashCommand(t, env, args...)
+	path, err := crashBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runOf(t, path, env, args...)
+}
+
+func runOf(t testing.TB, path string, env []string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	cmd := crashCommandOf(t, path, env, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	defer time.AfterFunc(patience, func() { _ = cmd.Cancel() }).Stop()
@@ -112,6 +112,9 @@ func newCrashNodeOn(t testing.TB, store []string, flags ...string) *crashNode {
 		t: t, binary: binary, store: store, listen: "127.0.0.1:0",
 		env:   []string{"RIPOSTE_API_KEY=" + crashAPIKey},
 		flags: append([]string{"--retry-min-delay", "10ms", "--retry-max-delay", "20ms"}, flags...),
+	}
+	if slices.Contains(store, "--database-url") {
+		n.env = append(n.env, "RIPOSTE_MASTER_KEY="+ripostetest.MasterKey)
 	}
 	t.Cleanup(n.kill)
 	return n

@@ -1,7 +1,12 @@
 package e2e
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -124,6 +129,8 @@ func TestLogsHaveNoSecrets(t *testing.T) {
 	}
 	refused := n.ask("http://127.0.0.1:1/")
 	eventually(t, "a refused connection is recorded", func() bool { return len(n.get(refused).GetAttempts()) > 2 })
+	n.ask(echo(t))
+	eventually(t, "a response that nobody asked for is logged", func() bool { return strings.Contains(n.log(), "Unsolicited response") })
 	n.stop()
 
 	log := n.log()
@@ -142,6 +149,35 @@ func TestLogsHaveNoSecrets(t *testing.T) {
 	crashWantNone(t, log, "the configured API key", crashAPIKey)
 	crashWantNone(t, log, "an API key from the store", key.GetSecret())
 	crashWantNone(t, log, "what a caller or an operator planted", "canary")
+}
+
+// echo is a receiver that answers 202 and then sends back what it was sent.
+func echo(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				var sent bytes.Buffer
+				req, err := http.ReadRequest(bufio.NewReader(io.TeeReader(conn, &sent)))
+				if err != nil {
+					return
+				}
+				io.Copy(io.Discard, req.Body)
+				fmt.Fprintf(conn, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n%s", sent.Bytes())
+				io.Copy(io.Discard, conn)
+			}()
+		}
+	}()
+	return "http://" + l.Addr().String() + "/"
 }
 
 func crashWantNone(t *testing.T, log, what, secret string) {

@@ -12,6 +12,9 @@ func run(m *testing.M) int {
 	if role := os.Getenv(takerRole); role != "" {
 		return take(role)
 	}
+	if os.Getenv(overloadRole) != "" {
+		return runOverload()
+	}
 	dir, err := os.MkdirTemp("", "riposte-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

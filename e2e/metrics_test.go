@@ -34,8 +34,8 @@ func TestMetricsSayExactlyWhatHappened(t *testing.T) {
 	expiring := b.ask("approvalStep", 2, always(accepted), "2xx")
 	b.inState("WAITING_CALLBACK", expiring)
 	jump(t, s, &clock, riposte.MaxCallbackTimeout)
-	b.enter("test", 1, "2xx") // the jump's own
-	b.leave("DELIVERED", "", 1)
+	b.enter("test", 2, "2xx") // the jump's own
+	b.leave("DELIVERED", "", 2)
 	b.end("FAILED", "EXPIRED", expiring)
 
 	b.end("APPROVED", "", b.ask("approvalStep", 3, always(ripostetest.Reply{Body: approve}), "2xx"))

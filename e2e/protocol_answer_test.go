@@ -134,7 +134,7 @@ func TestNoAnswer(t *testing.T) {
 		{"connection refused", func(*testing.T) string { return "http://127.0.0.1:1" }, "connect", "REFUSED"},
 		{"connection closed before an answer", hangingUp, "response", "CUT_OFF"},
 		{"connection closed within the body", cuttingOff, "response", "CUT_OFF"},
-		{"TLS failure: unknown issuer", selfSigned, "tls", "CERTIFICATE"},
+		{"TLS failure: unknown issuer", selfSigned, "tls", "UNKNOWN_AUTHORITY"},
 		{"TLS failure: no TLS", noTLS, "tls", "HANDSHAKE"},
 		// A machine without DNS fails otherwise than by an answer (RFC 6761).
 		{"DNS failure", func(*testing.T) string { return "http://receiver.invalid" }, "dns", ""},

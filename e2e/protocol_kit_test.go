@@ -247,9 +247,19 @@ func eventually(t testing.TB, what string, done func() bool) {
 func jump(t *testing.T, s *ripostetest.Server, clock *ripostetest.Clock, d time.Duration) {
 	t.Helper()
 	clock.Advance(d)
-	// A claim takes what expired before it takes this.
-	bell := newReceiver(t, always(ripostetest.Reply{}))
-	closed(t, s, askAt(t, s, bell, sourceTest))
+	// Of two that are created at once only one finds room then, so that the other one takes
+	// a claim; and a claim takes what expired, and what has been due for longer, before it.
+	bell, one := newWebhook(t, s, newReceiver(t, always(ripostetest.Reply{})).URL), int32(1)
+	settle(t, s, bell, &ripostev1.WebhookSettings{MaxInFlight: &one})
+	strike := &ripostev1.InstancesServiceCreateRequest{WebhookId: bell, Source: sourceTest}
+	res, err := s.Instances.BatchCreate(patient(t), &ripostev1.InstancesServiceBatchCreateRequest{
+		Requests: []*ripostev1.InstancesServiceCreateRequest{strike, strike}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range res.GetInstances() {
+		closed(t, s, i.GetWebhookInstance().GetId())
+	}
 }
 
 func state(i *ripostev1.Instance) string {

@@ -19,7 +19,7 @@ type response struct {
 }
 
 // send makes a request without credentials.
-func send(t *testing.T, method, url, body string, header http.Header) response {
+func send(t testing.TB, method, url, body string, header http.Header) response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(patient(t), method, url, strings.NewReader(body))
 	if err != nil {

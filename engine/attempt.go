@@ -48,7 +48,7 @@ func (e *Engine) log(level slog.Level, message string, c riposte.ClaimedInstance
 // wakes knows.
 func (e *Engine) tellBreaker(c riposte.ClaimedInstance, a *riposte.Attempt, asOf time.Time) {
 	e.mu.Lock()
-	failures, closed := e.breakers.ended(c, a, asOf, time.Now(), rand.Float64())
+	failures, closed := e.breakers.ended(c, a, asOf, time.Now(), rand.Float64()) // #nosec G404 -- delays need not be unguessable
 	e.mu.Unlock()
 	switch {
 	case failures > 0:
@@ -89,7 +89,7 @@ func (e *Engine) save(ctx context.Context, c riposte.ClaimedInstance, r riposte.
 		Result: r,
 		Policy: c.Webhook.Settings.RetryPolicy,
 		Fast:   e.Fast,
-		Jitter: rand.Float64(),
+		Jitter: rand.Float64(), // #nosec G404 -- delays need not be unguessable
 	}, e.Store.Now())
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func (e *Engine) save(ctx context.Context, c riposte.ClaimedInstance, r riposte.
 // savePush is save for a push. One that comes too late changes nothing: somebody
 // else has pushed the outcome since, and will say what came of it.
 func (e *Engine) savePush(ctx context.Context, c riposte.ClaimedInstance, r riposte.Result) error {
-	next, err := c.Instance.Apply(riposte.Pushed{Result: r, Fast: e.Fast, Jitter: rand.Float64()}, e.Store.Now())
+	next, err := c.Instance.Apply(riposte.Pushed{Result: r, Fast: e.Fast, Jitter: rand.Float64()}, e.Store.Now()) // #nosec G404 -- delays need not be unguessable
 	if err != nil {
 		return err
 	}

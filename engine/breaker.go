@@ -86,10 +86,11 @@ func tells(a *riposte.Attempt) tale {
 	case outbound.ReasonMalformed, outbound.ReasonTooLargeHeaders:
 		return tellsAnswer
 	case outbound.ReasonTimeout, outbound.ReasonNotFound, outbound.ReasonRefused, outbound.ReasonUnreachable, outbound.ReasonReset,
-		outbound.ReasonCertificate, outbound.ReasonHandshake, outbound.ReasonCutOff, outbound.ReasonFailed:
+		outbound.ReasonCertificate, outbound.ReasonCertificateExpired, outbound.ReasonUnknownAuthority,
+		outbound.ReasonClientCertificateRequired, outbound.ReasonClientCertificateRefused, outbound.ReasonHandshake, outbound.ReasonCutOff, outbound.ReasonFailed:
 		return tellsFailure
 	}
-	return tellsNothing // BLOCKED_ADDRESS, BAD_URL, CANCELED
+	return tellsNothing // BLOCKED_ADDRESS, BAD_URL, CANCELED, SECRET_UNREADABLE
 }
 
 // ended takes notice of an attempt that was claimed as of claimed. It returns

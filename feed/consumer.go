@@ -54,7 +54,7 @@ func (f *Feed) CreateConsumer(ctx context.Context, c riposte.Consumer) (riposte.
 
 func sameFilter(there, asked riposte.Consumer) (riposte.Consumer, error) {
 	a, b := there.Filter, asked.Filter
-	if a.WebhookID != b.WebhookID || a.SourceKind != b.SourceKind || a.TicketID != b.TicketID || !maps.Equal(a.Labels, b.Labels) {
+	if a.WebhookID != b.WebhookID || a.SourceKind != b.SourceKind || a.TicketID != b.TicketID || a.CreatedBy != b.CreatedBy || !maps.Equal(a.Labels, b.Labels) {
 		return asked, riposte.ErrConsumerExists
 	}
 	return there, nil
@@ -62,11 +62,12 @@ func sameFilter(there, asked riposte.Consumer) (riposte.Consumer, error) {
 
 // Pull leases the next outcomes of a consumer to a worker, at most limit, for d:
 // first those whose lease has run out. Where there are none it waits for some
-// until patience ends, and then gives nothing. riposte.ErrConsumerNotFound,
+// until patience ends, and then gives nothing. Where only isn't empty, a consumer of
+// anything but what only has created is not found. riposte.ErrConsumerNotFound,
 // riposte.ErrManyLeases.
-func (f *Feed) Pull(ctx, patience context.Context, name string, limit int, d time.Duration) (Pulled, error) {
+func (f *Feed) Pull(ctx, patience context.Context, name, only string, limit int, d time.Duration) (Pulled, error) {
 	for {
-		p, c, err := f.pullOnce(ctx, name, limit, d)
+		p, c, err := f.pullOnce(ctx, name, only, limit, d)
 		switch {
 		case errors.Is(err, riposte.ErrConflict): // another node was faster
 			continue
@@ -101,9 +102,9 @@ func (f *Feed) await(ctx context.Context, c riposte.Consumer) error {
 }
 
 // pullOnce also returns the consumer as it is then, if it had nothing to give.
-func (f *Feed) pullOnce(ctx context.Context, name string, limit int, d time.Duration) (Pulled, riposte.Consumer, error) {
+func (f *Feed) pullOnce(ctx context.Context, name, only string, limit int, d time.Duration) (Pulled, riposte.Consumer, error) {
 	defer f.alone(name)()
-	c, err := f.store.LoadConsumer(ctx, name)
+	c, err := f.load(ctx, name, only)
 	if err != nil {
 		return Pulled{}, c, err
 	}
@@ -179,11 +180,11 @@ func (f *Feed) scan(ctx context.Context, filter riposte.OutcomeFilter, after, th
 }
 
 // Ack takes what a lease has up to a sequence, 0 for all of it, as dealt with.
-// riposte.ErrConsumerNotFound, riposte.ErrLeaseLost.
-func (f *Feed) Ack(ctx context.Context, name, lease string, through int64) error {
+// only is as in Pull. riposte.ErrConsumerNotFound, riposte.ErrLeaseLost.
+func (f *Feed) Ack(ctx context.Context, name, only, lease string, through int64) error {
 	defer f.alone(name)()
 	for {
-		c, err := f.store.LoadConsumer(ctx, name)
+		c, err := f.load(ctx, name, only)
 		if err != nil {
 			return err
 		}
@@ -195,6 +196,17 @@ func (f *Feed) Ack(ctx context.Context, name, lease string, through int64) error
 			return err
 		}
 	}
+}
+
+func (f *Feed) load(ctx context.Context, name, only string) (riposte.Consumer, error) {
+	c, err := f.store.LoadConsumer(ctx, name)
+	if errors.Is(err, riposte.ErrConsumerNotFound) {
+		f.consumers.Delete(name) // anybody can make up names; who comes next has another lock, and Save tells
+	}
+	if err == nil && only != "" && c.Filter.CreatedBy != only {
+		err = riposte.ErrConsumerNotFound
+	}
+	return c, err
 }
 
 // alone lets one at a time change a consumer at this node, and returns what lets

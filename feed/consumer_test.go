@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func (f *fixture) consumer(name string, filter riposte.OutcomeFilter, after int6
 func pull(ctx context.Context, f *feed.Feed, name string, limit int, lease time.Duration) (feed.Pulled, error) {
 	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return f.Pull(ctx, waiting, name, limit, lease)
+	return f.Pull(ctx, waiting, name, "", limit, lease)
 }
 
 func (f *fixture) pull(name string, limit int, lease time.Duration) feed.Pulled {
@@ -42,7 +43,7 @@ func (f *fixture) pull(name string, limit int, lease time.Duration) feed.Pulled 
 
 func (f *fixture) ack(name, lease string, through int64) {
 	f.Helper()
-	if err := f.feed.Ack(f.Context(), name, lease, through); err != nil {
+	if err := f.feed.Ack(f.Context(), name, "", lease, through); err != nil {
 		f.Fatal(err)
 	}
 }
@@ -71,7 +72,7 @@ func TestWorkersShareAConsumer(t *testing.T) {
 	defer done()
 	work := func(n *feed.Feed) {
 		for {
-			p, err := n.Pull(ctx, ctx, "shared", 7, riposte.MaxLease)
+			p, err := n.Pull(ctx, ctx, "shared", "", 7, riposte.MaxLease)
 			if err != nil || len(p.Instances) == 0 {
 				if ctx.Err() == nil {
 					t.Errorf("pull: %d outcomes, %v", len(p.Instances), err)
@@ -84,7 +85,7 @@ func TestWorkersShareAConsumer(t *testing.T) {
 			}
 			enough := len(seen) == outcomes
 			mu.Unlock()
-			if err := n.Ack(context.WithoutCancel(ctx), "shared", p.Lease.ID, 0); err != nil {
+			if err := n.Ack(context.WithoutCancel(ctx), "shared", "", p.Lease.ID, 0); err != nil {
 				t.Errorf("ack: %v", err)
 			}
 			if enough {
@@ -121,7 +122,7 @@ func TestWhatIsNotAckedIsGivenAgain(t *testing.T) {
 	if got := sequences(again); len(got) != 2 || got[0] != 2 || again.Lease.Tries != 2 {
 		t.Errorf("given again: %v, try %d", got, again.Lease.Tries)
 	}
-	if err := f.feed.Ack(t.Context(), "c", first.Lease.ID, 0); !errors.Is(err, riposte.ErrLeaseLost) {
+	if err := f.feed.Ack(t.Context(), "c", "", first.Lease.ID, 0); !errors.Is(err, riposte.ErrLeaseLost) {
 		t.Errorf("an ack that comes too late: %v", err)
 	}
 	f.ack("c", again.Lease.ID, 0)
@@ -133,7 +134,7 @@ func TestPullWaits(t *testing.T) {
 	f.consumer("c", riposte.OutcomeFilter{}, 0)
 	impatient, cancel := context.WithCancel(t.Context())
 	cancel()
-	if p, err := f.feed.Pull(t.Context(), impatient, "c", 1, riposte.MinLease); err != nil || len(p.Instances) > 0 || p.Lease.ID != "" {
+	if p, err := f.feed.Pull(t.Context(), impatient, "c", "", 1, riposte.MinLease); err != nil || len(p.Instances) > 0 || p.Lease.ID != "" {
 		t.Errorf("of nothing: %+v, %v", p, err)
 	}
 	got := make(chan feed.Pulled, 1)
@@ -158,7 +159,7 @@ func TestPullPassesOverWhatTheFilterLeavesOut(t *testing.T) {
 	f.close(5200, 0)
 	nothing, cancel := context.WithCancel(t.Context())
 	cancel()
-	if p, err := f.feed.Pull(t.Context(), nothing, "none", 1000, riposte.MinLease); err != nil || len(p.Instances) > 0 {
+	if p, err := f.feed.Pull(t.Context(), nothing, "none", "", 1000, riposte.MinLease); err != nil || len(p.Instances) > 0 {
 		t.Fatalf("%v, %v", sequences(p), err)
 	}
 	c, err := f.store.LoadConsumer(t.Context(), "none")
@@ -211,5 +212,28 @@ func TestConsumersAreBounded(t *testing.T) {
 	}
 	if _, err := pull(t.Context(), f.feed, "all", 1, riposte.MinLease); !errors.Is(err, riposte.ErrManyLeases) {
 		t.Errorf("one lease more: %v", err)
+	}
+}
+
+// TestNamesThatAreNoConsumersLeaveNothing: whoever may pull can make up as many as it likes.
+func TestNamesThatAreNoConsumersLeaveNothing(t *testing.T) {
+	f := start(t)
+	for n := range 10 {
+		name := strings.Repeat("x", n)
+		if _, err := pull(t.Context(), f.feed, name, 1, time.Minute); !errors.Is(err, riposte.ErrConsumerNotFound) {
+			t.Errorf("%q: %v", name, err)
+		}
+		if err := f.feed.Ack(t.Context(), name, "", "lease", 0); !errors.Is(err, riposte.ErrConsumerNotFound) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	f.consumer("there", riposte.OutcomeFilter{}, 0)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := f.feed.Pull(t.Context(), over, "there", "", 1, time.Minute); err != nil {
+		t.Error(err)
+	}
+	if n := f.feed.Known(); n != 1 {
+		t.Errorf("there is something for %d names, want 1", n)
 	}
 }

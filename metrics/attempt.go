@@ -38,7 +38,7 @@ func (s sender) Send(ctx context.Context, c riposte.ClaimedInstance) riposte.Res
 const reasonTimeout = "TIMEOUT"
 
 // phases are those that an attempt's error may name.
-var phases = []riposte.Phase{riposte.PhaseDNS, riposte.PhaseConnect, riposte.PhaseTLS, riposte.PhaseRequest, riposte.PhaseResponse}
+var phases = []riposte.Phase{riposte.PhasePrepare, riposte.PhaseDNS, riposte.PhaseConnect, riposte.PhaseTLS, riposte.PhaseRequest, riposte.PhaseResponse}
 
 // results has a counter for each way that an attempt may end.
 type results struct {

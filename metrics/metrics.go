@@ -39,6 +39,7 @@ type Metrics struct {
 	commitOperations prometheus.Histogram
 	commitDuration   prometheus.Histogram
 	scraped          *scraped
+	edge             *edge
 }
 
 // New returns metrics that are all zero; nothing is shown yet of what must be
@@ -54,6 +55,7 @@ func New() *Metrics {
 		commitOperations: commitOperations.histogram(),
 		commitDuration:   commitDuration.histogram(),
 		scraped:          newScraped(),
+		edge:             newEdge(),
 	}
 	byResult, bySource, byOutcome := attempts.counters(), created.counters(), closed.counters()
 	m.attempts = newResults(byResult)
@@ -72,7 +74,7 @@ func New() *Metrics {
 		m.failed[reason] = byOutcome.WithLabelValues(string(riposte.OutcomeFailed), string(reason))
 	}
 	m.registry.MustRegister(bySource, byOutcome, m.outcomeDuration, byResult, m.attemptDuration, byPush, m.pushesGivenUp, m.commitOperations,
-		m.commitDuration, m.scraped, version(), collectors.NewGoCollector(),
+		m.commitDuration, m.scraped, m.edge, version(), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

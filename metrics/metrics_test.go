@@ -117,7 +117,7 @@ func TestEverySeriesIsThereFromTheStart(t *testing.T) {
 	for _, r := range []string{"GONE", "ATTEMPTS_EXHAUSTED", "EXPIRED", "BAD_RESPONSE", "CANCELED", "WEBHOOK_DELETED"} {
 		want[fmt.Sprintf(`riposte_instances_closed_total{outcome="FAILED",reason=%q}`, r)] = 0
 	}
-	for _, r := range []string{"1xx", "2xx", "3xx", "4xx", "5xx", "dns", "connect", "tls", "request", "response", "timeout", "other"} {
+	for _, r := range []string{"1xx", "2xx", "3xx", "4xx", "5xx", "prepare", "dns", "connect", "tls", "request", "response", "timeout", "other"} {
 		want[fmt.Sprintf("riposte_attempts_total{result=%q}", r)] = 0
 		want[fmt.Sprintf("riposte_pushes_total{result=%q}", r)] = 0
 	}
@@ -357,7 +357,7 @@ func TestOnlyTheBusiestWebhooksAreShown(t *testing.T) {
 	for n := 30; n < 50; n++ {
 		want[fmt.Sprintf("riposte_webhook_attempts_in_flight{webhook=\"w%02d\"}", n)] = float64(n/2 + 1)
 	}
-	wantSeries(t, scrape(t, m), `in_flight`, want)
+	wantSeries(t, scrape(t, m), `attempts_in_flight`, want)
 }
 
 func TestLatenessIsWhatTheLastClaimLeft(t *testing.T) {
@@ -542,7 +542,32 @@ func watching(t testing.TB, inFlight map[string]int) (*Metrics, *sqlite.Store) {
 	t.Helper()
 	m, s := New(), openStore(t, nil)
 	t.Cleanup(m.Watch(s, node{inFlight: inFlight}))
+	m.WatchDoor(edgeOf{})
+	m.WatchListener("main", edgeOf{})
 	return m, s
+}
+
+// edgeOf is where requests come in: each figure is another one.
+type edgeOf struct{}
+
+func (edgeOf) InFlight() map[string]int64  { return map[string]int64{"call": 1, "wait": 2} }
+func (edgeOf) HeldBytes() map[string]int64 { return map[string]int64{"call": 3} }
+func (edgeOf) Shed() map[string]int64      { return map[string]int64{"call": 4} }
+func (edgeOf) RateLimited() int64          { return 5 }
+func (edgeOf) Connections() int64          { return 6 }
+func (edgeOf) Refused() int64              { return 7 }
+
+func TestWhatComesInIsShown(t *testing.T) {
+	m, _ := watching(t, nil)
+	wantSeries(t, scrape(t, m), `^riposte_(requests?_|connections)`, map[string]float64{
+		`riposte_requests_in_flight{kind="call"}`:            1,
+		`riposte_requests_in_flight{kind="wait"}`:            2,
+		`riposte_request_body_bytes{kind="call"}`:            3,
+		`riposte_requests_refused_total{kind="call"}`:        4,
+		`riposte_requests_rate_limited_total`:                5,
+		`riposte_connections{listener="main"}`:               6,
+		`riposte_connections_refused_total{listener="main"}`: 7,
+	})
 }
 
 func newWebhook(t testing.TB, s riposte.Store) riposte.Webhook {
@@ -594,6 +619,9 @@ func save(t testing.TB, s riposte.Store, i riposte.Instance, err error) {
 	t.Helper()
 	if err == nil {
 		_, err = s.SaveInstance(t.Context(), i, nil)
+	}
+	if err == nil {
+		err = s.Told(t.Context()) // it is counted after the commit
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -34,6 +34,14 @@ var (
 
 	consumerLag = definition{"riposte_consumer_lag_outcomes", "Outcomes, at most, that a consumer has not acked yet.", []string{"consumer"}, nil}
 
+	requests    = definition{"riposte_requests_in_flight", "Requests in work, by their kind.", []string{"kind"}, nil}
+	bodyBytes   = definition{"riposte_request_body_bytes", "Bytes of request bodies that are held, by the kind of request.", []string{"kind"}, nil}
+	refused     = definition{"riposte_requests_refused_total", "Requests refused because as many of their kind were in work as may be.", []string{"kind"}, nil}
+	rateLimited = definition{"riposte_requests_rate_limited_total", "Requests refused because their key or client calls more often than it may.", nil, nil}
+
+	connections        = definition{"riposte_connections", "Connections that callers and receivers hold, by listener.", []string{"listener"}, nil}
+	refusedConnections = definition{"riposte_connections_refused_total", "Connections closed at once because there were as many as may be, by listener.", []string{"listener"}, nil}
+
 	buildInfo = definition{"riposte_build_info", "1, with the version of the server.", []string{"version"}, nil}
 )
 

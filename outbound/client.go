@@ -15,7 +15,7 @@ import (
 const (
 	maxHeaderBytes   = 64 << 10                   // of a response's headers, 1xx responses included
 	maxIdlePerHost   = riposte.DefaultMaxInFlight // connections kept per receiver
-	maxIdle          = 512                        // connections kept in all
+	maxIdle          = 512                        // connections kept in all, and as many of webhooks that have their own
 	idleTimeout      = 90 * time.Second           // a connection is kept this long unused
 	defaultUserAgent = "Riposte"
 )
@@ -31,6 +31,8 @@ type Options struct {
 	Timeout      time.Duration    // for a whole attempt; riposte.AttemptTimeout when zero
 	Now          func() time.Time // time.Now when nil
 	RootCAs      *x509.CertPool   // the system's when nil
+	// Open opens a secret of a webhook; nil where there is none that could be opened.
+	Open func(purpose string, sealed riposte.Sealed) ([]byte, error)
 }
 
 // Client makes attempts. It may be used by several goroutines at once.
@@ -42,8 +44,11 @@ type Client struct {
 	outcomeBody  func(riposte.Instance) ([]byte, error)
 	timeout      time.Duration
 	now          func() time.Time
+	roots        *x509.CertPool
 	transport    *http.Transport
 	targets      targets
+	openSealed   func(purpose string, sealed riposte.Sealed) ([]byte, error)
+	openings     openings
 }
 
 // New returns a Client. Close it to let go of its connections.
@@ -62,22 +67,28 @@ func New(o Options) (*Client, error) {
 		outcomeBody:  o.OutcomeBody,
 		timeout:      cmp.Or(o.Timeout, riposte.AttemptTimeout),
 		now:          o.Now,
+		roots:        o.RootCAs,
+		openSealed:   o.Open,
 	}
 	if c.now == nil {
 		c.now = time.Now
 	}
-	c.transport = newTransport(o.Destinations, c.timeout, o.RootCAs)
+	c.openings.mostConns = maxIdle
+	c.transport = newTransport(c.dial(), c.timeout, o.RootCAs)
 	return c, nil
 }
 
+// dial connects behind the guard.
+func (c *Client) dial() dialFunc { return c.destinations.dialer(c.timeout).DialContext }
+
 // newTransport returns a transport without proxies, HTTP/2 and decompression.
 // The client uses it without an http.Client, which would follow redirects.
-func newTransport(d Destinations, timeout time.Duration, roots *x509.CertPool) *http.Transport {
+func newTransport(dial dialFunc, timeout time.Duration, roots *x509.CertPool) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  nil, // the environment's would see and could change every request
-		DialContext:            d.dialer(timeout).DialContext,
+		DialContext:            watched(dial),
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    timeout,
 		DisableCompression:     true,
@@ -91,4 +102,7 @@ func newTransport(d Destinations, timeout time.Duration, roots *x509.CertPool) *
 
 // Close lets go of idle connections. Attempts under way are not ended: that is
 // what their contexts are for.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.transport.CloseIdleConnections()
+	c.openings.close()
+}

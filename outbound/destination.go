@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,18 +15,20 @@ import (
 	"github.com/riposte-dev/riposte"
 )
 
-// Destinations says what an operator allows beyond the public internet. The
-// zero value allows nothing beyond it.
+// Destinations says what an operator allows beyond the public internet, and what
+// they deny. The zero value allows nothing beyond it and denies nothing of it.
 type Destinations struct {
 	prefixes []netip.Prefix
+	denied   []netip.Prefix
 	loopback bool // the word was given: plain http and every port, too
-	own      netip.AddrPort
+	own      []netip.AddrPort
 }
 
-// Except returns d without the address on which the server itself listens; an
-// unspecified one stands for all of the machine's.
-func (d Destinations) Except(own netip.AddrPort) Destinations {
-	d.own = own
+// Except returns d without the addresses on which the server itself listens, in
+// addition to those excepted before; an unspecified one stands for all of the
+// machine's.
+func (d Destinations) Except(own ...netip.AddrPort) Destinations {
+	d.own = slices.Concat(d.own, own)
 	return d
 }
 
@@ -36,28 +39,49 @@ var loopbackPrefixes = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), neti
 // the word loopback, which allows 127.0.0.0/8 and ::1 and, for development,
 // plain http and every port. The empty string allows nothing beyond the public
 // internet.
-func ParseDestinations(s string) (Destinations, error) {
-	var d Destinations
-	if strings.TrimSpace(s) == "" {
-		return d, nil
-	}
-	for item := range strings.SplitSeq(s, ",") {
-		item = strings.TrimSpace(item)
-		if item == "loopback" {
-			d.loopback = true
-			d.prefixes = append(d.prefixes, loopbackPrefixes...)
-			continue
-		}
-		p, err := parsePrefix(item)
-		if err != nil {
-			return Destinations{}, fmt.Errorf("parsing allowed destination %q: %w", item, err)
-		}
-		d.prefixes = append(d.prefixes, p)
+func ParseDestinations(s string) (d Destinations, err error) {
+	d.prefixes, d.loopback, err = parsePrefixes(s)
+	if err != nil {
+		return Destinations{}, fmt.Errorf("parsing allowed destination %w", err)
 	}
 	return d, nil
 }
 
-// parsePrefix is strict because a typing error here opens a network: host bits
+// Deny returns d without the networks in s, in addition to those denied before:
+// they are refused even where they are public or allowed. It is a list like that of
+// ParseDestinations; the word loopback stands for 127.0.0.0/8 and ::1 alone.
+func (d Destinations) Deny(s string) (Destinations, error) {
+	denied, _, err := parsePrefixes(s)
+	if err != nil {
+		return Destinations{}, fmt.Errorf("parsing denied destination %w", err)
+	}
+	d.denied = slices.Concat(d.denied, denied)
+	return d, nil
+}
+
+// parsePrefixes reads a list, and says whether the word loopback is in it. Its error
+// begins with the item that is wrong.
+func parsePrefixes(s string) (all []netip.Prefix, loopback bool, err error) {
+	if strings.TrimSpace(s) == "" {
+		return nil, false, nil
+	}
+	for item := range strings.SplitSeq(s, ",") {
+		item = strings.TrimSpace(item)
+		if item == "loopback" {
+			loopback = true
+			all = append(all, loopbackPrefixes...)
+			continue
+		}
+		p, err := parsePrefix(item)
+		if err != nil {
+			return nil, false, fmt.Errorf("%q: %w", item, err)
+		}
+		all = append(all, p)
+	}
+	return all, loopback, nil
+}
+
+// parsePrefix is strict because a typing error here opens a network, or leaves one open: host bits
 // must be zero, and an IPv4 network must be written as one.
 func parsePrefix(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
@@ -77,7 +101,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// String returns d as ParseDestinations reads it.
+// String returns what d allows, as ParseDestinations reads it.
 func (d Destinations) String() string {
 	var items []string
 	if d.loopback {
@@ -224,7 +248,7 @@ func (d Destinations) literal(host string) (string, error) {
 // not put through IDNA, as in net/http, because it refuses names in common use
 // such as r3---sn-ab.example.com and my_hook.example.com.
 func domain(name string) (string, error) {
-	name = strings.ToLower(name)
+	name = strings.Map(lowerASCII, name) // other letters are IDNA's: it maps İ to two
 	if strings.ContainsFunc(name, notASCII) || strings.Contains(name, "xn--") {
 		ascii, err := idna.Lookup.ToASCII(name)
 		if err != nil {
@@ -245,6 +269,13 @@ func domain(name string) (string, error) {
 		}
 	}
 	return name, nil
+}
+
+func lowerASCII(r rune) rune {
+	if r >= 'A' && r <= 'Z' {
+		return r + 'a' - 'A'
+	}
+	return r
 }
 
 func notASCII(r rune) bool { return r >= utf8.RuneSelf }

@@ -3,9 +3,11 @@ package outbound
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -14,20 +16,25 @@ import (
 
 // The reasons of an attempt's error. They are stable: programs branch on them.
 const (
-	ReasonBadURL          = "BAD_URL"
-	ReasonBlockedAddress  = "BLOCKED_ADDRESS"
-	ReasonCanceled        = "CANCELED"
-	ReasonCertificate     = "CERTIFICATE"
-	ReasonCutOff          = "CUT_OFF"
-	ReasonFailed          = "FAILED" // none of the others
-	ReasonHandshake       = "HANDSHAKE"
-	ReasonMalformed       = "MALFORMED"
-	ReasonNotFound        = "NOT_FOUND"
-	ReasonRefused         = "REFUSED"
-	ReasonReset           = "RESET"
-	ReasonTimeout         = "TIMEOUT"
-	ReasonTooLargeHeaders = "TOO_LARGE_HEADERS"
-	ReasonUnreachable     = "UNREACHABLE"
+	ReasonBadURL                    = "BAD_URL"
+	ReasonBlockedAddress            = "BLOCKED_ADDRESS"
+	ReasonCanceled                  = "CANCELED"
+	ReasonCertificate               = "CERTIFICATE"
+	ReasonCertificateExpired        = "CERTIFICATE_EXPIRED"
+	ReasonClientCertificateRefused  = "CLIENT_CERTIFICATE_REFUSED"
+	ReasonClientCertificateRequired = "CLIENT_CERTIFICATE_REQUIRED"
+	ReasonCutOff                    = "CUT_OFF"
+	ReasonFailed                    = "FAILED" // none of the others
+	ReasonHandshake                 = "HANDSHAKE"
+	ReasonMalformed                 = "MALFORMED"
+	ReasonNotFound                  = "NOT_FOUND"
+	ReasonRefused                   = "REFUSED"
+	ReasonReset                     = "RESET"
+	ReasonSecretUnreadable          = "SECRET_UNREADABLE"
+	ReasonTimeout                   = "TIMEOUT"
+	ReasonTooLargeHeaders           = "TOO_LARGE_HEADERS"
+	ReasonUnknownAuthority          = "UNKNOWN_AUTHORITY"
+	ReasonUnreachable               = "UNREACHABLE"
 )
 
 // cause is a phase and a reason.
@@ -39,6 +46,8 @@ type cause struct {
 // messages says of each cause what to do about it. They are shown to callers,
 // so none names an address, a port or anything else about the network here.
 var messages = map[cause]string{
+	{riposte.PhasePrepare, ReasonSecretUnreadable}: "a secret of the webhook (a header, a signing secret or its client certificate's key) can't be opened with the keys that the server has: give the server those that it was sealed with, or set the secret anew",
+
 	{riposte.PhaseDNS, ReasonNotFound}: "the receiver's name does not exist in DNS: check the webhook's url and the name's records",
 	{riposte.PhaseDNS, ReasonTimeout}:  "DNS did not answer in time for the receiver's name: check the name's DNS servers",
 	{riposte.PhaseDNS, ReasonFailed}:   "the receiver's name could not be resolved: check the name's DNS servers",
@@ -51,18 +60,22 @@ var messages = map[cause]string{
 	{riposte.PhaseConnect, ReasonReset}:          "the receiver reset the connection while it was being made: check its firewall and load balancer",
 	{riposte.PhaseConnect, ReasonFailed}:         "no connection to the receiver came about",
 
-	{riposte.PhaseTLS, ReasonCertificate}: "the receiver's TLS certificate is not valid for the url's host: check its name, its dates and its chain of issuers",
-	{riposte.PhaseTLS, ReasonHandshake}:   "the TLS handshake with the receiver failed: check that it speaks TLS 1.2 or newer on the url's port",
-	{riposte.PhaseTLS, ReasonTimeout}:     "the TLS handshake with the receiver did not end in time: check that it speaks TLS on the url's port",
-	{riposte.PhaseTLS, ReasonReset}:       "the receiver reset the connection during the TLS handshake: check that it speaks TLS on the url's port",
+	{riposte.PhaseTLS, ReasonCertificate}:               "the receiver's TLS certificate is not valid for the url's host: check its names and its chain of issuers",
+	{riposte.PhaseTLS, ReasonCertificateExpired}:        "the receiver's TLS certificate, or one of its issuers', has expired or is not valid yet: check their dates",
+	{riposte.PhaseTLS, ReasonUnknownAuthority}:          "the receiver's TLS certificate comes from no authority that this server trusts: check that the receiver sends its whole chain, or give the authority in the webhook's settings",
+	{riposte.PhaseTLS, ReasonClientCertificateRequired}: "the receiver asks for a client certificate, and the webhook's settings have none",
+	{riposte.PhaseTLS, ReasonClientCertificateRefused}:  "the receiver refused the client certificate of the webhook's settings, or that they have none: check its dates, and that the receiver trusts its authority",
+	{riposte.PhaseTLS, ReasonHandshake}:                 "the TLS handshake with the receiver failed: check that it speaks TLS 1.2 or newer on the url's port, and whether it asks for a client certificate",
+	{riposte.PhaseTLS, ReasonTimeout}:                   "the TLS handshake with the receiver did not end in time: check that it speaks TLS on the url's port",
+	{riposte.PhaseTLS, ReasonReset}:                     "the receiver reset the connection during the TLS handshake: check that it speaks TLS on the url's port",
 
 	{riposte.PhaseRequest, ReasonTimeout}: "the receiver did not take the whole request in time",
-	{riposte.PhaseRequest, ReasonReset}:   "the receiver reset the connection while the request was being sent; it may have acted on it",
+	{riposte.PhaseRequest, ReasonReset}:   "the receiver reset the connection while the request was being sent; it may have acted on it, or refused the client certificate that it asked for",
 	{riposte.PhaseRequest, ReasonCutOff}:  "the receiver closed the connection while the request was being sent; it may have acted on it",
 	{riposte.PhaseRequest, ReasonFailed}:  "the request could not be sent",
 
 	{riposte.PhaseResponse, ReasonTimeout}:         "the receiver's response did not end in time: let it answer 202 and call back when it needs longer",
-	{riposte.PhaseResponse, ReasonReset}:           "the receiver reset the connection before its response was complete",
+	{riposte.PhaseResponse, ReasonReset}:           "the receiver reset the connection before its response was complete; if none had come, it may have refused the client certificate that it asked for",
 	{riposte.PhaseResponse, ReasonCutOff}:          "the receiver closed the connection before its response was complete",
 	{riposte.PhaseResponse, ReasonMalformed}:       "the receiver's response is not valid HTTP/1.1",
 	{riposte.PhaseResponse, ReasonTooLargeHeaders}: "the receiver's response has more than 64 KiB of headers",
@@ -96,13 +109,17 @@ func classify(err error, phase riposte.Phase) cause {
 	if errors.Is(err, errBlockedAddress) {
 		return cause{riposte.PhaseConnect, ReasonBlockedAddress}
 	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return cause{riposte.PhaseTLS, ReasonCertificate}
+	if errors.Is(err, errUnreadable) {
+		return cause{riposte.PhasePrepare, ReasonSecretUnreadable}
 	}
-	// crypto/tls has no type for an alert. In TLS 1.3 the receiver's comes only
-	// after our side of the handshake is done.
+	if bad, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return cause{riposte.PhaseTLS, certificateReason(bad)}
+	}
+	// In TLS 1.3 the receiver's alert comes only after our side of the handshake is
+	// done. Where it closes at once, without having read the request, a reset may
+	// overtake the alert: the messages for that say so.
 	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || op.Op == "local error") {
-		return cause{riposte.PhaseTLS, ReasonHandshake}
+		return cause{riposte.PhaseTLS, alertReason(op)}
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return cause{riposte.PhaseDNS, dnsReason(dns)}
@@ -111,6 +128,36 @@ func classify(err error, phase riposte.Phase) cause {
 		return cause{phase, ReasonTimeout}
 	}
 	return cause{phase, reasonIn(phase, err)}
+}
+
+func certificateReason(err error) string {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return ReasonUnknownAuthority
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		return ReasonCertificateExpired
+	}
+	return ReasonCertificate
+}
+
+// What a receiver's alerts say of our certificate (RFC 8446, section 6.2): bad,
+// unsupported, revoked, expired, unknown, of an unknown authority, without access.
+var refusals = []tls.AlertError{42, 43, 44, 45, 46, 48, 49}
+
+const certificateRequired tls.AlertError = 116
+
+// alertReason goes by an alert's words, because its type is crypto/tls's own.
+func alertReason(op *net.OpError) string {
+	same := func(a tls.AlertError) bool { return op.Err != nil && a.Error() == op.Err.Error() }
+	switch {
+	case op.Op == "local error":
+		return ReasonHandshake
+	case same(certificateRequired):
+		return ReasonClientCertificateRequired
+	case slices.ContainsFunc(refusals, same):
+		return ReasonClientCertificateRefused
+	}
+	return ReasonHandshake
 }
 
 func dnsReason(err *net.DNSError) string {

@@ -3,11 +3,14 @@ package outbound
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,7 +30,9 @@ func TestEveryCauseHasAMessage(t *testing.T) {
 		errors.New("anything"), io.EOF, io.ErrUnexpectedEOF, errCutOff, errBlockedAddress, ruleHost, ruleAddress,
 		dialError(syscall.ECONNREFUSED), dialError(syscall.ECONNRESET), dialError(syscall.EHOSTUNREACH), dialError(syscall.ETIMEDOUT), dialError(syscall.EMFILE),
 		&net.DNSError{IsNotFound: true}, &net.DNSError{IsTimeout: true}, &net.DNSError{}, os.ErrDeadlineExceeded,
-		tls.RecordHeaderError{}, &tls.CertificateVerificationError{}, &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")},
+		tls.RecordHeaderError{}, &tls.CertificateVerificationError{}, fmt.Errorf("%w: no key", errUnreadable),
+		&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}},
+		&net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}, &net.OpError{Op: "remote error", Err: errors.New("tls: internal error")}, &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")},
 		errors.New("net/http: server response headers exceeded 65536 bytes; aborted"),
 	} {
 		for _, phase := range phases {
@@ -40,6 +45,54 @@ func TestEveryCauseHasAMessage(t *testing.T) {
 			}
 			if e := explain(err, phase, context.Canceled, context.Canceled); e.Reason != ReasonCanceled || e.Phase != phase || e.Message == "" {
 				t.Errorf("%v when canceled in %s is %+v", err, phase, e)
+			}
+		}
+	}
+}
+
+// TestErrorsNameThePhaseAndNoAddress has errors with all that callers must not learn:
+// what names resolve to in here, which DNS server is asked, and from where.
+func TestErrorsNameThePhaseAndNoAddress(t *testing.T) {
+	known := map[string]bool{messageCanceled: true}
+	texts := []string{messageCanceled, errBlockedAddress.Error()}
+	for c, text := range messages {
+		known[text] = true
+		texts = append(texts, text)
+		if c.phase == "" || c.reason == "" {
+			t.Errorf("there is a message for the phase %q and the reason %q", c.phase, c.reason)
+		}
+	}
+	for _, rule := range ruleNames {
+		texts = append(texts, string(rule))
+	}
+	address := regexp.MustCompile(`\d+\.\d+\.\d+|[0-9a-f]*:[0-9a-f]*:|:\d|\d/\d|localdomain|internal`)
+	for _, text := range texts {
+		if found := address.FindString(text); found != "" || strings.ContainsAny(text, "%\n") {
+			t.Errorf("%q in %q may be an address or a place for one", found, text)
+		}
+	}
+
+	from, to := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 40000}, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 6379}
+	causes := []error{errBlockedAddress, errUnasked, errNotHTTP, errCutOff, io.EOF, os.ErrDeadlineExceeded, net.ErrClosed, context.DeadlineExceeded,
+		&net.AddrError{Err: "missing port", Addr: "10.0.0.1"}, &net.ParseError{Type: "IP address", Text: "10.0.0.1"}, x509.UnknownAuthorityError{},
+		x509.HostnameError{Certificate: &x509.Certificate{IPAddresses: []net.IP{to.IP}}, Host: "10.0.0.1"}, tls.RecordHeaderError{Msg: "10.0.0.1"}, &tls.CertificateVerificationError{Err: errors.New("10.0.0.1")},
+		&net.DNSError{Name: "db.internal", Server: "10.0.0.53:53", Err: "server misbehaving"}, &net.DNSError{Name: "db.internal", Server: "10.0.0.53:53", IsTimeout: true}, &net.DNSError{Name: "db.internal", IsNotFound: true}}
+	for errno := syscall.Errno(1); errno < 134; errno++ {
+		causes = append(causes, os.NewSyscallError("connect", errno))
+	}
+	for _, rule := range ruleNames {
+		causes = append(causes, rule)
+	}
+	for _, cause := range causes {
+		for _, op := range []string{"dial", "read", "write", "remote error", "local error"} {
+			err := &url.Error{Op: "Post", URL: "http://10.0.0.1:6379/", Err: &net.OpError{Op: op, Net: "tcp", Source: from, Addr: to, Err: cause}}
+			for _, phase := range phases {
+				for _, ended := range [][2]error{{}, {nil, context.DeadlineExceeded}, {context.Canceled, context.Canceled}} {
+					e := explain(err, phase, ended[0], ended[1])
+					if !known[e.Message] || e.Phase == "" {
+						t.Fatalf("%v in %s is %s %s with the message %q, which is none of those that are fixed", err, phase, e.Phase, e.Reason, e.Message)
+					}
+				}
 			}
 		}
 	}
@@ -67,7 +120,7 @@ func TestBrokenConnectionsAreTold(t *testing.T) {
 		{io.EOF, riposte.PhaseRequest, cause{riposte.PhaseRequest, ReasonCutOff}},
 		{io.EOF, riposte.PhaseTLS, cause{riposte.PhaseTLS, ReasonHandshake}},
 		// TLS 1.3: the receiver demands a certificate of us after the handshake.
-		{&net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}, riposte.PhaseResponse, cause{riposte.PhaseTLS, ReasonHandshake}},
+		{&net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}, riposte.PhaseResponse, cause{riposte.PhaseTLS, ReasonClientCertificateRequired}},
 	} {
 		if got := classify(fmt.Errorf("wrapping: %w", c.err), c.in); got != c.want {
 			t.Errorf("%v in %s is %v, want %v", c.err, c.in, got, c.want)

@@ -61,16 +61,64 @@ func prefixes(list ...string) []netip.Prefix {
 	return ps
 }
 
+// carriers are the IPv6 networks whose addresses have an IPv4 address inside that a
+// translator or relay on the way may send packets on to, and the first of its bytes.
+// None of them is public, but an operator may have allowed one.
+var carriers = []struct {
+	prefix netip.Prefix
+	first  int
+}{
+	{netip.MustParsePrefix("::/96"), 12},           // IPv4-compatible (RFC 4291)
+	{netip.MustParsePrefix("::ffff:0:0:0/96"), 12}, // IPv4-translated (RFC 2765)
+	{netip.MustParsePrefix("64:ff9b::/96"), 12},    // NAT64 (RFC 6052)
+	{netip.MustParsePrefix("2002::/16"), 2},        // 6to4 (RFC 3056)
+}
+
+// carried returns the IPv4 address that addr carries, and the network that makes it carry
+// one; the zero values where it carries none.
+func carried(addr netip.Addr) (inside netip.Addr, by netip.Prefix) {
+	for _, c := range carriers {
+		if c.prefix.Contains(addr) {
+			b := addr.As16()
+			return netip.AddrFrom4([4]byte(b[c.first:])), c.prefix
+		}
+	}
+	return netip.Addr{}, netip.Prefix{}
+}
+
+// denies reports whether the operator has denied addr, or the IPv4 address that it
+// carries. The argument must be without zone and unmapped.
+func (d Destinations) denies(addr netip.Addr) bool {
+	if slices.ContainsFunc(d.denied, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		return true
+	}
+	inside, _ := carried(addr)
+	return inside.IsValid() && d.denies(inside)
+}
+
+// allows reports whether the operator has allowed addr. Whoever allows all of a network
+// that carries IPv4 addresses, as is needed behind NAT64, has not allowed what is private
+// behind it. The argument must be without zone and unmapped.
+func (d Destinations) allows(addr netip.Addr) bool {
+	inside, by := carried(addr)
+	return slices.ContainsFunc(d.prefixes, func(p netip.Prefix) bool {
+		return p.Contains(addr) && (!inside.IsValid() || p.Bits() > by.Bits() || d.AllowsAddr(inside))
+	})
+}
+
 // AllowsAddr reports whether a connection to addr may be made: it is a public
-// address, or the operator has allowed it. An IPv4 address counts as itself
-// however it is wrapped, because that is how the kernel dials it.
+// address or the operator has allowed it, and they have not denied it. An IPv4
+// address counts as itself however it is wrapped, because that is how the kernel
+// dials it.
 func (d Destinations) AllowsAddr(addr netip.Addr) bool {
 	// Prefix.Contains is false for zoned and for IPv4-mapped addresses, so both
 	// are taken off first.
 	addr = addr.WithZone("").Unmap()
 	contains := func(p netip.Prefix) bool { return p.Contains(addr) }
 	switch {
-	case slices.ContainsFunc(d.prefixes, contains):
+	case d.denies(addr):
+		return false
+	case d.allows(addr):
 		return true
 	case addr.Is4():
 		return !slices.ContainsFunc(specialIPv4, contains)
@@ -92,16 +140,23 @@ func (d Destinations) guard(_ context.Context, network, address string, _ syscal
 	return nil
 }
 
-// isOwn reports whether ap is the server's own listener, which a request from
-// inside must not reach: it may be trusted there, or call itself in circles.
+// isOwn reports whether ap is one of the server's own listeners, which a request
+// from inside must not reach: it may be trusted there, or call itself in circles.
 func (d Destinations) isOwn(ap netip.AddrPort) bool {
-	addr := ap.Addr().WithZone("").Unmap()
-	switch own := d.own.Addr().Unmap(); {
-	case ap.Port() != d.own.Port() || !d.own.IsValid():
-		return false
+	return slices.ContainsFunc(d.own, func(own netip.AddrPort) bool {
+		return own.IsValid() && own.Port() == ap.Port() && meansSame(own.Addr(), ap.Addr())
+	})
+}
+
+// meansSame reports whether a connection to addr may arrive at what listens on own.
+func meansSame(own, addr netip.Addr) bool {
+	own, addr = own.WithZone("").Unmap(), addr.WithZone("").Unmap()
+	switch {
+	case addr.IsUnspecified(): // dialled, it is this machine
+		return true
 	case !own.IsUnspecified():
 		return addr == own
-	case addr.IsLoopback() || addr.IsUnspecified():
+	case addr.IsLoopback():
 		return true
 	}
 	all, err := net.InterfaceAddrs()

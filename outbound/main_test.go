@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -178,4 +179,11 @@ func wantStatus(t *testing.T, r riposte.Result, status int) {
 	if r.Attempt.StatusCode != status {
 		t.Errorf("the status is %d, want %d", r.Attempt.StatusCode, status)
 	}
+}
+
+// silentLog keeps out of the test's output what net/http says of hostile receivers.
+func silentLog(t *testing.T) {
+	t.Helper()
+	log.SetOutput(io.Discard)
+	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 }

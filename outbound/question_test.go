@@ -28,7 +28,7 @@ func TestQuestionIsWhatSendSends(t *testing.T) {
 	sent.Instance.State = riposte.StateRunning
 	wantStatus(t, c.Send(t.Context(), sent), 200)
 
-	q, err := c.Question(t.Context(), sent.Instance, sent.Envelope)
+	q, err := c.Question(t.Context(), sent)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestQuestionsAttemptIsTheNextOrTheLast(t *testing.T) {
 	} {
 		i := claimed("http://127.0.0.1:1/hook")
 		i.Instance.State, i.Instance.Attempts = tt.state, tt.attempts
-		q, err := c.Question(t.Context(), i.Instance, i.Envelope)
+		q, err := c.Question(t.Context(), i)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +89,7 @@ func TestQuestionStaysAQuestion(t *testing.T) {
 	c := newClient(t, nil)
 	i := claimed("http://127.0.0.1:1/hook")
 	i.Instance.State, i.Instance.Push = riposte.StateProcessResponse, &riposte.Push{URL: "http://127.0.0.1:1/outcome"}
-	q, err := c.Question(t.Context(), i.Instance, i.Envelope)
+	q, err := c.Question(t.Context(), i)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestQuestionOfADestinationThatIsNotAllowed(t *testing.T) {
 	c := newClient(t, func(o *Options) { o.Destinations = Destinations{} })
 	for destination, reason := range map[string]string{"https://127.0.0.1/hook": ReasonBlockedAddress, "http://example.com/": ReasonBadURL} {
 		i := claimed(destination)
-		_, err := c.Question(t.Context(), i.Instance, i.Envelope)
+		_, err := c.Question(t.Context(), i)
 		if e, ok := errors.AsType[*riposte.Error](err); !ok || e.Code != riposte.CodeFailedPrecondition || e.Reason != reason {
 			t.Errorf("%s: the error is %v, want %s", destination, err, reason)
 		}

@@ -19,6 +19,9 @@ const maxDrain = 64 << 10
 // read takes what is needed from a response. With an error the result has what
 // came before it, and never a document: a body that broke off is no answer.
 func read(resp *http.Response, now time.Time) (riposte.Result, error) {
+	if resp.ProtoMajor != 1 || resp.StatusCode < 100 { // net/http lets both pass
+		return riposte.Result{}, errNotHTTP
+	}
 	r := riposte.Result{Attempt: riposte.Attempt{
 		StatusCode:      resp.StatusCode,
 		ResponseHeaders: keptHeaders(resp.Header),
@@ -55,6 +58,9 @@ func readBody(resp *http.Response, limit int) (body []byte, cut bool, err error)
 	}
 	return body[:limit], true, nil
 }
+
+// errNotHTTP is a response line of another version than 1, or with a status like 007.
+var errNotHTTP = errors.New("the response line is not one of HTTP/1.1")
 
 // errCutOff is a body that ended before its length or its last chunk.
 var errCutOff = errors.New("the body ended too early")

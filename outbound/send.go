@@ -35,6 +35,9 @@ func (c *Client) Send(ctx context.Context, claimed riposte.ClaimedInstance) ripo
 	if err == nil {
 		result, err = c.exchange(httptrace.WithClientTrace(limited, p.trace()), m, startedAt)
 	}
+	if p.answersAnother() {
+		result, err = riposte.Result{}, errUnasked
+	}
 
 	a := &result.Attempt
 	a.Number = m.number
@@ -55,7 +58,7 @@ func (c *Client) exchange(ctx context.Context, m message, now time.Time) (ripost
 	if err != nil {
 		return riposte.Result{}, err
 	}
-	resp, err := c.transport.RoundTrip(req)
+	resp, err := c.transportOf(m).RoundTrip(req)
 	if err != nil {
 		return riposte.Result{}, err
 	}
@@ -63,17 +66,26 @@ func (c *Client) exchange(ctx context.Context, m message, now time.Time) (ripost
 	return read(resp, now)
 }
 
+// transportOf is the webhook's own where it has one.
+func (c *Client) transportOf(m message) *http.Transport {
+	if m.beyond != nil && m.beyond.transport != nil {
+		return m.beyond.transport
+	}
+	return c.transport
+}
+
 // message is what is sent: a delivery, or an outcome to whoever takes it.
 type message struct {
 	url, id, event, callbackURL string
 	number                      int // of this attempt
 	body                        []byte
+	beyond                      *opened // the contract; nil for nothing, as for a push
 }
 
 func (c *Client) message(claimed riposte.ClaimedInstance) (message, error) {
 	i := claimed.Instance
 	if !i.OwesPush() {
-		return question(i, claimed.Envelope, i.Attempts), nil
+		return c.question(claimed, i.Attempts)
 	}
 	m := message{url: i.Push.URL, id: i.OutcomeID(), event: riposte.PushEvent, number: i.Push.Attempts}
 	var err error
@@ -83,8 +95,12 @@ func (c *Client) message(claimed riposte.ClaimedInstance) (message, error) {
 	return m, err
 }
 
-func question(i riposte.Instance, e riposte.Envelope, number int) message {
-	return message{i.Destination, i.ID, i.Source.Kind.EventType(), e.CallbackURL(), number, e.Body}
+func (c *Client) question(claimed riposte.ClaimedInstance, number int) (message, error) {
+	i, e := claimed.Instance, claimed.Envelope
+	m := message{url: i.Destination, id: i.ID, event: i.Source.Kind.EventType(), callbackURL: e.CallbackURL(), number: number, body: e.Body}
+	var err error
+	m.beyond, err = c.beyond(claimed.Webhook, i.Destination)
+	return m, err
 }
 
 // build makes the request that Send sends and Question shows.
@@ -122,8 +138,12 @@ func (c *Client) request(ctx context.Context, t target, m message, now time.Time
 	if m.callbackURL != "" {
 		h.Set("Webhook-Callback-Url", m.callbackURL)
 	}
-	h.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	timestamp := strconv.FormatInt(now.Unix(), 10)
+	h.Set("Webhook-Timestamp", timestamp)
 	h.Set("Webhook-Attempt", strconv.Itoa(m.number))
+	if m.beyond != nil {
+		m.beyond.addTo(h, m, timestamp, now)
+	}
 	return req, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
@@ -34,19 +35,64 @@ func TestKeySetHasThePublicKeyAlone(t *testing.T) {
 }
 
 func TestSigningKeySurvivesItsStore(t *testing.T) {
-	key := must(NewSigningKey())
-	stored := must(key.Marshal())
-	again, err := ParseSigningKey(stored)
-	if err != nil {
+	for _, algorithm := range SigningAlgorithms {
+		key := must(NewSigningKeyOf(algorithm))
+		stored := must(key.Marshal())
+		again, err := ParseSigningKey(stored)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.ID() != key.ID() || again.Algorithm() != algorithm {
+			t.Errorf("the key was %s of %s and is %s of %s", key.ID(), algorithm, again.ID(), again.Algorithm())
+		}
+		token := must(must(NewSigner(again)).Sign(Claims{ID: "1"}))
+		jws := must(jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(algorithm)}))
+		if _, err := jws.Verify(key.jwk.Public()); err != nil {
+			t.Errorf("%s: the key that was read back signs differently: %v", algorithm, err)
+		}
+	}
+	if _, err := NewSigningKeyOf("HS256"); err == nil {
+		t.Error("there is a signing key for HS256")
+	}
+}
+
+// TestSignerTakesTheKeyOfItsTime, and all are in the key set, the next one too.
+func TestSignerTakesTheKeyOfItsTime(t *testing.T) {
+	s := &Signer{}
+	var keys []UsedKey
+	for n, algorithm := range SigningAlgorithms {
+		keys = append(keys, UsedKey{must(NewSigningKeyOf(algorithm)), time.Unix(int64(1000*n), 0)})
+	}
+	if err := s.Use(keys); err != nil {
 		t.Fatal(err)
 	}
-	if again.ID() != key.ID() {
-		t.Errorf("the kid was %s and is %s", key.ID(), again.ID())
+	var set jose.JSONWebKeySet
+	if err := json.Unmarshal(s.JWKS(), &set); err != nil {
+		t.Fatal(err)
 	}
-	token := must(must(NewSigner(again)).Sign(Claims{ID: "1"}))
-	jws := must(jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.EdDSA}))
-	if _, err := jws.Verify(key.jwk.Public()); err != nil {
-		t.Errorf("the key that was read back signs differently: %v", err)
+	for issued, want := range map[int64]int{-1: 0, 0: 0, 999: 0, 1000: 1, 1999: 1, 2000: 2, 1 << 40: 2} {
+		token := must(s.Sign(Claims{IssuedAt: issued}))
+		jws := must(jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.EdDSA, jose.ES256, jose.RS256}))
+		header := jws.Signatures[0].Header
+		if header.KeyID != keys[want].ID() || header.Algorithm != keys[want].Algorithm() {
+			t.Errorf("at %d it signs with %s, %s", issued, header.KeyID, header.Algorithm)
+		}
+		published := set.Key(header.KeyID)
+		if len(published) != 1 || !published[0].IsPublic() || published[0].Algorithm != header.Algorithm {
+			t.Fatalf("the key set has %v for it", published)
+		}
+		if _, err := jws.Verify(published[0]); err != nil {
+			t.Errorf("at %d: %v", issued, err)
+		}
+	}
+	if len(set.Keys) != len(keys) || s.Use(nil) == nil || len(must(json.Marshal(set))) == 0 {
+		t.Errorf("the key set has %d keys", len(set.Keys))
+	}
+	for range 200 { // a number may begin with zeros
+		token := must(s.Sign(Claims{IssuedAt: 1000}))
+		if got := len(token[strings.LastIndex(token, ".")+1:]); got != 86 {
+			t.Fatalf("an ES256 signature has %d characters: %s", got, token)
+		}
 	}
 }
 

@@ -18,6 +18,9 @@ type progress struct {
 	began  time.Time     // when phase began
 	phases riposte.Phases
 	remote string // set once the attempt has a connection
+
+	kept    *watchedConn // the connection, if others used it before
+	unasked bool         // the response was there before the request
 }
 
 func (p *progress) trace() *httptrace.ClientTrace {
@@ -39,7 +42,7 @@ func (p *progress) trace() *httptrace.ClientTrace {
 func (p *progress) restart() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.phase, p.phases, p.remote = "", riposte.Phases{}, ""
+	p.phase, p.phases, p.remote, p.kept = "", riposte.Phases{}, "", nil
 }
 
 // dial enters a phase on the way to a connection. A second address in the same
@@ -59,6 +62,9 @@ func (p *progress) gotConn(info httptrace.GotConnInfo) {
 	p.leave()
 	if info.Reused {
 		p.phases = riposte.Phases{} // of a dial that was not waited for
+		if p.kept = watchedIn(info.Conn); p.kept != nil {
+			p.kept.begin()
+		}
 	}
 	p.phase, p.began = riposte.PhaseRequest, time.Now()
 	p.remote = info.Conn.RemoteAddr().String()
@@ -79,6 +85,17 @@ func (p *progress) gotFirstByte() {
 	defer p.mu.Unlock()
 	p.phase = riposte.PhaseResponse
 	p.phases.FirstByte = time.Since(p.began)
+	if p.kept != nil && p.kept.unasked() {
+		p.unasked = true
+		p.kept.Close() // the response to this request would be the next one's
+	}
+}
+
+// answersAnother reports whether the response that came is none to the request.
+func (p *progress) answersAnother() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.unasked
 }
 
 // leave takes down how long the phase under way took. mu must be held.

@@ -73,6 +73,24 @@ func members[M ~map[string]V, V any](stored *string, m *M) error {
 	return json.Unmarshal([]byte(*stored), m)
 }
 
+// requestColumn is how what a webhook's requests have beyond the contract is stored:
+// JSON, and nothing for nothing.
+func requestColumn(r riposte.RequestSettings) (string, error) {
+	b, err := json.Marshal(r)
+	if string(b) == "{}" {
+		return "", err
+	}
+	return string(b), err
+}
+
+// scanRequest reads what requestColumn stored.
+func scanRequest(stored string, r *riposte.RequestSettings) error {
+	if stored == "" {
+		return nil
+	}
+	return json.Unmarshal([]byte(stored), r)
+}
+
 // texts are those of ids that PostgreSQL takes for a text; a row can have no others.
 func texts(ids []string) []string {
 	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return strings.Contains(id, "\x00") || !utf8.ValidString(id) })

@@ -34,6 +34,12 @@
 // Each process has rows of its own (statistics.go), which it saves beside the writer,
 // so that nothing that counts holds up what is counted.
 //
+// # Audit log
+//
+// What is changed under a context with an entry of the audit log has it in its own
+// transaction (audit.go), that of the batch or one beside the writer. Triggers refuse to
+// change the log.
+//
 // # Other nodes
 //
 // A poll finds what they leave behind, a notification tells of their outcomes

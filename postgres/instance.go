@@ -18,13 +18,13 @@ import (
 const instanceColumns = `i.id, i.webhook, i.source_kind, i.ticket_id, i.workflow_execution_id, i.workflow_step_id, i.destination,
 	coalesce(o.state, r.state), coalesce(o.attempts, r.attempts), i.created_at, coalesce(o.updated_at, r.updated_at),
 	coalesce(o.last_attempted_at, r.last_attempted_at), r.completed_at, i.expires_at, i.labels, i.request_id, i.fingerprint,
-	i.recreated_from, i.outcome_url, coalesce(o.push, r.push), nullif(o.due_at, 9223372036854775807), o.leased_until, coalesce(o.version, r.version)`
+	i.recreated_from, i.created_by, i.outcome_url, coalesce(o.push, r.push), nullif(o.due_at, 9223372036854775807), o.leased_until, coalesce(o.version, r.version)`
 
 const (
 	insertInstancesSQL = `INSERT INTO instances (id, webhook, source_kind, ticket_id, workflow_execution_id, workflow_step_id, destination,
-		created_at, expires_at, labels, request_id, fingerprint, recreated_from, outcome_url, payload_at, body)
+		created_at, expires_at, labels, request_id, fingerprint, recreated_from, created_by, outcome_url, payload_at, body)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::bigint[], $9::bigint[],
-		$10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[], $15::integer[], $16::bytea[])`
+		$10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[], $15::text[], $16::integer[], $17::bytea[])`
 	insertOpenSQL = `INSERT INTO open (id, webhook, state, attempts, version, due_at, leased_until, updated_at, last_attempted_at, expires_at)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
 		$9::bigint[], $10::bigint[])`
@@ -33,7 +33,7 @@ const (
 		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[])`
 
 	liveWebhooksSQL = `SELECT id, version FROM webhooks WHERE id = ANY($1) AND deleted_at IS NULL`
-	requestedSQL    = `SELECT webhook, request_id, id, fingerprint FROM requests
+	requestedSQL    = `SELECT webhook, request_id, id, fingerprint, coalesce((SELECT i.created_by FROM instances i WHERE i.id = requests.id), '') FROM requests
 		JOIN unnest($1::text[], $2::text[]) AS asked (webhook, request_id) USING (webhook, request_id)
 		WHERE webhook = ANY($3) AND request_id = ANY($2)`
 
@@ -89,6 +89,7 @@ type requestKey struct{ webhook, id string }
 type requested struct {
 	id          string
 	fingerprint []byte
+	createdBy   string
 	created     *riposte.Instance // nil for one that was there before
 }
 
@@ -138,7 +139,7 @@ func (c *creating) look(batch []*op) {
 		c.queue().Queue(requestedSQL, of, asked, webhooks).Query(func(rows pgx.Rows) error {
 			var key requestKey
 			var r requested
-			_, err := pgx.ForEachRow(rows, []any{&key.webhook, &key.id, &r.id, &r.fingerprint}, func() error {
+			_, err := pgx.ForEachRow(rows, []any{&key.webhook, &key.id, &r.id, &r.fingerprint, &r.createdBy}, func() error {
 				c.requests[key] = r
 				r.fingerprint = nil
 				return nil
@@ -191,7 +192,7 @@ func (c *creating) planOne(r riposte.NewInstanceRecord, labels *string, created 
 	key := requestKey{i.WebhookID, i.RequestID}
 	if before, ok := c.requests[key]; ok && key.id != "" {
 		switch {
-		case string(before.fingerprint) != string(i.Fingerprint):
+		case !i.Repeats(before.fingerprint, before.createdBy):
 			return requestKey{}, riposte.ErrRequestIDReused
 		case before.created != nil:
 			*created = *before.created
@@ -219,7 +220,7 @@ func (c *creating) planOne(r riposte.NewInstanceRecord, labels *string, created 
 	c.Created(i, row)
 	c.count("", row.State)
 	if key.id != "" {
-		c.requests[key] = requested{i.ID, i.Fingerprint, created}
+		c.requests[key] = requested{i.ID, i.Fingerprint, i.CreatedBy, created}
 	}
 	return key, nil
 }
@@ -296,15 +297,17 @@ func (c *creating) queueInstances(b *pgx.Batch) {
 	ids, webhooks, kinds, tickets := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	executions, steps, destinations := make([]int64, n), make([]string, n), make([]string, n)
 	created, expires, requests, fingerprints := make([]int64, n), make([]int64, n), make([]string, n), make([][]byte, n)
-	recreated, pushes, payloads, bodies := make([]string, n), make([]string, n), make([]int32, n), make([][]byte, n)
+	recreated, owners, pushes := make([]string, n), make([]string, n), make([]string, n)
+	payloads, bodies := make([]int32, n), make([][]byte, n)
 	for k, i := range c.rows {
 		ids[k], webhooks[k], kinds[k], tickets[k] = i.ID, i.WebhookID, string(i.Source.Kind), i.Source.TicketID
 		executions[k], steps[k], destinations[k] = int64(i.Source.WorkflowExecutionID), i.Source.WorkflowStepID, i.Destination
 		created[k], expires[k], requests[k], fingerprints[k] = i.CreatedAt.UnixMicro(), i.ExpiresAt.UnixMicro(), i.RequestID, i.Fingerprint
-		recreated[k], pushes[k], payloads[k], bodies[k] = i.RecreatedFrom, i.OutcomeURL, int32(c.records[k].Envelope.PayloadAt()), c.records[k].Envelope.Body
+		recreated[k], owners[k], pushes[k] = i.RecreatedFrom, i.CreatedBy, i.OutcomeURL
+		payloads[k], bodies[k] = int32(c.records[k].Envelope.PayloadAt()), c.records[k].Envelope.Body
 	}
 	b.Queue(insertInstancesSQL, ids, webhooks, kinds, tickets, executions, steps, destinations, created, expires, c.labels, requests,
-		fingerprints, recreated, pushes, payloads, bodies)
+		fingerprints, recreated, owners, pushes, payloads, bodies)
 }
 
 func (c *creating) queueOpen(b *pgx.Batch) {
@@ -574,7 +577,7 @@ func scanInstanceAnd(r row, more ...any) (riposte.Instance, error) {
 	var labels, push *string
 	err := r.Scan(append(append([]any{&i.ID, &i.WebhookID, &i.Source.Kind, &i.Source.TicketID, &i.Source.WorkflowExecutionID,
 		&i.Source.WorkflowStepID, &i.Destination, &i.State, &i.Attempts, &created, &updated, &attempted, &completed, &expires, &labels,
-		&i.RequestID, &i.Fingerprint, &i.RecreatedFrom, &i.OutcomeURL, &push, &due, &leased, &i.Version}, o.columns()...), more...)...)
+		&i.RequestID, &i.Fingerprint, &i.RecreatedFrom, &i.CreatedBy, &i.OutcomeURL, &push, &due, &leased, &i.Version}, o.columns()...), more...)...)
 	if err != nil {
 		return i, err
 	}

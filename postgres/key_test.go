@@ -11,30 +11,35 @@ import (
 	"github.com/riposte-dev/riposte/postgres/postgrestest"
 )
 
-// TestDeletedKeyEndsAtOtherNodes within 5 s, though they have loaded it.
-func TestDeletedKeyEndsAtOtherNodes(t *testing.T) {
+// TestDeletedCredentialsEndAtOtherNodes within 5 s, though they have loaded them.
+func TestDeletedCredentialsEndAtOtherNodes(t *testing.T) {
 	t.Parallel()
 	where := postgrestest.URL(t)
 	a := openNode(t, where)
 	b, passed := openTimedNode(t, where)
 	k := newKey(t, a)
-	load := func() error {
-		_, err := b.LoadKey(t.Context(), k.Hash)
-		return err
-	}
-	if err := load(); err != nil {
+	c := riposte.Client{ID: "id", ClientID: "client@host/uic", Role: riposte.RoleViewer, PublicKey: make([]byte, 32), CreatedAt: a.Now()}
+	if err := a.CreateClient(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.DeleteKey(t.Context(), k.ID, false); err != nil {
+	load := func() (key, client error) {
+		_, key = b.LoadKey(t.Context(), k.Hash)
+		_, client = b.LoadClient(t.Context(), c.ClientID)
+		return key, client
+	}
+	if err := errors.Join(load()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(a.DeleteKey(t.Context(), k.ID, false), a.DeleteClient(t.Context(), c.ID)); err != nil {
 		t.Fatal(err)
 	}
 	passed.Store(int64(5*time.Second - time.Microsecond))
-	if err := load(); err != nil {
-		t.Errorf("a loaded key is looked at again before 5 s: %v", err)
+	if err := errors.Join(load()); err != nil {
+		t.Errorf("what was loaded is looked at again before 5 s: %v", err)
 	}
 	passed.Store(int64(5 * time.Second))
-	if err := load(); !errors.Is(err, riposte.ErrKeyNotFound) {
-		t.Errorf("after 5 s: %v, want ErrKeyNotFound", err)
+	if key, client := load(); !errors.Is(key, riposte.ErrKeyNotFound) || !errors.Is(client, riposte.ErrClientNotFound) {
+		t.Errorf("after 5 s: %v and %v, want ErrKeyNotFound and ErrClientNotFound", key, client)
 	}
 }
 

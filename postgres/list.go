@@ -205,6 +205,9 @@ func listingOf(f riposte.InstanceFilter) listing {
 	if l.lead == "" {
 		l.lead = "i"
 	}
+	if f.CreatedBy != "" {
+		l.check("i", `i.created_by = ?`, f.CreatedBy)
+	}
 	l.during(f)
 	if f.Before != "" {
 		l.walk.add(l.lead+`.id < ?`, f.Before)

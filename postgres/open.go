@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,15 +46,15 @@ type Store struct {
 	writer   *writer
 	watcher  *watcher
 	webhooks loads[riposte.Webhook]
-	keys     keyCache
+	keys     *credentials[riposte.Key]
+	clients  *credentials[riposte.Client]
 	logger   *slog.Logger
 
 	maxSearched, maxCounted int // lower in tests alone
 
-	secretMu sync.Mutex
-	dayMu    sync.Mutex // held by who changes partitions
-	lastDay  day        // that has partitions
-	closing  sync.Once
+	dayMu   sync.Mutex // held by who changes partitions
+	lastDay day        // that has partitions
+	closing sync.Once
 }
 
 var _ riposte.Store = (*Store)(nil)
@@ -61,12 +62,13 @@ var _ riposte.Store = (*Store)(nil)
 // Open opens the store in the database that url names, and brings its tables up
 // to date.
 func Open(ctx context.Context, url string, opts Options) (*Store, error) {
-	config, err := pgxpool.ParseConfig(url)
+	config, err := parseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("reading the database's URL: %w", err)
 	}
 	connectWell(config.ConnConfig)
 	s := &Store{node: riposte.NewID(time.Now()), logger: opts.Logger, maxSearched: maxSearched, maxCounted: maxCounted}
+	s.keys, s.clients = s.newKeys(), s.newClients()
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
@@ -207,8 +209,21 @@ func (s *Store) Close() error {
 		s.watcher.close() // says what was committed last, and good-bye
 		s.webhooks.running.Wait()
 		s.keys.loads.running.Wait()
+		s.clients.loads.running.Wait()
 		s.writer.close()
 		s.pool.Close()
 	})
 	return nil
+}
+
+var errURL = errors.New("it must be postgres://user:password@host/database, with what is special in the password percent-encoded")
+
+// parseURL keeps pgx's own words back where it can't tell the parts of the URL: then it
+// can't tell which is the password, either, and may quote a piece of it.
+func parseURL(url string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil && strings.Contains(err.Error(), ": failed to parse as ") {
+		return nil, errURL
+	}
+	return config, err
 }

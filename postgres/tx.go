@@ -97,24 +97,36 @@ func (t *tx) all(batch []*op) error {
 			return err
 		}
 	}
-	return t.runAll(batch)
+	ran, err := t.runAll(batch)
+	if err != nil {
+		return err
+	}
+	t.audit(batch, ran)
+	return nil
 }
 
-func (t *tx) runAll(batch []*op) error {
+// runAll returns those that have changed something.
+func (t *tx) runAll(batch []*op) (changed map[*op]bool, err error) {
 	for _, o := range batch {
 		if o.What.run == nil {
 			continue
 		}
 		writes, mark := t.writes, t.Mark()
-		if o.Err = o.What.run(t); o.Err == nil {
-			continue
+		o.Err = o.What.run(t)
+		switch {
+		case o.Err == nil && o.What.audit != nil && t.writes > writes:
+			if changed == nil {
+				changed = map[*op]bool{}
+			}
+			changed[o] = true
+		case o.Err == nil:
+		case t.writes > writes || sqlState(o.Err) != "" || down(o.Err):
+			return nil, errors.Join(errTainted, o.Err)
+		default:
+			t.Forget(mark)
 		}
-		if t.writes > writes || sqlState(o.Err) != "" || down(o.Err) {
-			return errors.Join(errTainted, o.Err)
-		}
-		t.Forget(mark)
 	}
-	return nil
+	return changed, nil
 }
 
 // each runs the ops one by one, each in a savepoint.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,27 +13,32 @@ import (
 	"github.com/riposte-dev/riposte"
 )
 
-const webhookColumns = `w.id, w.display_name, w.description, w.url, w.host, w.callback_timeout, w.retry_policy, w.max_in_flight, w.max_in_flight_total, w.outcome_url,
+const webhookColumns = `w.id, w.display_name, w.description, w.url, w.host, w.callback_timeout, w.retry_policy, w.max_in_flight, w.max_in_flight_total, w.outcome_url, w.request,
 	w.created_at, w.updated_at, w.deleted_at, w.version`
 
 const (
 	insertWebhookSQL = `INSERT INTO webhooks (id, display_name, description, display_name_folded, description_folded, url, host,
-		callback_timeout, retry_policy, max_in_flight, max_in_flight_total, outcome_url, created_at, updated_at, deleted_at, version)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1)`
+		callback_timeout, retry_policy, max_in_flight, max_in_flight_total, outcome_url, request, created_at, updated_at, deleted_at, version)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1)`
 	updateWebhookSQL = `UPDATE webhooks SET display_name = $2, description = $3, display_name_folded = $4, description_folded = $5, url = $6,
-		host = $7, callback_timeout = $8, retry_policy = $9, max_in_flight = $10, max_in_flight_total = $11, outcome_url = $12, created_at = $13,
-		updated_at = $14, deleted_at = $15, version = version + 1 WHERE id = $1 AND version = $16`
+		host = $7, callback_timeout = $8, retry_policy = $9, max_in_flight = $10, max_in_flight_total = $11, outcome_url = $12, request = $13,
+		created_at = $14, updated_at = $15, deleted_at = $16, version = version + 1 WHERE id = $1 AND version = $17`
 	loadWebhookSQL   = `SELECT ` + webhookColumns + ` FROM webhooks w WHERE id = $1`
 	webhookExistsSQL = `SELECT EXISTS (SELECT 1 FROM webhooks WHERE id = $1)`
 )
 
 // SaveWebhook implements riposte.WebhookStore.
 func (s *Store) SaveWebhook(ctx context.Context, w riposte.Webhook) (riposte.Webhook, error) {
-	err := s.writer.do(ctx, 1, change{run: func(t *tx) error {
+	values, err := webhookValues(w)
+	if err != nil {
+		return riposte.Webhook{}, fmt.Errorf("saving a webhook: %w", err)
+	}
+	kept := w.Clone()
+	err = s.writer.do(ctx, 1, change{run: func(t *tx) error {
 		if w.Version == 0 {
-			return t.insertWebhook(w)
+			return t.insertWebhook(kept, values)
 		}
-		return t.updateWebhook(w)
+		return t.updateWebhook(kept, values)
 	}})
 	if err != nil {
 		return riposte.Webhook{}, fmt.Errorf("saving a webhook: %w", err)
@@ -41,8 +47,8 @@ func (s *Store) SaveWebhook(ctx context.Context, w riposte.Webhook) (riposte.Web
 	return w, nil
 }
 
-func (t *tx) insertWebhook(w riposte.Webhook) error {
-	t.write().Queue(insertWebhookSQL, webhookValues(w)...)
+func (t *tx) insertWebhook(w riposte.Webhook, values []any) error {
+	t.write().Queue(insertWebhookSQL, values...)
 	if err := t.send(); err != nil {
 		return err
 	}
@@ -52,9 +58,9 @@ func (t *tx) insertWebhook(w riposte.Webhook) error {
 	return nil
 }
 
-func (t *tx) updateWebhook(w riposte.Webhook) error {
+func (t *tx) updateWebhook(w riposte.Webhook, values []any) error {
 	updated, exists := false, false
-	t.write().Queue(updateWebhookSQL, append(webhookValues(w), w.Version)...).Exec(func(tag pgconn.CommandTag) error {
+	t.write().Queue(updateWebhookSQL, append(slices.Clone(values), w.Version)...).Exec(func(tag pgconn.CommandTag) error {
 		updated = tag.RowsAffected() > 0
 		return nil
 	})
@@ -81,10 +87,11 @@ func (t *tx) updateWebhook(w riposte.Webhook) error {
 }
 
 // webhookValues are the columns that insert and update share, in their order.
-func webhookValues(w riposte.Webhook) []any {
+func webhookValues(w riposte.Webhook) ([]any, error) {
+	request, err := requestColumn(w.Settings.Request)
 	return []any{w.ID, w.DisplayName, w.Description, fold(w.DisplayName), fold(w.Description), w.URL, w.Host,
-		int64(w.CallbackTimeout), string(w.Settings.RetryPolicy), w.Settings.MaxInFlight, w.Settings.MaxInFlightTotal, w.Settings.OutcomeURL,
-		micros(w.CreatedAt), micros(w.UpdatedAt), micros(w.DeletedAt)}
+		int64(w.CallbackTimeout), string(w.Settings.RetryPolicy), w.Settings.MaxInFlight, w.Settings.MaxInFlightTotal, w.Settings.OutcomeURL, request,
+		micros(w.CreatedAt), micros(w.UpdatedAt), micros(w.DeletedAt)}, err
 }
 
 // fold maps what differs only in case to the same string. By way of upper case,
@@ -97,7 +104,8 @@ func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }
 func (s *Store) LoadWebhook(ctx context.Context, id string) (riposte.Webhook, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	return s.webhooks.wait(ctx, "loading a webhook", id, func() (riposte.Webhook, error) { return s.loadWebhook(id) })
+	w, err := s.webhooks.wait(ctx, "loading a webhook", id, func() (riposte.Webhook, error) { return s.loadWebhook(id) })
+	return w.Clone(), err
 }
 
 func (s *Store) loadWebhook(id string) (riposte.Webhook, error) {
@@ -157,8 +165,12 @@ func scanWebhook(r row, before ...any) (riposte.Webhook, error) {
 	var w riposte.Webhook
 	var timeout, created, updated int64
 	var deleted *int64
+	var request string
 	err := r.Scan(append(before, &w.ID, &w.DisplayName, &w.Description, &w.URL, &w.Host, &timeout, &w.Settings.RetryPolicy,
-		&w.Settings.MaxInFlight, &w.Settings.MaxInFlightTotal, &w.Settings.OutcomeURL, &created, &updated, &deleted, &w.Version)...)
+		&w.Settings.MaxInFlight, &w.Settings.MaxInFlightTotal, &w.Settings.OutcomeURL, &request, &created, &updated, &deleted, &w.Version)...)
 	w.CallbackTimeout, w.CreatedAt, w.UpdatedAt, w.DeletedAt = time.Duration(timeout), moment(&created), moment(&updated), moment(deleted)
+	if err == nil {
+		err = scanRequest(request, &w.Settings.Request)
+	}
 	return w, err
 }

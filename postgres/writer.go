@@ -34,6 +34,8 @@ type change struct {
 	create *creation
 	save   *saving
 	run    func(*tx) error
+
+	audit *riposte.AuditEntry // to be written with it; nil for none
 }
 
 type op = groupcommit.Op[change]
@@ -72,9 +74,14 @@ func openWriter(ctx context.Context, s *Store, config *pgx.ConnConfig, opts Opti
 	return w, nil
 }
 
-// do has c committed and returns once it is, or with its error. When ctx ends
-// first, c is not executed if its turn had not come.
+// do has c committed, with the entry of the audit log that ctx has, and returns once
+// it is, or with its error. When ctx ends first, c is not executed if its turn had not
+// come.
 func (w *writer) do(ctx context.Context, weight int, c change) error {
+	if e, ok := riposte.AuditOf(ctx); ok {
+		entry := e // apart, so that nothing is allocated without one
+		c.audit = &entry
+	}
 	return w.queue.Do(ctx, weight, c)
 }
 

@@ -74,7 +74,7 @@ func CallBack(ctx context.Context, callbackURL string, d Document) error {
 		if ctx.Err() != nil || try == callBackTries-1 {
 			return fmt.Errorf("calling back, %d times: %w", try+1, err)
 		}
-		delay := after + rand.N(min(callBackFirstDelay<<try, callBackLongestDelay))
+		delay := after + rand.N(min(callBackFirstDelay<<try, callBackLongestDelay)) // #nosec G404 -- delays need not be unguessable
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():

@@ -1,6 +1,8 @@
 package ripostetest
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"net/http"
 
 	"github.com/riposte-dev/riposte/gen/c1/api/webhooks/v1/webhooksv1connect"
@@ -15,6 +17,9 @@ type Client struct {
 	Settings     ripostev1connect.WebhookSettingsServiceClient
 	Consumers    ripostev1connect.ConsumersServiceClient
 	Keys         ripostev1connect.KeysServiceClient
+	Audit        ripostev1connect.AuditServiceClient
+	ServerKeys   ripostev1connect.ServerKeysServiceClient
+	Clients      ripostev1connect.ClientsServiceClient
 	Statistics   ripostev1connect.StatisticsServiceClient
 	Verification ripostev1connect.VerificationServiceClient
 
@@ -22,8 +27,16 @@ type Client struct {
 }
 
 // NewClient returns a client of the server at base that calls with an API key.
-func NewClient(base, apiKey string) *Client {
-	h := &http.Client{Transport: authorized{apiKey, &http.Transport{MaxIdleConnsPerHost: 64}}}
+func NewClient(base, apiKey string) *Client { return NewTLSClient(base, apiKey, nil) }
+
+// NewTLSClient is NewClient for a server whose certificate is by one of roots; nil stands
+// for the system's.
+func NewTLSClient(base, apiKey string, roots *x509.CertPool) *Client {
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	if roots != nil {
+		transport.TLSClientConfig, transport.ForceAttemptHTTP2 = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, true
+	}
+	h := &http.Client{Transport: authorized{apiKey, transport}}
 	return &Client{
 		Webhooks:     webhooksv1connect.NewWebhooksServiceClient(h, base),
 		Search:       webhooksv1connect.NewWebhooksSearchClient(h, base),
@@ -31,6 +44,9 @@ func NewClient(base, apiKey string) *Client {
 		Settings:     ripostev1connect.NewWebhookSettingsServiceClient(h, base),
 		Consumers:    ripostev1connect.NewConsumersServiceClient(h, base),
 		Keys:         ripostev1connect.NewKeysServiceClient(h, base),
+		Audit:        ripostev1connect.NewAuditServiceClient(h, base),
+		ServerKeys:   ripostev1connect.NewServerKeysServiceClient(h, base),
+		Clients:      ripostev1connect.NewClientsServiceClient(h, base),
 		Statistics:   ripostev1connect.NewStatisticsServiceClient(h, base),
 		Verification: ripostev1connect.NewVerificationServiceClient(h, base),
 		http:         h,

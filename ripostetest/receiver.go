@@ -7,6 +7,8 @@ package ripostetest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net"
@@ -91,6 +93,12 @@ func NewReceiver(script func(Delivery) Reply) (*Receiver, error) {
 	r.server = &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = r.server.Serve(listener) }()
 	return r, nil
+}
+
+// Trust has callbacks go to servers whose certificates are by one of roots; nil stands
+// for the system's. It is called before the first delivery.
+func (r *Receiver) Trust(roots *x509.CertPool) {
+	r.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 }
 
 // Close ends the receiver and what it still had to call back; it may be called

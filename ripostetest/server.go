@@ -1,8 +1,11 @@
 package ripostetest
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"log/slog"
+	"os"
 
 	"github.com/riposte-dev/riposte"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
@@ -25,6 +28,8 @@ type Server struct {
 	*Client // an admin's
 	Config  server.Config
 	APIKey  string // an admin's
+	// Roots has the authority of a server WithTLS; nil for any other.
+	Roots *x509.CertPool
 
 	tb     TB
 	cancel context.CancelFunc
@@ -34,6 +39,14 @@ type Server struct {
 
 // APIKey is the admin's key of every server that Start starts.
 const APIKey = "riposte-test-api-key"
+
+// MasterKey is that of every server on PostgreSQL that Start starts; one on a directory of
+// its own makes its own.
+const MasterKey = "cmlwb3N0ZXRlc3QgbWFzdGVyIGtleSBmb3IgdGVzdHM="
+
+// WithTLS is a change for Start: the server takes https alone, with a certificate by an
+// authority of its own, which Server.Roots has.
+func WithTLS(c *server.Config) { c.TLSDevelopment = true }
 
 // Start runs a server that may deliver to loopback until the test ends. Each
 // change is made to its configuration first.
@@ -51,6 +64,9 @@ func Start(tb TB, changes ...func(*server.Config)) *Server {
 	if c.Data == "" {
 		c.Data = tb.TempDir()
 	}
+	if c.DatabaseURL != "" && c.MasterKeyFile == "" {
+		c.MasterKey = cmp.Or(c.MasterKey, MasterKey)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	opened, err := server.Open(ctx, c)
 	if err != nil {
@@ -58,7 +74,15 @@ func Start(tb TB, changes ...func(*server.Config)) *Server {
 		tb.Fatalf("starting a server: %v", err)
 	}
 	s := &Server{Server: opened, Config: c, APIKey: c.APIKey, tb: tb, cancel: cancel, ended: make(chan struct{})}
-	s.Client = NewClient(s.BaseURL(), s.APIKey)
+	if c.TLSDevelopment {
+		pem, err := os.ReadFile(server.AuthorityFile(c.Data))
+		if err != nil {
+			tb.Errorf("reading the server's authority: %v", err)
+		}
+		s.Roots = x509.NewCertPool()
+		s.Roots.AppendCertsFromPEM(pem)
+	}
+	s.Client = NewTLSClient(s.BaseURL(), s.APIKey, s.Roots)
 	tb.Cleanup(s.CloseIdleConnections)
 	go func() {
 		defer close(s.ended)
@@ -80,7 +104,12 @@ func (s *Server) Stop() {
 }
 
 // BaseURL is where the server listens.
-func (s *Server) BaseURL() string { return "http://" + s.Addr().String() }
+func (s *Server) BaseURL() string {
+	if s.Config.TLSCert != "" || s.Config.TLSDevelopment {
+		return "https://" + s.Addr().String()
+	}
+	return "http://" + s.Addr().String()
+}
 
 // WaitFor returns the instance, in the view FULL, once done says so; it asks
 // again after each change of the instance. When ctx ends first, it returns the

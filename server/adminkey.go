@@ -27,7 +27,8 @@ func (s *Server) adminKeys(ctx context.Context) ([]riposte.Key, error) {
 		return []riposte.Key{k}, err
 	}
 	stored, err := s.store.ListKeys(ctx)
-	if err != nil || slices.ContainsFunc(stored, func(k riposte.Key) bool { return k.Role == riposte.RoleAdmin }) {
+	now := s.store.Now()
+	if err != nil || slices.ContainsFunc(stored, func(k riposte.Key) bool { return k.Role == riposte.RoleAdmin && !k.Caller().Expired(now) }) {
 		return nil, err
 	}
 	switch {
@@ -61,6 +62,7 @@ func (s *Server) firstKey(ctx context.Context) error {
 	default:
 		return fmt.Errorf("reading the first API key: %w", err)
 	}
+	ctx = riposte.WithAudit(ctx, riposte.AuditEntry{Actor: riposte.ActorCommandLine, Operation: "KeysService.Create", Target: k.ID, Detail: k.Summary()})
 	if err := s.store.CreateKey(ctx, k); err != nil {
 		return fmt.Errorf("storing the first API key: %w", err)
 	}

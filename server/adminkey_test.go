@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/postgres"
@@ -44,12 +45,28 @@ func TestStartWithoutAnAdminWarns(t *testing.T) {
 	}
 }
 
+// TestAdminWhoseKeyHasExpiredIsNone.
+func TestAdminWhoseKeyHasExpiredIsNone(t *testing.T) {
+	for age, want := range map[time.Duration]bool{time.Minute: true, -time.Hour: false} {
+		dir := t.TempDir()
+		store, err := sqlite.Open(t.Context(), dir, sqlite.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		createKey(t, store, riposte.RoleAdmin, func(k *riposte.Key) { k.ExpiresAt = riposte.Time(store.Now().Add(-age)) })
+		wantWarning(t, want, "riposte keys create --role admin --data", func(c *server.Config) { c.Data = dir })
+	}
+}
+
 // createKey closes the store.
-func createKey(t *testing.T, store riposte.Store, role riposte.Role) {
+func createKey(t *testing.T, store riposte.Store, role riposte.Role, change ...func(*riposte.Key)) {
 	t.Helper()
 	k, _, err := riposte.NewKey("n", role, store.Now())
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range change {
+		f(&k)
 	}
 	if err := store.CreateKey(t.Context(), k); err != nil {
 		t.Fatal(err)

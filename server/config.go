@@ -17,11 +17,15 @@ import (
 // is said.
 type Config struct {
 	Listen            string // host:port
+	CallbackListen    string // host:port where callbacks come in, and nowhere else; Listen, beside all the rest, when empty
+	TLSCert, TLSKey   string // PEM files, both or none; without TLS when empty
+	TLSDevelopment    bool   // TLS with a certificate by an authority of the server's own, kept in Data
 	Data              string // the data directory; not used with a DatabaseURL
 	DatabaseURL       string // the PostgreSQL database that several nodes share; none when empty
-	PublicURL         string // base of callback URLs; http://Listen when empty
+	PublicURL         string // base of callback URLs; Listen, or CallbackListen, by http, or https with TLS, when empty
 	Issuer            string // the JWT's iss; PublicURL's host when empty
 	AllowDestinations string // CIDRs and "loopback", comma-separated
+	DenyDestinations  string // CIDRs, comma-separated: refused even where allowed
 	OutcomeURL        string // where outcomes are pushed whose webhook has no URL for them; nowhere when empty
 	RetryMinDelay     time.Duration
 	RetryMaxDelay     time.Duration
@@ -29,6 +33,8 @@ type Config struct {
 	APIKey            string        // an admin key of the operator's choice
 	ConsoleHosts      string        // host names that the console answers to beside PublicURL's, comma-separated; a port counts for nothing
 	ConsoleOpen       bool          // whether anybody may sign in to the console with APIKey by one click
+	MasterKey         string        // master keys, comma-separated or one a line: the first seals, all open; master.key in Data when empty
+	MasterKeyFile     string        // the file that has them, in place of MasterKey; read again at each rotation
 	Logger            *slog.Logger
 	Now               func() time.Time // the clock, for tests; the store's own when nil
 	AttemptTimeout    time.Duration    // for tests; riposte.AttemptTimeout, which a lease outlasts, when zero
@@ -48,21 +54,27 @@ func Default() Config {
 const minAPIKeyLength = 16 // characters
 
 // check completes what follows from other settings and refuses what can't work.
-// actual is the address that the listener got.
+// actual is the address that the listener got which callbacks come in at.
 func (c *Config) check(actual net.Addr) (outbound.Destinations, error) {
 	destinations, err := outbound.ParseDestinations(c.AllowDestinations)
 	if err != nil {
 		return destinations, fmt.Errorf("--allow-destinations: %w", err)
 	}
+	if destinations, err = destinations.Deny(c.DenyDestinations); err != nil {
+		return destinations, fmt.Errorf("--deny-destinations: %w", err)
+	}
+	if err := c.checkTLS(); err != nil {
+		return destinations, err
+	}
 	if c.PublicURL == "" {
-		if c.PublicURL, err = DefaultPublicURL(c.Listen, actual); err != nil {
+		if c.PublicURL, err = c.defaultPublicURL(actual); err != nil {
 			return destinations, err
 		}
 	}
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	u, err := url.Parse(c.PublicURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return destinations, fmt.Errorf("--public-url must be an http or https URL without user info, query and fragment, not %q", c.PublicURL)
+		return destinations, errors.New("--public-url must be an http or https URL without user info, query and fragment")
 	}
 	if c.Issuer == "" {
 		c.Issuer = u.Hostname()
@@ -101,6 +113,8 @@ func (c *Config) checkRest() error {
 		return fmt.Errorf("--issuer must be a bare host name, not %q", c.Issuer)
 	case c.RetryMinDelay < 0 || c.RetryMaxDelay < c.RetryMinDelay:
 		return fmt.Errorf("--retry-min-delay (%s) must not be negative, and --retry-max-delay (%s) not smaller", c.RetryMinDelay, c.RetryMaxDelay)
+	case c.MasterKey != "" && c.MasterKeyFile != "":
+		return errors.New("RIPOSTE_MASTER_KEY and --master-key-file both give master keys: leave one out")
 	case c.Keep < 0:
 		return fmt.Errorf("--keep must not be negative, is %s", c.Keep)
 	case c.APIKey != "" && len(c.APIKey) < minAPIKeyLength:
@@ -111,12 +125,48 @@ func (c *Config) checkRest() error {
 
 var errNeedsPublicURL = errors.New("listening on every address needs --public-url: receivers get callback URLs below it, and no address follows from a wildcard")
 
+// withTLS reports whether the listeners take TLS alone.
+func (c *Config) withTLS() bool { return c.TLSCert != "" || c.TLSDevelopment }
+
+func (c *Config) checkTLS() error {
+	switch {
+	case c.TLSCert != "" && c.TLSKey == "":
+		return errors.New("--tls-cert needs --tls-key, the file with its private key")
+	case c.TLSKey != "" && c.TLSCert == "":
+		return errors.New("--tls-key needs --tls-cert, the file with its certificate")
+	case c.TLSCert != "" && c.TLSDevelopment:
+		return errors.New("--tls makes a certificate of its own: leave it out, or --tls-cert and --tls-key")
+	}
+	return nil
+}
+
+// callbackListen is where callbacks come in, and the name of its flag.
+func (c *Config) callbackListen() (listen, flag string) {
+	if c.CallbackListen != "" {
+		return c.CallbackListen, "--callback-listen"
+	}
+	return c.Listen, "--listen"
+}
+
+// defaultPublicURL is where callbacks come in.
+func (c *Config) defaultPublicURL(actual net.Addr) (string, error) {
+	listen, flag := c.callbackListen()
+	u, err := DefaultPublicURL(listen, actual)
+	if err != nil && !errors.Is(err, errNeedsPublicURL) {
+		err = fmt.Errorf("%s: %w", flag, err)
+	}
+	if c.withTLS() {
+		u = strings.Replace(u, "http:", "https:", 1)
+	}
+	return u, err
+}
+
 // DefaultPublicURL is http://listen exactly as given, but for a port 0, which
 // stands for the one that the listener got.
 func DefaultPublicURL(listen string, actual net.Addr) (string, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return "", fmt.Errorf("--listen: %w", err)
+		return "", err
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		return "", errNeedsPublicURL

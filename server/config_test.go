@@ -6,6 +6,27 @@ import (
 	"testing"
 )
 
+func TestDeniedDestinationsAreRefusedWhereTheyAreAllowed(t *testing.T) {
+	check := func(deny string) (string, error) {
+		c := Default()
+		c.AllowDestinations, c.DenyDestinations = "10.0.0.0/8", deny
+		d, err := c.check(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080})
+		if err != nil {
+			return "", err
+		}
+		return d.Check("https://10.1.2.3/")
+	}
+	if host, err := check(""); host != "10.1.2.3" {
+		t.Errorf("an allowed address has the host %q: %v", host, err)
+	}
+	if host, err := check("10.1.0.0/16"); err == nil {
+		t.Errorf("a denied address has the host %q", host)
+	}
+	if _, err := check("10.1.0.0/99"); err == nil || !strings.Contains(err.Error(), "--deny-destinations") {
+		t.Errorf("a list that can't be read: %v", err)
+	}
+}
+
 func TestConsoleHostsAreHosts(t *testing.T) {
 	check := func(hosts string) error {
 		c := Default()

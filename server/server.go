@@ -5,7 +5,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"sync"
@@ -15,24 +14,15 @@ import (
 	"github.com/riposte-dev/riposte/api"
 	"github.com/riposte-dev/riposte/console"
 	"github.com/riposte-dev/riposte/engine"
+	"github.com/riposte-dev/riposte/keyring"
 	"github.com/riposte-dev/riposte/metrics"
 	"github.com/riposte-dev/riposte/outbound"
 	"github.com/riposte-dev/riposte/statistics"
+	"github.com/riposte-dev/riposte/vault"
 )
 
-// The names under which the store keeps the server's own secrets.
+// Limits of a stop.
 const (
-	signingKeySecret  = "signing-key"
-	callbackKeySecret = "callback-key"
-	sessionKeySecret  = "console-session-key"
-)
-
-// Limits of a connection.
-const (
-	readHeaderTimeout = 10 * time.Second
-	readTimeout       = 60 * time.Second // headers and body
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 64 << 10
 	// shutdownTimeout is a little longer than an attempt may take: a stop waits
 	// for calls as long as for attempts.
 	shutdownTimeout = riposte.AttemptTimeout + 5*time.Second
@@ -44,7 +34,12 @@ const (
 type Server struct {
 	config   Config
 	store    riposte.Store
+	masters  masterKeys
+	vault    *vault.Vault
+	keys     *keyring.Keeper
 	signing  *outbound.Signer
+	tokens   *api.CallbackTokens
+	access   *api.AccessTokens
 	api      *api.Server
 	engine   *engine.Engine
 	console  *console.Console
@@ -52,40 +47,37 @@ type Server struct {
 	unwatch  func()
 	counted  *statistics.Collector
 	outbound *outbound.Client
-	http     *http.Server
-	listener net.Listener
+	entrance entrances
 }
 
 // Open listens, opens the store and makes what the first start makes: the
-// signing key, the callback key and an admin's API key. Nothing is served
+// master key, the server's own keys and an admin's API key. Nothing is served
 // before Run.
 func Open(ctx context.Context, c Config) (*Server, error) {
-	listener, err := net.Listen("tcp", c.Listen)
+	at, err := listen(c)
 	if err != nil {
-		return nil, fmt.Errorf("listening on %s: %w", c.Listen, err)
+		return nil, err
 	}
-	s, err := open(ctx, c, listener)
+	s, err := open(ctx, c, at)
 	if err != nil {
-		listener.Close()
+		at.close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func open(ctx context.Context, c Config, listener net.Listener) (*Server, error) {
-	destinations, err := c.check(listener.Addr())
+func open(ctx context.Context, c Config, at entrances) (*Server, error) {
+	destinations, err := c.check(at.callbacks().listener.Addr())
 	if err != nil {
 		return nil, err
 	}
-	if tcp, ok := listener.Addr().(*net.TCPAddr); ok {
-		destinations = destinations.Except(tcp.AddrPort())
-	}
+	destinations = destinations.Except(at.addresses()...)
 	watched := metrics.New()
 	store, err := c.openStore(ctx, watched)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, store: store, listener: listener, metrics: watched}
+	s := &Server{config: c, store: store, entrance: at, metrics: watched, masters: newMasterKeys(c)}
 	if err := s.wire(ctx, destinations); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -97,16 +89,14 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 	if err != nil {
 		return err
 	}
-	s.signing, err = s.signer(ctx)
-	if err != nil {
+	if s.vault, err = s.openVault(ctx); err != nil {
 		return err
 	}
-	tokens, err := s.callbackTokens(ctx)
-	if err != nil {
+	if err := s.openKeys(ctx); err != nil {
 		return err
 	}
 	s.outbound, err = outbound.New(outbound.Options{Destinations: destinations, Signer: s.signing, Issuer: s.config.Issuer,
-		OutcomeBody: api.OutcomeBody, Timeout: s.config.AttemptTimeout, Now: s.store.Now})
+		OutcomeBody: api.OutcomeBody, Timeout: s.config.AttemptTimeout, Now: s.store.Now, Open: s.vault.Open})
 	if err != nil {
 		return err
 	}
@@ -125,29 +115,36 @@ func (s *Server) wire(ctx context.Context, destinations outbound.Destinations) e
 		Issuer:     s.config.Issuer,
 		Check:      destinations.Check,
 		OutcomeURL: s.config.OutcomeURL,
-		JWKS:       s.signing.JWKS(),
+		JWKS:       s.signing.JWKS,
 		Question:   s.outbound.Question,
+		Sealer:     s.vault.Sealer,
 		Keys:       keys,
-		Tokens:     tokens,
+		Tokens:     s.tokens,
+		ServerKeys: s.keys,
 		Counted:    s.counted,
 		Held:       s.engine.Held,
 		Metrics:    s.metrics.Handler(s.config.Logger),
 		Logger:     s.config.Logger,
+
+		AccessTokens: s.access,
+
+		CallbacksApart: s.config.CallbackListen != "",
 	})
-	if s.console, err = s.newConsole(ctx); err != nil {
-		s.api.Close() // before the store, as ever
-		return err
+	if s.console, err = s.newConsole(ctx); err == nil {
+		err = s.openEntrances()
 	}
-	s.http = s.newHTTPServer()
-	return nil
+	if err != nil {
+		s.api.Close() // before the store, as ever
+	}
+	return err
 }
 
 func (s *Server) newConsole(ctx context.Context) (*console.Console, error) {
-	key, err := s.store.Secret(ctx, sessionKeySecret, console.NewSessionKey)
+	key, err := s.sessionKey(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("loading the console's session key: %w", err)
+		return nil, err
 	}
-	o := console.Options{API: s.api, SessionKey: key, PublicURL: s.config.PublicURL, Logger: s.config.Logger,
+	o := console.Options{API: s.api.Inside(), SessionKey: key, PublicURL: s.config.PublicURL, Logger: s.config.Logger,
 		Hosts: s.config.consoleHosts()}
 	if s.config.ConsoleOpen {
 		o.DevKey = s.config.APIKey
@@ -159,53 +156,11 @@ func (s *Server) newConsole(ctx context.Context) (*console.Console, error) {
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.api)
+	pages := s.api.Pages(s.console)
 	for _, path := range console.Paths {
-		mux.Handle(path, s.console)
+		mux.Handle(path, pages)
 	}
 	return mux
-}
-
-func (s *Server) newHTTPServer() *http.Server {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true) // gRPC without TLS
-	h := &http.Server{
-		Handler:           s.routes(),
-		Protocols:         protocols,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          errorLog(s.config.Logger),
-	}
-	h.RegisterOnShutdown(s.api.StopWaiting)
-	return h
-}
-
-func (s *Server) signer(ctx context.Context) (*outbound.Signer, error) {
-	b, err := s.store.Secret(ctx, signingKeySecret, func() ([]byte, error) {
-		key, err := outbound.NewSigningKey()
-		if err != nil {
-			return nil, err
-		}
-		return key.Marshal()
-	})
-	if err != nil {
-		return nil, fmt.Errorf("loading the signing key: %w", err)
-	}
-	key, err := outbound.ParseSigningKey(b)
-	if err != nil {
-		return nil, fmt.Errorf("reading the signing key: %w", err)
-	}
-	return outbound.NewSigner(key)
-}
-
-func (s *Server) callbackTokens(ctx context.Context) (*api.CallbackTokens, error) {
-	key, err := s.store.Secret(ctx, callbackKeySecret, api.NewCallbackKey)
-	if err != nil {
-		return nil, fmt.Errorf("loading the callback key: %w", err)
-	}
-	return api.NewCallbackTokens(key)
 }
 
 // URL is the base of the server's public URLs, without a slash at the end.
@@ -222,7 +177,11 @@ func (s *Server) Signer() *outbound.Signer { return s.signing }
 func (s *Server) StoreName() string { return s.config.storeName() }
 
 // Addr is the address that the listener got.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+func (s *Server) Addr() net.Addr { return s.entrance.main.listener.Addr() }
+
+// CallbackAddr is the address at which callbacks come in: Addr, or that of their own
+// listener.
+func (s *Server) CallbackAddr() net.Addr { return s.entrance.callbacks().listener.Addr() }
 
 // Subscribe tells f of each instance that changed, after the commit. f must
 // not block.
@@ -244,15 +203,18 @@ func (s *Server) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { s.engine.Run(ctx) })
 	running.Go(func() { s.counted.Run(ctx) })
-	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.listener) }()
+	running.Go(func() { s.keys.Run(ctx) })
+	served := s.entrance.serve()
+	if s.entrance.certificate != nil {
+		running.Go(func() { s.entrance.certificate.run(ctx) })
+	}
 
 	var err error
 	select {
 	case err = <-served:
 		cancel()
 	case <-ctx.Done():
-		// The listener stays until the engine is done, because callbacks may
+		// The listeners stay until the engine is done, because callbacks may
 		// still come in; only waiting ends at once.
 		s.api.StopWaiting()
 	}
@@ -263,7 +225,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
-	err := s.http.Shutdown(ctx)
+	err := s.entrance.shutDown(ctx)
 	s.api.Close()
 	s.unwatch()
 	s.outbound.Close()

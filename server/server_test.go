@@ -19,7 +19,7 @@ func TestOpenThatFailsLeavesNothingRunning(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Secret(t.Context(), sessionKeySecret, func() ([]byte, error) { return []byte("short"), nil }); err != nil {
+	if err := store.SaveSecret(t.Context(), sessionKeySecret, []byte("short"), 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := store.Close(); err != nil {

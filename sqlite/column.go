@@ -78,6 +78,31 @@ func (s pushScan) Scan(src any) error {
 	return fmt.Errorf("a push is stored as %T", src)
 }
 
+// requestColumn is how what a webhook's requests have beyond the contract is stored:
+// JSON, and nothing for nothing.
+func requestColumn(r riposte.RequestSettings) (string, error) {
+	b, err := json.Marshal(r)
+	if string(b) == "{}" {
+		return "", err
+	}
+	return string(b), err
+}
+
+// requestScan scans what requestColumn stored.
+type requestScan struct{ r *riposte.RequestSettings }
+
+func (s requestScan) Scan(src any) error {
+	*s.r = riposte.RequestSettings{}
+	v, ok := src.(string)
+	switch {
+	case !ok:
+		return fmt.Errorf("a webhook's request settings are stored as %T", src)
+	case v == "":
+		return nil
+	}
+	return json.Unmarshal([]byte(v), s.r)
+}
+
 // numbersJSON writes row numbers for json_each, which stands in for the list
 // parameters that SQLite does not have.
 func numbersJSON(numbers []int64) string {

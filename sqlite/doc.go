@@ -54,6 +54,11 @@
 // What was counted in a span is a row per webhook and process, small and soon
 // forgotten (statistics.go). The last attempt of each webhook is kept apart.
 //
+// # Audit log
+//
+// What is changed under a context with an entry of the audit log has it in its own op
+// (audit.go): both are committed, or neither is. Triggers refuse to change the log.
+//
 // # One process
 //
 // A lock on the data directory keeps a second process out (lock.go). It also

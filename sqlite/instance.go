@@ -13,7 +13,7 @@ import (
 
 const instanceColumns = `i.id, w.id, i.source_kind, i.ticket_id, i.workflow_execution_id, i.workflow_step_id, i.destination, i.state,
 	i.attempts, i.created_at, i.updated_at, i.last_attempted_at, i.completed_at, i.expires_at, i.labels, i.request_id, i.fingerprint,
-	i.recreated_from, i.outcome_url, i.push, iif(i.push_lane IS NULL, i.due_at, i.push_due_at),
+	i.recreated_from, i.created_by, i.outcome_url, i.push, iif(i.push_lane IS NULL, i.due_at, i.push_due_at),
 	iif(i.push_lane IS NULL, i.leased_until, i.push_leased_until), i.version`
 
 // instanceJoins is what instanceColumns and outcomeColumns need beside i, which
@@ -23,8 +23,8 @@ const instanceJoins = ` CROSS JOIN webhooks w ON w.number = i.webhook LEFT JOIN 
 const (
 	insertInstanceSQL = `INSERT INTO instances (number, id, webhook, source_kind, ticket_id, workflow_execution_id, workflow_step_id,
 		destination, state, attempts, created_at, updated_at, last_attempted_at, completed_at, expires_at, labels, request_id,
-		fingerprint, recreated_from, outcome_url, due_at, leased_until, version)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		fingerprint, recreated_from, created_by, outcome_url, due_at, leased_until, version)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (webhook, request_id) WHERE request_id <> '' DO NOTHING`
 	insertEnvelopeSQL = `INSERT INTO envelopes (instance, payload_at, body) VALUES (?, ?, ?)`
 	insertLabelSQL    = `INSERT INTO labels (key, value, instance) VALUES (?, ?, ?)`
@@ -106,7 +106,7 @@ func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, 
 	number := riposte.IDNumber(row.ID)
 	inserted, err := t.affects(t.insertInstance, number, row.ID, l.Number, string(row.Source.Kind), row.Source.TicketID, row.Source.WorkflowExecutionID,
 		row.Source.WorkflowStepID, row.Destination, string(row.State), row.Attempts, micros(row.CreatedAt), micros(row.UpdatedAt),
-		micros(row.LastAttemptedAt), micros(row.CompletedAt), micros(row.ExpiresAt), labels, row.RequestID, row.Fingerprint, row.RecreatedFrom, row.OutcomeURL,
+		micros(row.LastAttemptedAt), micros(row.CompletedAt), micros(row.ExpiresAt), labels, row.RequestID, row.Fingerprint, row.RecreatedFrom, row.CreatedBy, row.OutcomeURL,
 		micros(row.DueAt), micros(row.LeasedUntil), row.Version)
 	if violatesUnique(err) {
 		return riposte.Instance{}, riposte.ErrConflict // the id is taken
@@ -123,6 +123,7 @@ func (t *tx) create(r riposte.NewInstanceRecord, labels any) (riposte.Instance, 
 	}
 	t.Written(row, true)
 	t.Created(i, row)
+	t.concerns(row.ID)
 	return i.Stored(1), nil
 }
 
@@ -132,7 +133,7 @@ func (t *tx) createdBefore(l *lane.Lane, repeated riposte.Instance) (riposte.Ins
 	if err != nil {
 		return riposte.Instance{}, err
 	}
-	if string(i.Fingerprint) != string(repeated.Fingerprint) {
+	if !repeated.Repeats(i.Fingerprint, i.CreatedBy) {
 		return riposte.Instance{}, riposte.ErrRequestIDReused
 	}
 	return i, nil
@@ -160,6 +161,7 @@ func (s *Store) SaveInstance(ctx context.Context, i riposte.Instance, attempt *r
 	var saved riposte.Instance
 	err = s.writer.do(ctx, 1, func(t *tx) (err error) {
 		saved, err = t.save(i, values)
+		t.concerns(i.ID)
 		return err
 	})
 	if err != nil {
@@ -278,7 +280,7 @@ func scanInstance(r row) (riposte.Instance, error) {
 	err := r.Scan(append([]any{&i.ID, &i.WebhookID, &i.Source.Kind, &i.Source.TicketID, &i.Source.WorkflowExecutionID,
 		&i.Source.WorkflowStepID, &i.Destination, &i.State, &i.Attempts, moment{&i.CreatedAt}, moment{&i.UpdatedAt},
 		moment{&i.LastAttemptedAt}, moment{&i.CompletedAt}, moment{&i.ExpiresAt}, members[map[string]string, string]{&i.Labels},
-		&i.RequestID, &i.Fingerprint, &i.RecreatedFrom, &i.OutcomeURL, pushScan{&i.Push}, moment{&i.DueAt}, moment{&i.LeasedUntil}, &i.Version}, o.columns()...)...)
+		&i.RequestID, &i.Fingerprint, &i.RecreatedFrom, &i.CreatedBy, &i.OutcomeURL, pushScan{&i.Push}, moment{&i.DueAt}, moment{&i.LeasedUntil}, &i.Version}, o.columns()...)...)
 	i.Outcome = o.outcome()
 	return i, err
 }

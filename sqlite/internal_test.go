@@ -450,3 +450,27 @@ func TestPurgeLeavesNothing(t *testing.T) {
 		t.Errorf("loading the purged webhook: %v", err)
 	}
 }
+
+func TestPassedAssertionsAreForgotten(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	s := openStore(t, Options{Now: func() time.Time { return now }})
+	until := now.Add(time.Minute)
+	for _, id := range []string{"a", "b", "c"} {
+		if err := s.UseAssertion(t.Context(), id, until); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, each := range []struct {
+		now  time.Time
+		want int
+	}{{until.Add(-time.Microsecond), 4}, {until, 2}} {
+		now = each.now
+		if err := s.UseAssertion(t.Context(), now.String(), now.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		if err := s.readers.QueryRowContext(t.Context(), "SELECT count(*) FROM assertions").Scan(&n); err != nil || n != each.want {
+			t.Errorf("at %s there are %d, %v; want %d", now, n, err, each.want)
+		}
+	}
+}

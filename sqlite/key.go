@@ -3,66 +3,31 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"sync"
+	"time"
 
 	"github.com/riposte-dev/riposte"
 )
 
 const (
-	insertKeySQL = `INSERT INTO api_keys (hash, id, name, role, created_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (hash) DO NOTHING`
-	loadKeySQL   = `SELECT ` + keyColumns + ` FROM api_keys WHERE hash = ?`
-	listKeysSQL  = `SELECT ` + keyColumns + ` FROM api_keys ORDER BY id DESC`
+	insertKeySQL = `INSERT INTO api_keys (hash, id, name, role, created_at, expires_at, rate_limit) VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (hash) DO NOTHING`
+	loadKeySQL   = `SELECT ` + keyColumns + `, NULL FROM api_keys WHERE hash = ?`
+	listKeysSQL  = `SELECT ` + keyColumns + `, last_used_at FROM api_keys ORDER BY id DESC`
 	deleteKeySQL = `DELETE FROM api_keys WHERE id = ?`
-	lastAdminSQL = `SELECT group_concat(id) = ? FROM api_keys WHERE role = 'admin'`
+	// One that expires is none to rely on.
+	lastAdminSQL = `SELECT group_concat(id) = ? FROM api_keys WHERE role = 'admin' AND expires_at IS NULL`
 
-	keyColumns = `hash, id, name, role, created_at`
+	keyUsedSQL    = `UPDATE api_keys SET last_used_at = ?2 WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)`
+	clientUsedSQL = `UPDATE clients SET last_used_at = ?2 WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)`
+
+	keyColumns = `hash, id, name, role, created_at, expires_at, rate_limit`
 )
 
-// keyCache has keys that were loaded. They never change, but one may be deleted.
-type keyCache struct {
-	byHash sync.Map // riposte.Key
-
-	mu      sync.Mutex
-	forgets int // how many times all were forgotten
-}
-
-func (c *keyCache) load(hash []byte) (riposte.Key, bool) {
-	k, ok := c.byHash.Load(string(hash))
-	if !ok {
-		return riposte.Key{}, false
-	}
-	return k.(riposte.Key), true
-}
-
-// age tells what is read now from what was read before keys were forgotten.
-func (c *keyCache) age() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.forgets
-}
-
-// store keeps a key that was read at that age, unless it may be deleted since.
-func (c *keyCache) store(k riposte.Key, age int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if age == c.forgets {
-		c.byHash.Store(string(k.Hash), k)
-	}
-}
-
-func (c *keyCache) forget() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.forgets++
-	c.byHash.Clear()
-}
-
-// CreateKey implements riposte.SecretStore.
+// CreateKey implements riposte.KeyStore.
 func (s *Store) CreateKey(ctx context.Context, k riposte.Key) error {
 	err := s.writer.do(ctx, 1, func(t *tx) error {
-		_, err := t.exec(t.insertKey, k.Hash, k.ID, k.Name, string(k.Role), micros(k.CreatedAt))
+		_, err := t.affects(t.insertKey, k.Hash, k.ID, k.Name, string(k.Role), micros(k.CreatedAt), micros(k.ExpiresAt), k.RateLimit)
 		return err
 	})
 	if err != nil {
@@ -71,30 +36,20 @@ func (s *Store) CreateKey(ctx context.Context, k riposte.Key) error {
 	return nil
 }
 
-// LoadKey implements riposte.SecretStore.
+// LoadKey implements riposte.KeyStore.
 func (s *Store) LoadKey(ctx context.Context, hash []byte) (riposte.Key, error) {
-	cache := &s.writer.keys
-	if k, ok := cache.load(hash); ok {
-		return k, nil
-	}
-	age := cache.age()
-	k, err := scanKey(s.queries.loadKey.QueryRowContext(ctx, hash))
-	if errors.Is(err, sql.ErrNoRows) {
-		return riposte.Key{}, riposte.ErrKeyNotFound
-	}
-	if err != nil {
-		return riposte.Key{}, reading("loading an API key", err)
-	}
-	cache.store(k, age)
-	return k, nil
+	return s.writer.keys.get(string(hash), riposte.ErrKeyNotFound, "loading an API key", func() (riposte.Key, error) {
+		return scanKey(s.queries.loadKey.QueryRowContext(ctx, hash))
+	})
 }
 
+// scanKey reads keyColumns and when the key was last used.
 func scanKey(r row) (riposte.Key, error) {
 	var k riposte.Key
-	return k, r.Scan(&k.Hash, &k.ID, &k.Name, &k.Role, moment{&k.CreatedAt})
+	return k, r.Scan(&k.Hash, &k.ID, &k.Name, &k.Role, moment{&k.CreatedAt}, moment{&k.ExpiresAt}, &k.RateLimit, moment{&k.LastUsedAt})
 }
 
-// ListKeys implements riposte.SecretStore. Keys are few.
+// ListKeys implements riposte.KeyStore. Keys are few.
 func (s *Store) ListKeys(ctx context.Context) ([]riposte.Key, error) {
 	rows, err := s.readers.QueryContext(ctx, listKeysSQL)
 	if err != nil {
@@ -107,8 +62,8 @@ func (s *Store) ListKeys(ctx context.Context) ([]riposte.Key, error) {
 	return all, nil
 }
 
-// DeleteKey implements riposte.SecretStore. The writer has all loaded keys forgotten
-// when it is committed, also where ctx ends before that.
+// DeleteKey implements riposte.KeyStore. The writer has all loaded keys and clients
+// forgotten when it is committed, also where ctx ends before that.
 func (s *Store) DeleteKey(ctx context.Context, id string, keepAdmin bool) error {
 	err := s.writer.do(ctx, 1, func(t *tx) error {
 		if keepAdmin {
@@ -138,6 +93,24 @@ func (t *tx) otherAdmin(id string) error {
 	}
 	if last.Bool {
 		return riposte.ErrLastAdmin
+	}
+	return nil
+}
+
+// SaveLastUses implements riposte.KeyStore.
+func (s *Store) SaveLastUses(ctx context.Context, uses map[string]time.Time) error {
+	err := s.writer.unaudited(ctx, max(len(uses), 1), func(t *tx) error {
+		for id, used := range uses {
+			for _, each := range []*sql.Stmt{t.keyUsed, t.clientUsed} {
+				if _, err := t.affects(each, id, micros(used)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("saving when keys were used: %w", err)
 	}
 	return nil
 }

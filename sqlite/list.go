@@ -157,6 +157,9 @@ func listingOf(f riposte.InstanceFilter) listing {
 		// The least telling of all, hence last.
 		l.by("instances_by_state", `i.state = ?`, string(f.State))
 	}
+	if f.CreatedBy != "" {
+		l.check(`i.created_by = ?`, f.CreatedBy)
+	}
 	l.during(f)
 	if f.Before != "" {
 		l.to = min(l.to, riposte.IDNumber(f.Before))

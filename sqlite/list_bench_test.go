@@ -31,6 +31,7 @@ func BenchmarkList(b *testing.B) {
 		{"source", riposte.InstanceFilter{SourceKind: riposte.SourceApprovalStep}},
 		{"webhook and state", riposte.InstanceFilter{WebhookID: w.ID, State: riposte.StatePending}},
 		{"none of source and webhook", riposte.InstanceFilter{WebhookID: w.ID, SourceKind: riposte.SourceWorkflowStep}},
+		{"none of a creator", riposte.InstanceFilter{CreatedBy: "nobody"}},
 		{"none that expires", riposte.InstanceFilter{WebhookID: w.ID, Expires: riposte.TimeRange{From: s.Now().Add(riposte.MaxCallbackTimeout - time.Hour)}}},
 	} {
 		b.Run(each.name, func(b *testing.B) {

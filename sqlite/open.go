@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -78,8 +77,6 @@ type Store struct {
 	writer  *writer
 
 	maxSearched, maxCounted int // lower in tests alone
-
-	secretMu sync.Mutex
 }
 
 var _ riposte.Store = (*Store)(nil)

@@ -55,6 +55,12 @@ func TestEveryQueryHasItsIndex(t *testing.T) {
 		{sql: lastAttemptsSQL, index: "SEARCH l USING PRIMARY KEY (webhook=?)"},
 		{sql: listKeysSQL, index: "sqlite_autoindex_api_keys_2", few: true},
 		{sql: deleteKeySQL, index: "sqlite_autoindex_api_keys_2 (id=?)"},
+		{sql: keyUsedSQL, index: "sqlite_autoindex_api_keys_2 (id=?)"},
+		{sql: clientUsedSQL, index: "sqlite_autoindex_clients_2 (id=?)"},
+		{sql: loadClientSQL, index: "PRIMARY KEY (client_id=?)"},
+		{sql: listClientsSQL, index: "sqlite_autoindex_clients_2", few: true},
+		{sql: deleteClientSQL, index: "sqlite_autoindex_clients_2 (id=?)"},
+		{sql: forgetAssertionsSQL, index: "COVERING INDEX assertions_by_until (until<?)"},
 		{sql: soonestToExpireSQL, index: "instances_open_by_expiry"},
 		{sql: oldestDueSQL, index: "instances_due (webhook=? AND due_at<?)", few: true},
 		{sql: oldestDueSQL, index: "instances_due (webhook>?)", few: true},
@@ -77,6 +83,8 @@ func TestEveryQueryHasItsIndex(t *testing.T) {
 		{riposte.InstanceFilter{Labels: map[string]string{"k": "v", "l": "w"}, TicketID: "t", State: riposte.StateError}, "SEARCH l USING PRIMARY KEY", true},
 		{riposte.InstanceFilter{Created: riposte.TimeRange{From: time.Unix(1, 0)}}, "SEARCH i USING INTEGER PRIMARY KEY", false},
 		{riposte.InstanceFilter{Created: riposte.TimeRange{From: time.Unix(1, 0)}, WebhookID: "w"}, "instances_by_webhook", false},
+		{riposte.InstanceFilter{CreatedBy: "c"}, "SEARCH i USING INTEGER PRIMARY KEY", true},
+		{riposte.InstanceFilter{CreatedBy: "c", WebhookID: "w"}, "instances_by_webhook", true},
 		{riposte.InstanceFilter{Expires: riposte.TimeRange{To: time.Unix(1e9, 0)}}, "SEARCH i USING INTEGER PRIMARY KEY", true},
 	} {
 		for _, before := range []string{"", "b"} {

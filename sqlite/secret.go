@@ -5,39 +5,45 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/riposte-dev/riposte"
 )
 
 const (
 	insertSecretSQL = `INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING`
-	loadSecretSQL   = `SELECT value FROM secrets WHERE name = ?`
+	loadSecretSQL   = `SELECT value, version FROM secrets WHERE name = ?`
+	updateSecretSQL = `UPDATE secrets SET value = ?2, version = version + 1 WHERE name = ?1 AND version = ?3`
 )
 
-// Secret implements riposte.SecretStore. create runs at most once at a time,
-// outside of the writer, because making a key may take a second.
-func (s *Store) Secret(ctx context.Context, name string, create func() ([]byte, error)) ([]byte, error) {
-	s.secretMu.Lock()
-	defer s.secretMu.Unlock()
-	value, err := s.loadSecret(ctx, name)
-	if !errors.Is(err, sql.ErrNoRows) {
-		return value, err
+// LoadSecret implements riposte.SecretStore.
+func (s *Store) LoadSecret(ctx context.Context, name string) (riposte.Secret, error) {
+	var secret riposte.Secret
+	err := s.queries.loadSecret.QueryRowContext(ctx, name).Scan(&secret.Value, &secret.Version)
+	if errors.Is(err, sql.ErrNoRows) {
+		return riposte.Secret{}, riposte.ErrSecretNotFound
 	}
-	if value, err = create(); err != nil {
-		return nil, fmt.Errorf("creating the secret %s: %w", name, err)
+	if err != nil {
+		return riposte.Secret{}, reading("loading the secret "+name, err)
 	}
-	err = s.writer.do(ctx, 1, func(t *tx) error {
-		_, err := t.exec(t.insertSecret, name, value)
+	return secret, nil
+}
+
+// SaveSecret implements riposte.SecretStore.
+func (s *Store) SaveSecret(ctx context.Context, name string, value []byte, version int64) error {
+	err := s.writer.do(ctx, 1, func(t *tx) (err error) {
+		saved := false
+		if version == 0 {
+			saved, err = t.affects(t.insertSecret, name, value)
+		} else {
+			saved, err = t.affects(t.updateSecret, name, value, version)
+		}
+		if err == nil && !saved {
+			err = riposte.ErrConflict
+		}
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("storing the secret %s: %w", name, err)
+		return fmt.Errorf("storing the secret %s: %w", name, err)
 	}
-	return s.loadSecret(ctx, name)
-}
-
-func (s *Store) loadSecret(ctx context.Context, name string) ([]byte, error) {
-	var value []byte
-	if err := s.queries.loadSecret.QueryRowContext(ctx, name).Scan(&value); err != nil {
-		return nil, reading("loading the secret "+name, err)
-	}
-	return value, nil
+	return nil
 }

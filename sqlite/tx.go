@@ -21,7 +21,8 @@ type tx struct {
 	touched  []string // webhooks that ops may have changed
 	now      func() time.Time
 	purged   []riposte.State // those of the instances that were removed
-	revoked  bool            // a key may have been deleted
+	targets  *[]string       // see audited
+	revoked  bool            // a key or client may have been deleted
 }
 
 // mark is a point in a transaction to which it can be rolled back.
@@ -128,8 +129,12 @@ type statements struct {
 	loadNumbered, loadEnvelopes                  *sql.Stmt
 	purgeable, purgeLabels, purge, purgeWebhooks *sql.Stmt
 	notePurged, purgeOutcomes                    *sql.Stmt
-	insertSecret, insertKey                      *sql.Stmt
-	deleteKey, lastAdmin                         *sql.Stmt
+	insertAudit, forgetAudit                     *sql.Stmt
+	insertSecret, updateSecret                   *sql.Stmt
+	insertKey, deleteKey, lastAdmin              *sql.Stmt
+	insertClient, deleteClient                   *sql.Stmt
+	useAssertion, forgetAssertions               *sql.Stmt
+	keyUsed, clientUsed                          *sql.Stmt
 	saveStatistics, forgetStatistics             *sql.Stmt
 	saveLastAttempt, purgeStatistics             *sql.Stmt
 	insertConsumer, updateConsumer               *sql.Stmt
@@ -188,10 +193,19 @@ func prepareStatements(ctx context.Context, conn *sql.Conn) (statements, error) 
 		{&s.purgeOutcomes, purgeOutcomesSQL},
 		{&s.purge, purgeSQL},
 		{&s.purgeWebhooks, purgeWebhooksSQL},
+		{&s.insertAudit, insertAuditSQL},
+		{&s.forgetAudit, forgetAuditSQL},
 		{&s.insertSecret, insertSecretSQL},
+		{&s.updateSecret, updateSecretSQL},
 		{&s.insertKey, insertKeySQL},
 		{&s.deleteKey, deleteKeySQL},
 		{&s.lastAdmin, lastAdminSQL},
+		{&s.insertClient, insertClientSQL},
+		{&s.deleteClient, deleteClientSQL},
+		{&s.useAssertion, useAssertionSQL},
+		{&s.forgetAssertions, forgetAssertionsSQL},
+		{&s.keyUsed, keyUsedSQL},
+		{&s.clientUsed, clientUsedSQL},
 		{&s.saveStatistics, saveStatisticsSQL},
 		{&s.forgetStatistics, forgetStatisticsSQL},
 		{&s.saveLastAttempt, saveLastAttemptSQL},
@@ -214,7 +228,7 @@ func prepareStatements(ctx context.Context, conn *sql.Conn) (statements, error) 
 // connection that needs them.
 type queries struct {
 	loadInstance, loadEnvelope, loadAttempts, loadKey, loadSecret *sql.Stmt
-	loadOutcomes, purged, lastSequence, loadConsumer              *sql.Stmt
+	loadOutcomes, purged, lastSequence, loadConsumer, loadClient  *sql.Stmt
 }
 
 func prepareQueries(ctx context.Context, db *sql.DB) (queries, error) {
@@ -227,6 +241,7 @@ func prepareQueries(ctx context.Context, db *sql.DB) (queries, error) {
 		{&q.loadEnvelope, loadEnvelopeSQL},
 		{&q.loadAttempts, loadAttemptsSQL},
 		{&q.loadKey, loadKeySQL},
+		{&q.loadClient, loadClientSQL},
 		{&q.loadSecret, loadSecretSQL},
 		{&q.loadOutcomes, loadOutcomesSQL},
 		{&q.purged, purgedSQL},

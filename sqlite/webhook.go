@@ -5,40 +5,45 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/riposte-dev/riposte"
 )
 
-const webhookColumns = `w.id, w.display_name, w.description, w.url, w.host, w.callback_timeout, w.retry_policy, w.max_in_flight, w.max_in_flight_total, w.outcome_url,
+const webhookColumns = `w.id, w.display_name, w.description, w.url, w.host, w.callback_timeout, w.retry_policy, w.max_in_flight, w.max_in_flight_total, w.outcome_url, w.request,
 	w.created_at, w.updated_at, w.deleted_at, w.version`
 
 const (
 	insertWebhookSQL = `INSERT INTO webhooks (id, display_name, description, display_name_folded, description_folded, url, host,
-		callback_timeout, retry_policy, max_in_flight, max_in_flight_total, outcome_url, created_at, updated_at, deleted_at, version)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`
+		callback_timeout, retry_policy, max_in_flight, max_in_flight_total, outcome_url, request, created_at, updated_at, deleted_at, version)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`
 	updateWebhookSQL = `UPDATE webhooks SET display_name = ?, description = ?, display_name_folded = ?, description_folded = ?, url = ?,
-		host = ?, callback_timeout = ?, retry_policy = ?, max_in_flight = ?, max_in_flight_total = ?, outcome_url = ?, created_at = ?, updated_at = ?, deleted_at = ?,
+		host = ?, callback_timeout = ?, retry_policy = ?, max_in_flight = ?, max_in_flight_total = ?, outcome_url = ?, request = ?, created_at = ?, updated_at = ?, deleted_at = ?,
 		version = version + 1 WHERE id = ? AND version = ?`
 )
 
 // SaveWebhook implements riposte.WebhookStore.
 func (s *Store) SaveWebhook(ctx context.Context, w riposte.Webhook) (riposte.Webhook, error) {
+	values, err := webhookValues(w)
+	if err != nil {
+		return riposte.Webhook{}, fmt.Errorf("saving a webhook: %w", err)
+	}
 	save := (*tx).updateWebhookRow
 	if w.Version == 0 {
 		save = (*tx).insertWebhookRow
 	}
-	err := s.writer.do(ctx, 1, func(t *tx) error { return save(t, w) })
-	if err != nil {
+	kept := w.Clone()
+	if err := s.writer.do(ctx, 1, func(t *tx) error { return save(t, kept, values) }); err != nil {
 		return riposte.Webhook{}, fmt.Errorf("saving a webhook: %w", err)
 	}
 	w.Version++
 	return w, nil
 }
 
-func (t *tx) insertWebhookRow(w riposte.Webhook) error {
-	r, err := t.exec(t.insertWebhook, append([]any{w.ID}, webhookValues(w)...)...)
+func (t *tx) insertWebhookRow(w riposte.Webhook, values []any) error {
+	r, err := t.exec(t.insertWebhook, append([]any{w.ID}, values...)...)
 	if violatesUnique(err) {
 		return riposte.ErrConflict
 	}
@@ -56,12 +61,12 @@ func (t *tx) insertWebhookRow(w riposte.Webhook) error {
 	return nil
 }
 
-func (t *tx) updateWebhookRow(w riposte.Webhook) error {
+func (t *tx) updateWebhookRow(w riposte.Webhook, values []any) error {
 	l, ok := t.Lanes.ByID[w.ID]
 	if !ok {
 		return riposte.ErrWebhookNotFound
 	}
-	found, err := t.affects(t.updateWebhook, append(webhookValues(w), w.ID, w.Version)...)
+	found, err := t.affects(t.updateWebhook, append(slices.Clone(values), w.ID, w.Version)...)
 	if err != nil {
 		return err
 	}
@@ -77,10 +82,11 @@ func (t *tx) updateWebhookRow(w riposte.Webhook) error {
 }
 
 // webhookValues are the columns that insert and update share, in their order.
-func webhookValues(w riposte.Webhook) []any {
+func webhookValues(w riposte.Webhook) ([]any, error) {
+	request, err := requestColumn(w.Settings.Request)
 	return []any{w.DisplayName, w.Description, fold(w.DisplayName), fold(w.Description), w.URL, w.Host,
-		int64(w.CallbackTimeout), string(w.Settings.RetryPolicy), w.Settings.MaxInFlight, w.Settings.MaxInFlightTotal, w.Settings.OutcomeURL,
-		micros(w.CreatedAt), micros(w.UpdatedAt), micros(w.DeletedAt)}
+		int64(w.CallbackTimeout), string(w.Settings.RetryPolicy), w.Settings.MaxInFlight, w.Settings.MaxInFlightTotal, w.Settings.OutcomeURL, request,
+		micros(w.CreatedAt), micros(w.UpdatedAt), micros(w.DeletedAt)}, err
 }
 
 // fold maps what differs only in case to the same string. SQLite itself knows
@@ -95,7 +101,7 @@ func (s *Store) LoadWebhook(_ context.Context, id string) (riposte.Webhook, erro
 	if !ok {
 		return riposte.Webhook{}, riposte.ErrWebhookNotFound
 	}
-	return w.(riposte.Webhook), nil
+	return w.(riposte.Webhook).Clone(), nil
 }
 
 // publishWebhooks makes known what was committed of these webhooks.
@@ -168,7 +174,7 @@ func scanWebhook(r row, before ...any) (riposte.Webhook, error) {
 	var w riposte.Webhook
 	var timeout int64
 	err := r.Scan(append(before, &w.ID, &w.DisplayName, &w.Description, &w.URL, &w.Host, &timeout, &w.Settings.RetryPolicy,
-		&w.Settings.MaxInFlight, &w.Settings.MaxInFlightTotal, &w.Settings.OutcomeURL, moment{&w.CreatedAt}, moment{&w.UpdatedAt}, moment{&w.DeletedAt}, &w.Version)...)
+		&w.Settings.MaxInFlight, &w.Settings.MaxInFlightTotal, &w.Settings.OutcomeURL, requestScan{&w.Settings.Request}, moment{&w.CreatedAt}, moment{&w.UpdatedAt}, moment{&w.DeletedAt}, &w.Version)...)
 	w.CallbackTimeout = time.Duration(timeout)
 	return w, err
 }

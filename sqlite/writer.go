@@ -31,9 +31,10 @@ type writer struct {
 	db          *sql.DB
 	conn        *sql.Conn
 	lanes       *lane.Lanes
-	sequence    int64    // the last outcome's
-	webhooks    sync.Map // riposte.Webhook by id, as they were committed; for readers
-	keys        keyCache // for readers
+	sequence    int64                       // the last outcome's
+	webhooks    sync.Map                    // riposte.Webhook by id, as they were committed; for readers
+	keys        credentials[riposte.Key]    // for readers
+	clients     credentials[riposte.Client] // for readers, too
 	stmts       statements
 	fatal       func(error)
 	broken      error // why nothing is committed any more
@@ -60,7 +61,9 @@ func openWriter(ctx context.Context, path string, now time.Time, opts Options) (
 
 func (w *writer) connect(ctx context.Context, path string, now time.Time) error {
 	var err error
-	w.db, err = sql.Open("sqlite", dsn(path, "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
+	// secure_delete has SQLite write zeros over what is replaced, where it writes that page
+	// anyway: secrets that an older version kept in the clear are sealed in their places.
+	w.db, err = sql.Open("sqlite", dsn(path, "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(FAST)",
 		"wal_autocheckpoint(0)", "journal_size_limit(67108864)", "cache_size(-65536)"))
 	if err != nil {
 		return err
@@ -102,10 +105,18 @@ func releaseLeases(ctx context.Context, conn *sql.Conn, now time.Time) error {
 	return nil
 }
 
-// do has run executed in the next transaction and returns when that is
-// committed, or with run's error. When ctx ends first, run is not executed if
-// it had not begun.
+// do has run executed in the next transaction, with the entry of the audit log that
+// ctx has, and returns when that is committed, or with run's error. When ctx ends
+// first, run is not executed if it had not begun.
 func (w *writer) do(ctx context.Context, weight int, run func(*tx) error) error {
+	if e, ok := riposte.AuditOf(ctx); ok {
+		run = audited(e, run)
+	}
+	return w.unaudited(ctx, weight, run)
+}
+
+// unaudited is do without that entry.
+func (w *writer) unaudited(ctx context.Context, weight int, run func(*tx) error) error {
 	return w.queue.Do(ctx, weight, run)
 }
 
@@ -125,6 +136,7 @@ func (w *writer) commit(batch []*op) {
 		w.publishWebhooks(t.touched)
 		if t.revoked {
 			w.keys.forget()
+			w.clients.forget()
 		}
 		t.Committed()
 		w.checkpoints.committed(w.conn)

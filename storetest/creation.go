@@ -13,7 +13,7 @@ var creation = []behaviour{
 		for _, r := range []riposte.InstanceRequest{
 			{Source: riposte.Source{Kind: riposte.SourceTest}},
 			{Source: riposte.Source{Kind: riposte.SourceWorkflowStep, WorkflowExecutionID: -1 << 63, WorkflowStepID: "step"}, RequestID: "r"},
-			{Source: approval.Source, Labels: map[string]string{"team": "päyments", `"`: "", "a": "b"}, RecreatedFrom: riposte.NewID(h.now())},
+			{Source: approval.Source, Labels: map[string]string{"team": "päyments", `"`: "", "a": "b"}, RecreatedFrom: riposte.NewID(h.now()), CreatedBy: "CI \"ü"},
 			{Source: riposte.Source{Kind: riposte.SourceProvisionStep, TicketID: "t"}, CallbackTimeout: 25 * time.Hour},
 		} {
 			i := h.create(w, r)
@@ -66,6 +66,20 @@ var creation = []behaviour{
 		first := h.create(w, riposte.InstanceRequest{RequestID: "r"})
 		other := riposte.InstanceRequest{RequestID: "r", Source: approval.Source, Payload: []byte(`{"a": 2}`)}
 		h.refusedAt2(w, h.record(w, other), riposte.ErrRequestIDReused, first)
+	}},
+	{"a requestId that somebody else has used gives nobody's instance", func(h *house) {
+		w := h.webhook()
+		first := h.create(w, riposte.InstanceRequest{RequestID: "r", CreatedBy: "red"})
+		h.refusedAt2(w, h.record(w, riposte.InstanceRequest{RequestID: "r", CreatedBy: "blue"}), riposte.ErrRequestIDReused, first)
+		h.wantEqual(h.create(w, riposte.InstanceRequest{RequestID: "r", CreatedBy: "red"}), first)
+		red, blue := h.record(w, riposte.InstanceRequest{RequestID: "s", CreatedBy: "red"}), h.record(w, riposte.InstanceRequest{RequestID: "s", CreatedBy: "blue"})
+		_, err := h.store.CreateInstances(h.Context(), []riposte.NewInstanceRecord{red, blue})
+		h.wantError(err, riposte.ErrRequestIDReused)
+	}},
+	{"a requestId of before it was known who creates gives its instance", func(h *house) {
+		w := h.webhook()
+		first := h.create(w, riposte.InstanceRequest{RequestID: "r"})
+		h.wantEqual(h.create(w, riposte.InstanceRequest{RequestID: "r", CreatedBy: "red"}), first)
 	}},
 	{"the same requestId gives the same instance, as it is now", func(h *house) {
 		w := h.webhook()

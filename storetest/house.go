@@ -88,14 +88,21 @@ func (h *house) wantEqual(got, want any) {
 // webhook saves a new webhook; change may adapt it first.
 func (h *house) webhook(change ...func(*riposte.Webhook)) riposte.Webhook {
 	h.Helper()
-	h.clock.Advance(time.Microsecond) // so that no two have the same times
-	h.names++
-	w, err := riposte.NewWebhook(fmt.Sprintf("webhook %d", h.names), "", "https://receiver.example/hook", 0, anyHost, h.now())
-	h.must(err)
+	w := h.newWebhook()
 	for _, f := range change {
 		f(&w)
 	}
-	w, err = h.store.SaveWebhook(h.Context(), w)
+	w, err := h.store.SaveWebhook(h.Context(), w)
+	h.must(err)
+	return w
+}
+
+// newWebhook makes a webhook without storing it.
+func (h *house) newWebhook() riposte.Webhook {
+	h.Helper()
+	h.clock.Advance(time.Microsecond) // so that no two have the same times
+	h.names++
+	w, err := riposte.NewWebhook(fmt.Sprintf("webhook %d", h.names), "", "https://receiver.example/hook", 0, anyHost, h.now())
 	h.must(err)
 	return w
 }

@@ -19,6 +19,20 @@ var keys = []behaviour{
 		_, err = h.store.LoadKey(h.Context(), riposte.HashKey("other"))
 		h.wantError(err, riposte.ErrKeyNotFound)
 	}},
+	{"a key has its expiry and its rate", func(h *house) {
+		k, _, err := riposte.NewKey("CI", riposte.RoleSender, h.now())
+		h.must(err)
+		k.ExpiresAt, k.RateLimit = h.now().Add(time.Hour), riposte.MaxRateLimit
+		h.must(h.store.CreateKey(h.Context(), k))
+		h.clock.Advance(2 * time.Hour)
+		for range 2 {
+			loaded, err := h.store.LoadKey(h.Context(), k.Hash)
+			h.must(err)
+			h.wantEqual(loaded, k)
+			h.wantKeys(k)
+			h.restart()
+		}
+	}},
 	{"the key whose hash is already there stays", func(h *house) {
 		first, err := riposte.NewKeyWithSecret("first", riposte.RoleViewer, "secret", h.now())
 		h.must(err)
@@ -85,6 +99,19 @@ var keys = []behaviour{
 		h.must(h.store.DeleteKey(h.Context(), second.ID, false))
 		h.wantError(h.store.DeleteKey(h.Context(), second.ID, true), riposte.ErrKeyNotFound)
 	}},
+	{"a key of an admin that expires is none to rely on", func(h *house) {
+		k, _, err := riposte.NewKey("for a day", riposte.RoleAdmin, h.now())
+		h.must(err)
+		k.ExpiresAt = h.now().Add(24 * time.Hour)
+		h.must(h.store.CreateKey(h.Context(), k))
+		last := h.key(riposte.RoleAdmin)
+		h.wantError(h.store.DeleteKey(h.Context(), last.ID, true), riposte.ErrLastAdmin)
+		h.must(h.store.DeleteKey(h.Context(), k.ID, true))
+		h.wantError(h.store.DeleteKey(h.Context(), last.ID, true), riposte.ErrLastAdmin)
+		h.must(h.store.CreateKey(h.Context(), k))
+		h.must(h.store.DeleteKey(h.Context(), last.ID, false))
+		h.must(h.store.DeleteKey(h.Context(), k.ID, true))
+	}},
 	{"of admins' keys that are deleted all at once one stays", func(h *house) {
 		for range 5 {
 			all := make([]riposte.Key, 4)
@@ -131,9 +158,16 @@ var keys = []behaviour{
 func (h *house) key(role riposte.Role) riposte.Key {
 	h.Helper()
 	h.clock.Advance(time.Millisecond)
+	k := h.newKey(role)
+	h.must(h.store.CreateKey(h.Context(), k))
+	return k
+}
+
+// newKey makes a key without storing it.
+func (h *house) newKey(role riposte.Role) riposte.Key {
+	h.Helper()
 	k, _, err := riposte.NewKey("a key", role, h.now())
 	h.must(err)
-	h.must(h.store.CreateKey(h.Context(), k))
 	return k
 }
 

@@ -90,12 +90,13 @@ func (m *modelled) create(t *rapid.T) {
 	r := riposte.InstanceRequest{
 		RequestID:  rapid.SampledFrom([]string{"", "", "r", "s"}).Draw(t, "requestId"),
 		OutcomeURL: rapid.SampledFrom([]string{"", outcomeURL, "https://other.example/"}).Draw(t, "outcomeUrl"),
+		CreatedBy:  rapid.SampledFrom([]string{"", "red", "red", "blue"}).Draw(t, "createdBy"),
 	}
 	record := m.record(w, r)
 	got, err := m.store.CreateInstances(m.Context(), []riposte.NewInstanceRecord{record})
 	m.touched[record.Instance.ID] = true
 	want, repeated := m.requested(w.ID, r.RequestID)
-	if repeated && string(want.Fingerprint) != string(record.Instance.Fingerprint) {
+	if repeated && !record.Instance.Repeats(want.Fingerprint, want.CreatedBy) {
 		m.wantError(err, riposte.ErrRequestIDReused)
 		return
 	}

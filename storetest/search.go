@@ -163,7 +163,7 @@ func (h *house) mixture() (riposte.Webhook, []riposte.Instance) {
 	var all []riposte.Instance
 	for k := range 24 {
 		r := riposte.InstanceRequest{Source: riposte.Source{Kind: kinds[k%3], TicketID: fmt.Sprintf("t%d", k%4)},
-			CallbackTimeout: time.Duration(1+k%5) * 24 * time.Hour, Labels: map[string]string{"k": "v", "n": fmt.Sprint(k % 2)}}
+			CallbackTimeout: time.Duration(1+k%5) * 24 * time.Hour, Labels: map[string]string{"k": "v", "n": fmt.Sprint(k % 2)}, CreatedBy: fmt.Sprintf("sender' %d", k%3/2)}
 		if k%6 == 5 {
 			r.Labels = nil
 		}
@@ -202,6 +202,11 @@ func mixedFilters(w riposte.Webhook, all []riposte.Instance) []riposte.InstanceF
 		{Labels: map[string]string{"k": "v", "n": "1"}},
 		{Labels: map[string]string{"k": "v", "n": "2"}},
 		{Labels: label, WebhookID: w.ID, Expires: expires, Created: created},
+		{CreatedBy: "sender' 1"},
+		{CreatedBy: "sender"},
+		{CreatedBy: "sender' 0", WebhookID: w.ID, State: riposte.StatePending},
+		{CreatedBy: "sender' 0", Labels: label, Before: all[3].ID},
+		{CreatedBy: "sender' 1", Created: created},
 		{Expires: expires},
 		{Expires: riposte.TimeRange{From: expires.From}, State: riposte.StatePending},
 		{Expires: riposte.TimeRange{To: expires.From}, WebhookID: w.ID},
@@ -213,9 +218,6 @@ func mixedFilters(w riposte.Webhook, all []riposte.Instance) []riposte.InstanceF
 
 // selected are those that f selects, whatever its Limit.
 func selected(all []riposte.Instance, f riposte.InstanceFilter) []riposte.Instance {
-	within := func(t time.Time, r riposte.TimeRange) bool {
-		return !t.Before(r.From) && (r.To.IsZero() || t.Before(r.To))
-	}
 	return slices.DeleteFunc(slices.Clone(all), func(i riposte.Instance) bool {
 		for key, value := range f.Labels {
 			if i.Labels[key] != value {
@@ -224,8 +226,13 @@ func selected(all []riposte.Instance, f riposte.InstanceFilter) []riposte.Instan
 		}
 		return f.WebhookID != "" && f.WebhookID != i.WebhookID || f.State != "" && f.State != i.State ||
 			f.SourceKind != "" && f.SourceKind != i.Source.Kind || f.TicketID != "" && f.TicketID != i.Source.TicketID ||
+			f.CreatedBy != "" && f.CreatedBy != i.CreatedBy ||
 			f.Before != "" && f.Before <= i.ID || !within(i.CreatedAt, f.Created) || !within(i.ExpiresAt, f.Expires)
 	})
+}
+
+func within(t time.Time, r riposte.TimeRange) bool {
+	return !t.Before(r.From) && (r.To.IsZero() || t.Before(r.To))
 }
 
 // pageThrough lists all that f selects, f.Limit at a time.

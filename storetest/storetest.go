@@ -26,7 +26,7 @@ type behaviour struct {
 }
 
 func behaviours() []behaviour {
-	return slices.Concat(webhooks, creation, saving, attempts, claims, claimBounds, pushing, totals, taking, lists, searches, counts, statistics, feeds, consumers, purging, secrets, keys, subscriptions, restarts, model)
+	return slices.Concat(webhooks, creation, saving, attempts, claims, claimBounds, pushing, totals, taking, lists, searches, counts, statistics, feeds, consumers, purging, secrets, keys, clients, audit, subscriptions, restarts, model)
 }
 
 // Run runs the suite, each case on a store of its own.

@@ -21,6 +21,46 @@ var webhooks = []behaviour{
 			h.Errorf("version %d, created at %v", w.Version, w.CreatedAt)
 		}
 	}},
+	{"what a webhook's requests have beyond the contract loads as it was saved", func(h *house) {
+		request := riposte.RequestSettings{
+			Headers: []riposte.Header{{Name: "X-Tenant", Value: riposte.Sealed("\x00\xffone")}, {Name: "A", Value: riposte.Sealed("two")}},
+			Secrets: []riposte.WebhookSecret{
+				{ID: "b", Scheme: riposte.SchemeV1A, Secret: riposte.Sealed("seed"), PublicKey: []byte("public"), CreatedAt: h.now()},
+				{ID: "a", Scheme: riposte.SchemeV1, Secret: riposte.Sealed("key"), CreatedAt: h.now(), ExpiresAt: h.now().Add(time.Hour)},
+			},
+			ClientCertificate: &riposte.ClientCertificate{Certificate: "certificate", PrivateKey: riposte.Sealed("key")},
+			CA:                "authority \"\n",
+		}
+		want := h.webhook(func(w *riposte.Webhook) { w.Settings.Request = request }).Clone()
+		// What a caller does with its own changes nothing that is stored.
+		request.Headers[0].Name, request.Secrets[0].Secret[0], request.ClientCertificate.Certificate = "changed", 0, "changed"
+		for range 2 {
+			h.create(want, approval)
+			h.wantEqual(h.claim(riposte.ClaimRequest{Limit: 1}).Attempts[0].Webhook, want)
+			for range 2 {
+				loaded, err := h.store.LoadWebhook(h.Context(), want.ID)
+				h.must(err)
+				h.wantEqual(loaded, want)
+				h.must(errors.Join(concurrently(4, func(int) error {
+					mine, err := h.store.LoadWebhook(h.Context(), want.ID)
+					if err == nil {
+						mine.Settings.Request.Headers[0].Value[0], mine.Settings.Request.Secrets[1].ID = 'x', "x"
+					}
+					return err
+				})...))
+			}
+			h.restart()
+		}
+		listed, err := h.store.ListWebhooks(h.Context(), riposte.WebhookFilter{Limit: 10})
+		h.must(err)
+		h.wantEqual(listed, []riposte.Webhook{want})
+		want.Settings.Request = riposte.RequestSettings{}
+		want, err = h.store.SaveWebhook(h.Context(), want)
+		h.must(err)
+		loaded, err := h.store.LoadWebhook(h.Context(), want.ID)
+		h.must(err)
+		h.wantEqual(loaded, want)
+	}},
 	{"a webhook is replaced by the one that carries its version", func(h *house) {
 		first := h.webhook()
 		second := first

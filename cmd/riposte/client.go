@@ -31,6 +31,8 @@ type clientFlags struct {
 	server string
 	apiKey string
 	json   bool
+
+	transport http.RoundTripper // nil for the default one
 }
 
 // register gives cmd and its subcommands the flags.
@@ -51,6 +53,9 @@ type clients struct {
 	instances    ripostev1connect.InstancesServiceClient
 	settings     ripostev1connect.WebhookSettingsServiceClient
 	keys         ripostev1connect.KeysServiceClient
+	audit        ripostev1connect.AuditServiceClient
+	serverKeys   ripostev1connect.ServerKeysServiceClient
+	credentials  ripostev1connect.ClientsServiceClient
 	consumers    ripostev1connect.ConsumersServiceClient
 	statistics   ripostev1connect.StatisticsServiceClient
 	verification ripostev1connect.VerificationServiceClient
@@ -66,7 +71,7 @@ func (f *clientFlags) clients() (*clients, error) {
 	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, usagef("the API key has characters that no key has: is it the content of admin.key?")
 	}
-	client := &http.Client{CheckRedirect: refuseRedirect}
+	client := &http.Client{CheckRedirect: refuseRedirect, Transport: f.transport}
 	who := caller{server: server, key: key}
 	options := []connect.ClientOption{connect.WithCodec(apijson.Codec{}), connect.WithInterceptors(who)}
 	return &clients{
@@ -76,6 +81,9 @@ func (f *clientFlags) clients() (*clients, error) {
 		instances:    ripostev1connect.NewInstancesServiceClient(client, server, options...),
 		settings:     ripostev1connect.NewWebhookSettingsServiceClient(client, server, options...),
 		keys:         ripostev1connect.NewKeysServiceClient(client, server, options...),
+		audit:        ripostev1connect.NewAuditServiceClient(client, server, options...),
+		serverKeys:   ripostev1connect.NewServerKeysServiceClient(client, server, options...),
+		credentials:  ripostev1connect.NewClientsServiceClient(client, server, options...),
 		consumers:    ripostev1connect.NewConsumersServiceClient(client, server, options...),
 		statistics:   ripostev1connect.NewStatisticsServiceClient(client, server, options...),
 		verification: ripostev1connect.NewVerificationServiceClient(client, server, options...),

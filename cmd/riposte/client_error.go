@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -52,16 +53,17 @@ func (e *explained) Unwrap() error { return e.cause }
 
 // hints say what to do about an error, by the reason in its details.
 var hints = map[string]string{
-	"ROLE_TOO_LOW":          "an admin makes another key with riposte keys create",
-	"WEBHOOK_NOT_FOUND":     "riposte webhooks list shows those there are",
-	"INSTANCE_NOT_FOUND":    "riposte instances list shows those there are",
-	"INSTANCE_CLOSED":       "riposte instances recreate asks the same question again",
-	"CALLBACK_ALREADY_USED": "riposte instances get shows it",
-	"REQUEST_ID_REUSED":     "use another --request-id",
-	"CURSOR_TOO_OLD":        "--after 0 begins with the oldest that is kept",
-	"CONSUMER_NOT_FOUND":    "riposte consumers list shows those there are",
-	"CONSUMER_EXISTS":       "riposte consumers get shows it",
-	"LEASE_LOST":            "pull again, with a longer --lease",
+	"ROLE_TOO_LOW":             "an admin makes another key with riposte keys create",
+	"WEBHOOK_NOT_FOUND":        "riposte webhooks list shows those there are",
+	"INSTANCE_NOT_FOUND":       "riposte instances list shows those there are",
+	"INSTANCE_CLOSED":          "riposte instances recreate asks the same question again",
+	"CALLBACK_ALREADY_USED":    "riposte instances get shows it",
+	"REQUEST_ID_REUSED":        "use another --request-id",
+	"CURSOR_TOO_OLD":           "--after 0 begins with the oldest that is kept",
+	"CONSUMER_NOT_FOUND":       "riposte consumers list shows those there are",
+	"CONSUMER_EXISTS":          "riposte consumers get shows it",
+	"WEBHOOK_SECRET_NOT_FOUND": "riposte webhooks settings shows those there are",
+	"LEASE_LOST":               "pull again, with a longer --lease",
 }
 
 const whereKeysAre = "set RIPOSTE_API_KEY or --api-key; the first start of riposte serve writes one to admin.key in its data directory"
@@ -94,6 +96,8 @@ func serverSaid(e *connect.Error) string {
 	switch {
 	case e.Code() == connect.CodeUnauthenticated && info.GetReason() == "NO_CREDENTIALS":
 		return "the API key is missing: " + whereKeysAre
+	case e.Code() == connect.CodeUnauthenticated && info.GetReason() == "KEY_EXPIRED":
+		return "the API key has expired: " + whereKeysAre
 	case e.Code() == connect.CodeUnauthenticated:
 		return "the API key is not known: " + whereKeysAre
 	case len(fields) > 0:
@@ -132,6 +136,24 @@ func details(e *connect.Error) (info *errdetails.ErrorInfo, fields []*errdetails
 		}
 	}
 	return info, fields
+}
+
+// longestRetryAfter keeps a wrong delay from being waited for all day.
+const longestRetryAfter = time.Minute
+
+// retryAfter is how long the server wants to be left alone, zero where it doesn't say.
+func retryAfter(err error) time.Duration {
+	call, ok := errors.AsType[*connect.Error](err)
+	if !ok {
+		return 0
+	}
+	for _, d := range call.Details() {
+		m, err := d.Value()
+		if info, ok := m.(*errdetails.RetryInfo); ok && err == nil {
+			return min(max(info.GetRetryDelay().AsDuration(), 0), longestRetryAfter)
+		}
+	}
+	return 0
 }
 
 // innermost finds "connection refused" in what the net package wraps around it.

@@ -39,6 +39,11 @@ func TestEveryClientCommandExplainsItself(t *testing.T) {
 	walk(newWatchCommand())
 	walk(newConsumersCommand())
 	walk(newCheckCommand())
+	walk(newKeysServerCommand())
+	walk(newKeysGenerateMasterCommand())
+	for _, r := range rotations {
+		walk(newRotationCommand(r))
+	}
 }
 
 func TestEnvironmentNamesTheServerAndTheKey(t *testing.T) {

@@ -183,12 +183,12 @@ func (tr *transcript) begin(command string) string {
 }
 
 // serverCommands call no server: they are one, or work on its store.
-var serverCommands = map[string]bool{"check": true, "serve": true, "dev": true, "keys": true}
+var serverCommands = map[string]bool{"check": true, "serve": true, "dev": true}
 
 func (tr *transcript) run(command string) string {
 	command, stdin, _ := strings.Cut(command, " <<< ")
 	args := splitWords(tr.fill(command))
-	isClient := !serverCommands[args[0]]
+	isClient := !serverCommands[args[0]] && !strings.Contains(command, "--data")
 	if isClient && !strings.Contains(command, "--server") {
 		args = append(args, "--server", tr.server.BaseURL())
 	}
@@ -250,6 +250,8 @@ var masks = []struct {
 	{regexp.MustCompile(`(?m)^CLOCK  (RUNNING|PROCESS_RESPONSE), [^:\n]*\n`), ""},
 	{regexp.MustCompile(`"Date":"[^"]*"`), `"Date":"TIME"`},
 	{regexp.MustCompile(`\briposte_[a-z2-7]{52}\b`), "KEY"},
+	{regexp.MustCompile(`\bsecret-token:conductorone\.com:v1:[\w-]+`), "SECRET"},
+	{regexp.MustCompile(`\bwhpk_[\w+/]{43}=`), "PUBLIC_KEY"},
 	{regexp.MustCompile(`\b(\d+(\.\d+)?(µs|ms)|\d+\.\d+s)`), "PHASE"},
 	{regexp.MustCompile(`\b\d{1,2}s\b`), "AGE"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d{4,}`), "REMOTE"},

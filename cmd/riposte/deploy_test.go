@@ -24,7 +24,7 @@ var deployFiles = []string{
 
 // notFlags are what of the environment has no flag beside it; the last two are
 // none of the binary's.
-var notFlags = []string{"RIPOSTE_API_KEY", "RIPOSTE_LOG_LEVEL", "RIPOSTE_BINARY", "RIPOSTE_TEST_DATABASE_URL"}
+var notFlags = []string{"RIPOSTE_API_KEY", "RIPOSTE_MASTER_KEY", "RIPOSTE_LOG_LEVEL", "RIPOSTE_BINARY", "RIPOSTE_TEST_DATABASE_URL"}
 
 var (
 	variable = regexp.MustCompile(`\bRIPOSTE_[A-Z_]*[A-Z]`)

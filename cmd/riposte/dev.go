@@ -13,6 +13,7 @@ import (
 	"github.com/riposte-dev/riposte"
 	"github.com/riposte-dev/riposte/ripostetest"
 	"github.com/riposte-dev/riposte/server"
+	"github.com/riposte-dev/riposte/vault"
 )
 
 func newDevCommand() *cobra.Command {
@@ -29,24 +30,30 @@ func newDevCommand() *cobra.Command {
 It asks one question from each source, prints each one's way from state to state
 as it happens, and then stays up with curl lines to try.
 
+With --tls the server takes https alone, with a certificate by an authority that it
+makes for itself and that may speak for this machine alone. What has to trust it, and
+how, is printed. It is a new one each time unless --data keeps it, for a year.
+
 Deliveries may go to loopback, over http and to any port. RIPOSTE_API_KEY sets
 the admin key; without it one is made and printed. Retries come sooner than in
 serve, so that the show is short.`,
 		Example: `  riposte dev
   riposte dev --once                  end after the show; exit 0 only if all came out as it should
-  riposte dev --data ./riposte-dev    keep what happens`,
+  riposte dev --data ./riposte-dev    keep what happens
+  riposte dev --tls --data ./riposte-dev`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if once && !cmd.Flags().Changed("listen") && os.Getenv("RIPOSTE_LISTEN") == "" {
 				config.Listen = "127.0.0.1:0" // beside whatever else runs
 			}
-			config.APIKey = os.Getenv("RIPOSTE_API_KEY")
+			config.APIKey, config.MasterKey = os.Getenv("RIPOSTE_API_KEY"), os.Getenv("RIPOSTE_MASTER_KEY")
 			config.Logger = newLogger(cmd.ErrOrStderr())
 			return dev(cmd.Context(), config, once, cmd.OutOrStdout())
 		},
 	}
 	serverFlags(cmd, &config)
 	cmd.Flags().Lookup("data").Usage = "data `directory` to keep (default throw-away) [RIPOSTE_DATA]"
+	cmd.Flags().BoolVar(&config.TLSDevelopment, "tls", false, "serve https, with a certificate authority of its own")
 	cmd.Flags().BoolVar(&once, "once", false, "end after the show")
 	return cmd
 }
@@ -59,6 +66,7 @@ func dev(ctx context.Context, config server.Config, once bool, out io.Writer) (e
 			return fmt.Errorf("making a throw-away data directory: %w", err)
 		}
 		defer os.RemoveAll(config.Data)
+		config.MasterKey = vault.NewMaster() // no file of it is left, and no warning of one
 	}
 	if config.APIKey == "" {
 		if _, config.APIKey, err = riposte.NewKey("dev", riposte.RoleAdmin, time.Now()); err != nil {
@@ -74,8 +82,14 @@ func dev(ctx context.Context, config server.Config, once bool, out io.Writer) (e
 	if err != nil {
 		return err
 	}
+	trust, err := newTrust(config)
+	if err != nil {
+		return err
+	}
+	receiver.Trust(trust.roots)
 	return withServer(ctx, s, out, func(ctx context.Context) error {
 		show := newShow(s, receiver, config.APIKey, out)
+		show.trust = trust
 		err := show.play(ctx)
 		if once || err != nil && ctx.Err() == nil {
 			return err

@@ -40,8 +40,9 @@ func newInstancesListCommand(f *clientFlags) *cobra.Command {
 		Short: "List instances, newest first",
 		Long: `List instances, newest first. The flags and --filter narrow each other.
 
-A filter compares webhookId, state, source, ticketId and labels.KEY with =, and
-createdAt and expiresAt with =, <, <=, > and >=, joined by AND.`,
+A filter compares webhookId, state, source, ticketId, createdBy and labels.KEY
+with =, and createdAt and expiresAt with =, <, <=, > and >=, joined by AND. With a
+sender's key only its own are listed.`,
 		Example: `  riposte instances list --webhook WEBHOOK_ID --state WAITING_CALLBACK
   riposte instances list --label team=db --source approval-step
   riposte instances list --filter 'expiresAt < "2026-02-01T00:00:00Z"' --limit 0 --json`,

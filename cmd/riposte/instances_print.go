@@ -26,6 +26,7 @@ func writeInstance(out *bytes.Buffer, i *ripostev1.Instance, now time.Time) {
 	t.add("Labels", labelsText(i.GetLabels()))
 	t.add("Recreated from", i.GetRecreatedFrom())
 	t.add("Created", moment(w.GetCreatedAt(), now))
+	t.add("Created by", i.GetCreatedBy())
 	t.add("State", stateName(i))
 	t.add("Attempts", attemptsText(w, now))
 	t.add("Next attempt", moment(i.GetNextAttemptAt(), now))

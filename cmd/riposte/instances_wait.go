@@ -151,16 +151,16 @@ func (c *clients) waitStep(ctx context.Context, id string, asked time.Duration, 
 		saw(last.GetInstance(), err)
 	}
 	if last.GetInstance().GetOutcome() == nil && time.Since(began) < asked {
-		pause(ctx, min(waitPause, asked))
+		pause(ctx, max(min(waitPause, asked), retryAfter(err)))
 	}
 	return last, nil
 }
 
 // passes reports whether a call that failed may succeed later by itself: the
-// server restarts, or died half way through.
+// server restarts, or died half way through, or the key has called too often.
 func passes(err error) bool {
 	code := connect.CodeOf(err)
-	return code == connect.CodeUnavailable || code == connect.CodeDeadlineExceeded || !connect.IsWireError(err) && errors.Is(err, io.ErrUnexpectedEOF)
+	return retryAfter(err) > 0 || code == connect.CodeUnavailable || code == connect.CodeDeadlineExceeded || !connect.IsWireError(err) && errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func (c *clients) waitOnce(ctx context.Context, id string, timeout time.Duration) (*ripostev1.InstancesServiceWaitResponse, error) {

@@ -1,34 +1,34 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/riposte-dev/riposte"
+	"github.com/riposte-dev/riposte/api"
 	ripostev1 "github.com/riposte-dev/riposte/gen/riposte/v1"
-	"github.com/riposte-dev/riposte/postgres"
-	"github.com/riposte-dev/riposte/server"
-	"github.com/riposte-dev/riposte/sqlite"
 )
 
 func newKeysCommand() *cobra.Command {
-	cmd := newGroup("keys", "Manage API keys", "")
-	cmd.AddCommand(newKeysCreateCommand())
+	cmd := newGroup("keys", "Manage API keys, and rotate the server's own", "")
+	cmd.AddCommand(newKeysCreateCommand(), newKeysListCommand(), newKeysRevokeCommand(), newKeysServerCommand(), newKeysGenerateMasterCommand())
+	for _, r := range rotations {
+		cmd.AddCommand(newRotationCommand(r))
+	}
 	return cmd
 }
 
 func newKeysCreateCommand() *cobra.Command {
-	var role, name string
-	data, databaseURL := server.Default().Data, ""
-	flags := &clientFlags{}
+	var (
+		name  string
+		store storeFlags
+		is    roleFlags
+	)
 	cmd := &cobra.Command{
 		Use:   "create --role admin|sender|viewer",
 		Short: "Make an API key and print it, once",
@@ -38,94 +38,59 @@ The key is written to the store in --data or --database-url. While a server
 holds that directory, or where --server is given, it is made through the API
 with an admin's key. A database takes it beside its servers.
 
-  viewer  reads everything
-  sender  also creates instances and acts on them
-  admin   also manages webhooks and keys`,
+  viewer  reads everything but keys, clients and the audit log
+  sender  creates instances, and reads and acts on its own
+  admin   does everything
+
+Keys of one name own the same instances: a sender's key gives way to another
+one of its name.`,
 		Example: `  riposte keys create --role sender --name billing
+  riposte keys create --role sender --name ci --expires-in 720h --rate-limit 50
   riposte keys create --role admin --name ops --database-url postgres://riposte@db.example.com/riposte
   riposte keys create --role viewer --server https://riposte.example.com --api-key "$ADMIN_KEY"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := oneStore(cmd, &databaseURL); err != nil {
-				return err
-			}
-			secret, err := createKey(cmd, data, databaseURL, flags, name, riposte.Role(role))
+			res, err := createKey(cmd, &store, &is, name)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), secret)
-			return nil
+			return store.print(cmd, res, func(out *bytes.Buffer) { fmt.Fprintln(out, res.GetSecret()) })
 		},
 	}
-	cmd.Flags().StringVar(&role, "role", "", "admin, sender or viewer")
-	_ = cmd.MarkFlagRequired("role")
-	cmd.Flags().StringVar(&name, "name", "", "what the key is for")
-	cmd.Flags().StringVar(&data, "data", data, "data `directory`")
-	env(cmd.Flags(), "data", "RIPOSTE_DATA")
-	databaseFlag(cmd, &databaseURL)
-	flags.register(cmd)
+	cmd.Flags().StringVar(&name, "name", "", "what the key is for, and whose the instances are that it creates")
+	is.register(cmd)
+	store.register(cmd)
 	return cmd
 }
 
-// createKey goes to the server that --server names or that holds the store,
-// else to the store. A RIPOSTE_SERVER doesn't override a store on the command
-// line.
-func createKey(cmd *cobra.Command, data, databaseURL string, flags *clientFlags, name string, role riposte.Role) (string, error) {
-	if _, _, err := riposte.NewKey(name, role, time.Now()); err != nil {
-		return "", err
+func createKey(cmd *cobra.Command, store *storeFlags, is *roleFlags, name string) (res *ripostev1.KeysServiceCreateResponse, err error) {
+	expires, err := is.expiresAt(cmd, time.Now())
+	if err != nil {
+		return nil, err
 	}
-	server := cmd.Flags().Lookup("server")
-	if server.Changed && (!fromEnv(server) || !onCommandLine(cmd, "data") && !onCommandLine(cmd, "database-url")) {
-		return createKeyOverAPI(cmd.Context(), flags, name, string(role))
+	newKey := func(now time.Time) (riposte.Key, string, error) {
+		return riposte.NewLimitedKey(name, riposte.Role(is.role), expires, int(is.rateLimit), now)
 	}
-	if databaseURL != "" {
-		store, err := postgres.Open(cmd.Context(), databaseURL, postgres.Options{})
-		if err != nil {
-			return "", err
+	if _, _, err := newKey(time.Now()); err != nil {
+		return nil, err
+	}
+	overAPI := func(ctx context.Context, c *clients) (err error) {
+		req := &ripostev1.KeysServiceCreateRequest{Name: name, Role: is.message(), RateLimit: is.rateLimit}
+		if !expires.IsZero() {
+			req.ExpiresAt = timestamppb.New(expires)
 		}
-		return createKeyInStore(cmd.Context(), store, name, role)
+		res, err = c.keys.Create(ctx, req)
+		return err
 	}
-	if _, err := os.Stat(filepath.Join(data, sqlite.FileName)); errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "There is no store in %s yet: making one.\n", data)
-	}
-	store, err := sqlite.Open(cmd.Context(), data, sqlite.Options{})
-	if errors.Is(err, sqlite.ErrLocked) {
-		secret, err := createKeyOverAPI(cmd.Context(), flags, name, string(role))
+	inStore := func(ctx context.Context, s riposte.Store) error {
+		k, secret, err := newKey(s.Now())
 		if err != nil {
-			err = fmt.Errorf("a server holds %s, so the key must come from it (name it with --server): %w", data, err)
+			return err
 		}
-		return secret, err
+		res = &ripostev1.KeysServiceCreateResponse{Key: api.KeyMessage(k), Secret: secret}
+		e, _ := riposte.AuditOf(ctx)
+		e.Target, e.Detail = k.ID, k.Summary()
+		return s.CreateKey(riposte.WithAudit(ctx, e), k)
 	}
-	if err != nil {
-		return "", err
-	}
-	return createKeyInStore(cmd.Context(), store, name, role)
-}
-
-func onCommandLine(cmd *cobra.Command, flag string) bool {
-	f := cmd.Flags().Lookup(flag)
-	return f.Changed && !fromEnv(f)
-}
-
-// createKeyInStore closes the store.
-func createKeyInStore(ctx context.Context, store riposte.Store, name string, role riposte.Role) (_ string, err error) {
-	defer func() { err = errors.Join(err, store.Close()) }()
-	k, secret, err := riposte.NewKey(name, role, store.Now())
-	if err != nil {
-		return "", err
-	}
-	return secret, store.CreateKey(ctx, k)
-}
-
-func createKeyOverAPI(ctx context.Context, flags *clientFlags, name, role string) (string, error) {
-	c, err := flags.clients()
-	if err != nil {
-		return "", err
-	}
-	value := ripostev1.Role_value["ROLE_"+strings.ToUpper(role)]
-	res, err := c.keys.Create(ctx, &ripostev1.KeysServiceCreateRequest{Name: name, Role: ripostev1.Role(value)})
-	if err != nil {
-		return "", err
-	}
-	return res.GetSecret(), nil
+	return res, store.do(cmd, "KeysService.Create", overAPI, inStore)
 }

@@ -44,6 +44,6 @@ callback URL, and hands the outcome to the caller exactly once.`)
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return readEnv(cmd) }
-	root.AddCommand(newServeCommand(), newDevCommand(), newWebhooksCommand(), newInstancesCommand(), newAskCommand(), newListenCommand(), newWatchCommand(), newConsumersCommand(), newKeysCommand(), newCheckCommand())
+	root.AddCommand(newServeCommand(), newDevCommand(), newWebhooksCommand(), newInstancesCommand(), newAskCommand(), newListenCommand(), newWatchCommand(), newConsumersCommand(), newKeysCommand(), newClientsCommand(), newAuditCommand(), newCheckCommand())
 	return root
 }

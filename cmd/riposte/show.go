@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -104,6 +105,7 @@ type show struct {
 	apiKey   string
 	out      io.Writer
 	began    time.Time
+	trust    trust // of the server
 
 	mu    sync.Mutex
 	trail map[string][]riposte.Instance // by instance id, one for each commit
@@ -124,7 +126,7 @@ func (s *show) play(ctx context.Context) error {
 	defer s.server.Subscribe(s.saw)()
 	fmt.Fprintf(s.out, "Riposte at %s, a receiver at %s.\nFive questions, one from each source:\n\n", s.server.URL(), s.receiver.URL)
 
-	c, err := (&clientFlags{server: s.server.URL(), apiKey: s.apiKey}).clients()
+	c, err := (&clientFlags{server: s.server.URL(), apiKey: s.apiKey, transport: s.trust.transport()}).clients()
 	if err != nil {
 		return err
 	}
@@ -208,7 +210,7 @@ func (s *show) allClosed(ids []string) bool {
 // review compares what the API says now, and what was seen on the way, with
 // how each scene must come out.
 func (s *show) review(ctx context.Context, c *clients, ids []string) error {
-	keys, err := ripostetest.FetchKeys(s.server.URL())
+	keys, err := ripostetest.FetchKeysBy(&http.Client{Transport: s.trust.transport()}, s.server.URL())
 	if err != nil {
 		return fmt.Errorf("fetching the key set: %w", err)
 	}
@@ -279,11 +281,12 @@ func (s *show) way(id string) []riposte.State {
 }
 
 func (s *show) invite() {
+	s.trust.explain(s.out)
 	fmt.Fprintf(s.out, `
 The server stays up until Ctrl-C. Its console is at %[1]s, where one click signs in.
 Ask something yourself, in another terminal:
 
-  export RIPOSTE_SERVER=%[1]s RIPOSTE_API_KEY=%[2]s
+  export RIPOSTE_SERVER=%[1]s RIPOSTE_API_KEY=%[2]s%[4]s
 
   # a webhook whose receiver says "later"
   curl -s $RIPOSTE_SERVER/api/v1/webhooks -H "Authorization: Bearer $RIPOSTE_API_KEY" \
@@ -301,5 +304,5 @@ Ask something yourself, in another terminal:
   # or all of it with the same binary: riposte ask --help, riposte listen --help, riposte --help
 
   # or an application that asks, in a clone of Riposte: go run ./examples/accessrequest
-`, s.server.URL(), s.apiKey, s.receiver.URL)
+`, s.server.URL(), s.apiKey, s.receiver.URL, s.trust.environment())
 }

@@ -19,7 +19,7 @@ import (
 // server says something every 15 s.
 const watchSilence = 45 * time.Second
 
-const outcomeFilterUsage = "only outcomes that this `filter` lets through: webhookId, source, ticketId and labels.KEY with = and AND"
+const outcomeFilterUsage = "only outcomes that this `filter` lets through: webhookId, source, ticketId, createdBy and labels.KEY with = and AND"
 
 func newWatchCommand() *cobra.Command {
 	f := &clientFlags{}
@@ -81,7 +81,7 @@ func (w *watcher) run(ctx context.Context) error {
 			away = true
 			w.say("waiting for the server: %v", err)
 		}
-		pause(ctx, waitPause)
+		pause(ctx, max(waitPause, retryAfter(err)))
 	}
 }
 
@@ -129,7 +129,7 @@ func worthWaiting(err error) bool {
 	if _, ours := errors.AsType[*exitError](err); ours {
 		return false
 	}
-	return !connect.IsWireError(err) || connect.CodeOf(err) == connect.CodeUnavailable || connect.CodeOf(err) == connect.CodeInternal
+	return !connect.IsWireError(err) || retryAfter(err) > 0 || connect.CodeOf(err) == connect.CodeUnavailable || connect.CodeOf(err) == connect.CodeInternal
 }
 
 func (w *watcher) show(r *ripostev1.InstancesServiceWatchResponse) error {

@@ -25,6 +25,7 @@ needs an API key with the role admin; reading needs viewer, test sender.`)
 	cmd.AddCommand(
 		newWebhooksCreateCommand(f), newWebhooksGetCommand(f), newWebhooksListCommand(f), newWebhooksUpdateCommand(f),
 		newWebhooksDeleteCommand(f), newWebhooksTestCommand(f), newWebhooksSearchCommand(f), newWebhooksSettingsCommand(f),
+		newWebhooksRotateSecretCommand(f), newWebhooksRemoveSecretCommand(f),
 	)
 	return cmd
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
@@ -16,6 +17,7 @@ func newWebhooksSettingsCommand(f *clientFlags) *cobra.Command {
 	var (
 		retryPolicy, outcomeURL string
 		maxInFlight, total      int32
+		request                 requestFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "settings ID",
@@ -29,9 +31,23 @@ func newWebhooksSettingsCommand(f *clientFlags) *cobra.Command {
   --max-in-flight-total N        attempts at once at all nodes together, up to
                                  16384; 0 for no such bound (the default)
   --outcome-url URL              where outcomes of instances created from now on
-                                 are pushed to; '' for the server's, if it has one`,
+                                 are pushed to; '' for the server's, if it has one
+  --header 'Name: value'         send this header, too. With 'Name: @FILE' or
+                                 'Name: -' the value stays out of the shell's history
+  --remove-header NAME           send it no more
+  --client-cert FILE, --client-key FILE
+                                 show this certificate to a receiver that asks for
+                                 one (mutual TLS); '' for none
+  --ca FILE                      trust these authorities in place of the system's;
+                                 '' for the system's
+
+What is secret is kept encrypted and never shown again. It goes to the host of the
+webhook's URL alone: a question that was asked before the URL was changed to another
+host goes on to the old one without it.`,
 		Example: `  riposte webhooks settings WEBHOOK_ID
   riposte webhooks settings WEBHOOK_ID --retry-policy fast --max-in-flight 8
+  riposte webhooks settings WEBHOOK_ID --header 'X-Api-Key: @api-key.txt'
+  riposte webhooks settings WEBHOOK_ID --client-cert us.pem --client-key us.key --ca them.pem
   riposte webhooks settings WEBHOOK_ID --outcome-url https://app.example.com/outcomes`,
 		Args: exactly("ID"),
 		RunE: f.connected(func(cmd *cobra.Command, c *clients, args []string) error {
@@ -58,6 +74,9 @@ func newWebhooksSettingsCommand(f *clientFlags) *cobra.Command {
 				req.Settings.OutcomeUrl = &outcomeURL
 				req.UpdateMask.Paths = append(req.UpdateMask.Paths, "outcome_url")
 			}
+			if err := request.change(cmd, c, req); err != nil {
+				return err
+			}
 			return f.showOrChangeSettings(cmd, c, req)
 		}),
 	}
@@ -65,6 +84,7 @@ func newWebhooksSettingsCommand(f *clientFlags) *cobra.Command {
 	cmd.Flags().Int32Var(&maxInFlight, "max-in-flight", 0, "`N` attempts at once at each node, 1 to 1024")
 	cmd.Flags().Int32Var(&total, "max-in-flight-total", 0, "`N` attempts at once at all nodes, up to 16384; 0 for no such bound")
 	cmd.Flags().StringVar(&outcomeURL, "outcome-url", "", "`URL` that outcomes are pushed to")
+	request.register(cmd)
 	return cmd
 }
 
@@ -107,5 +127,6 @@ func writeSettings(out io.Writer, s *ripostev1.WebhookSettings) {
 		t.add("At all nodes", fmt.Sprint(total))
 	}
 	t.add("Outcomes to", s.GetOutcomeUrl())
+	writeRequestSettings(t, s, time.Now())
 	t.flush()
 }

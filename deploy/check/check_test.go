@@ -146,7 +146,7 @@ func TestComposeFileIsOne(t *testing.T) {
 	project, err := loader.LoadWithContext(t.Context(), types.ConfigDetails{
 		WorkingDir:  dir,
 		ConfigFiles: []types.ConfigFile{{Filename: filepath.Join(dir, "compose.yaml")}},
-		Environment: types.Mapping{"RIPOSTE_API_KEY": "0123456789abcdef"},
+		Environment: types.Mapping{"RIPOSTE_API_KEY": "0123456789abcdef", "RIPOSTE_MASTER_KEY": "a key"},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -36,7 +36,8 @@ const (
 // Each is given at least once.
 type ConsumersServiceClient interface {
 	// Create makes a consumer. One that is there already, with the same filter, stays
-	// as it is.
+	// as it is. A sender's has its createdBy in its filter, by which it is the
+	// sender's own: others find no such consumer.
 	Create(ctx context.Context, in *ConsumersServiceCreateRequest, opts ...grpc.CallOption) (*ConsumersServiceCreateResponse, error)
 	Get(ctx context.Context, in *ConsumersServiceGetRequest, opts ...grpc.CallOption) (*ConsumersServiceGetResponse, error)
 	// List returns all consumers, by their names.
@@ -127,7 +128,8 @@ func (c *consumersServiceClient) Ack(ctx context.Context, in *ConsumersServiceAc
 // Each is given at least once.
 type ConsumersServiceServer interface {
 	// Create makes a consumer. One that is there already, with the same filter, stays
-	// as it is.
+	// as it is. A sender's has its createdBy in its filter, by which it is the
+	// sender's own: others find no such consumer.
 	Create(context.Context, *ConsumersServiceCreateRequest) (*ConsumersServiceCreateResponse, error)
 	Get(context.Context, *ConsumersServiceGetRequest) (*ConsumersServiceGetResponse, error)
 	// List returns all consumers, by their names.

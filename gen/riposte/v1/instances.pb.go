@@ -283,7 +283,10 @@ type Instance struct {
 	// In the view FULL: the caller's object, byte for byte.
 	Payload []byte `protobuf:"bytes,8,opt,name=payload,proto3" json:"payload,omitempty"`
 	// Unset where the outcome is not to be pushed.
-	Push          *Push `protobuf:"bytes,9,opt,name=push,proto3" json:"push,omitempty"`
+	Push *Push `protobuf:"bytes,9,opt,name=push,proto3" json:"push,omitempty"`
+	// Whose it is: the name of the key or client that created it, or the id of a key
+	// without a name. A sender sees what has its own.
+	CreatedBy     string `protobuf:"bytes,10,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -379,6 +382,13 @@ func (x *Instance) GetPush() *Push {
 		return x.Push
 	}
 	return nil
+}
+
+func (x *Instance) GetCreatedBy() string {
+	if x != nil {
+		return x.CreatedBy
+	}
+	return ""
 }
 
 // Push is how an outcome is on its way to whoever must take it. Until somebody
@@ -874,7 +884,7 @@ func (x *AttemptPhases) GetFirstByte() *durationpb.Duration {
 // AttemptError says in which phase an attempt failed and why.
 type AttemptError struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// dns, connect, tls, request, response or unknown.
+	// prepare, dns, connect, tls, request, response or unknown.
 	Phase string `protobuf:"bytes,1,opt,name=phase,proto3" json:"phase,omitempty"`
 	// UPPER_SNAKE and stable.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -1267,7 +1277,8 @@ func (x *InstancesServiceGetResponse) GetInstance() *Instance {
 type InstancesServiceListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// AIP-160 with AND and =, <, <=, >, >= over webhookId, state, source,
-	// ticketId, labels.KEY, createdAt and expiresAt.
+	// ticketId, createdBy, labels.KEY, createdAt and expiresAt. A sender's
+	// selects its own alone, whatever it says.
 	Filter string `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// 10 to 1000; 25 by default.
 	PageSize      int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -1958,7 +1969,8 @@ type InstancesServiceWatchRequest struct {
 	// The cursor of the last response that was dealt with, "0" for all outcomes
 	// that are kept, or empty for those that are still to come.
 	After string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
-	// AIP-160 with AND and = over webhookId, source, ticketId and labels.KEY.
+	// AIP-160 with AND and = over webhookId, source, ticketId, createdBy and
+	// labels.KEY. A sender's lets its own outcomes through alone.
 	Filter        string `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2448,7 +2460,7 @@ var File_riposte_v1_instances_proto protoreflect.FileDescriptor
 const file_riposte_v1_instances_proto_rawDesc = "" +
 	"\n" +
 	"\x1ariposte/v1/instances.proto\x12\n" +
-	"riposte.v1\x1a!c1/api/webhooks/v1/webhooks.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\x1a\x1criposte/v1/annotations.proto\"\x86\x04\n" +
+	"riposte.v1\x1a!c1/api/webhooks/v1/webhooks.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\x1a\x1criposte/v1/annotations.proto\"\xa5\x04\n" +
 	"\bInstance\x12N\n" +
 	"\x10webhook_instance\x18\x01 \x01(\v2#.c1.api.webhooks.v1.WebhookInstanceR\x0fwebhookInstance\x12\x1d\n" +
 	"\n" +
@@ -2459,7 +2471,10 @@ const file_riposte_v1_instances_proto_rawDesc = "" +
 	"\aoutcome\x18\x06 \x01(\v2\x13.riposte.v1.OutcomeR\aoutcome\x12/\n" +
 	"\battempts\x18\a \x03(\v2\x13.riposte.v1.AttemptR\battempts\x12%\n" +
 	"\apayload\x18\b \x01(\fB\v\x92A\x04\x9a\x02\x01\x06\x88\xb2\x19\x01R\apayload\x12$\n" +
-	"\x04push\x18\t \x01(\v2\x10.riposte.v1.PushR\x04push\x1a9\n" +
+	"\x04push\x18\t \x01(\v2\x10.riposte.v1.PushR\x04push\x12\x1d\n" +
+	"\n" +
+	"created_by\x18\n" +
+	" \x01(\tR\tcreatedBy\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcd\x02\n" +

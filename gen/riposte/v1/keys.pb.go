@@ -28,11 +28,12 @@ type Role int32
 
 const (
 	Role_ROLE_UNSPECIFIED Role = 0
-	// Reads everything.
+	// Reads everything but keys, clients and the audit log, payloads included.
 	Role_ROLE_VIEWER Role = 1
-	// Creates instances and acts on them, too.
+	// Reads webhooks, creates instances, and reads and acts on those that it created:
+	// see Instance.created_by.
 	Role_ROLE_SENDER Role = 2
-	// Manages webhooks and keys, too.
+	// Does everything.
 	Role_ROLE_ADMIN Role = 3
 )
 
@@ -80,11 +81,17 @@ func (Role) EnumDescriptor() ([]byte, []int) {
 }
 
 type Key struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Role          Role                   `protobuf:"varint,3,opt,name=role,proto3,enum=riposte.v1.Role" json:"role,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name      string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Role      Role                   `protobuf:"varint,3,opt,name=role,proto3,enum=riposte.v1.Role" json:"role,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// From when on it is refused; unset for never.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// When a call was last made with it, to within a minute; unset before the first.
+	LastUsedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_used_at,json=lastUsedAt,proto3" json:"last_used_at,omitempty"`
+	// The calls per second that a node takes with it, on average; 0 for no such bound.
+	RateLimit     int32 `protobuf:"varint,7,opt,name=rate_limit,json=rateLimit,proto3" json:"rate_limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -147,11 +154,36 @@ func (x *Key) GetCreatedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Key) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *Key) GetLastUsedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastUsedAt
+	}
+	return nil
+}
+
+func (x *Key) GetRateLimit() int32 {
+	if x != nil {
+		return x.RateLimit
+	}
+	return 0
+}
+
 type KeysServiceCreateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// For people; at most 100 characters.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Role          Role   `protobuf:"varint,2,opt,name=role,proto3,enum=riposte.v1.Role" json:"role,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Role Role   `protobuf:"varint,2,opt,name=role,proto3,enum=riposte.v1.Role" json:"role,omitempty"`
+	// Must be later than now; unset for a key that counts until it is revoked.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// 0, for no bound, to 100000.
+	RateLimit     int32 `protobuf:"varint,4,opt,name=rate_limit,json=rateLimit,proto3" json:"rate_limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -198,6 +230,20 @@ func (x *KeysServiceCreateRequest) GetRole() Role {
 		return x.Role
 	}
 	return Role_ROLE_UNSPECIFIED
+}
+
+func (x *KeysServiceCreateRequest) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *KeysServiceCreateRequest) GetRateLimit() int32 {
+	if x != nil {
+		return x.RateLimit
+	}
+	return 0
 }
 
 type KeysServiceCreateResponse struct {
@@ -451,8 +497,9 @@ func (*KeysServiceCurrentRequest) Descriptor() ([]byte, []int) {
 }
 
 type KeysServiceCurrentResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           *Key                   `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key, or a client's id, name, role and times in the place of a key's.
+	Key           *Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -499,16 +546,26 @@ var File_riposte_v1_keys_proto protoreflect.FileDescriptor
 const file_riposte_v1_keys_proto_rawDesc = "" +
 	"\n" +
 	"\x15riposte/v1/keys.proto\x12\n" +
-	"riposte.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n" +
+	"riposte.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x02\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12$\n" +
 	"\x04role\x18\x03 \x01(\x0e2\x10.riposte.v1.RoleR\x04role\x129\n" +
 	"\n" +
-	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"T\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12<\n" +
+	"\flast_used_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"lastUsedAt\x12\x1d\n" +
+	"\n" +
+	"rate_limit\x18\a \x01(\x05R\trateLimit\"\xae\x01\n" +
 	"\x18KeysServiceCreateRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12$\n" +
-	"\x04role\x18\x02 \x01(\x0e2\x10.riposte.v1.RoleR\x04role\"V\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x10.riposte.v1.RoleR\x04role\x129\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1d\n" +
+	"\n" +
+	"rate_limit\x18\x04 \x01(\x05R\trateLimit\"V\n" +
 	"\x19KeysServiceCreateResponse\x12!\n" +
 	"\x03key\x18\x01 \x01(\v2\x0f.riposte.v1.KeyR\x03key\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\tR\x06secret\"\x18\n" +
@@ -563,23 +620,26 @@ var file_riposte_v1_keys_proto_goTypes = []any{
 var file_riposte_v1_keys_proto_depIdxs = []int32{
 	0,  // 0: riposte.v1.Key.role:type_name -> riposte.v1.Role
 	10, // 1: riposte.v1.Key.created_at:type_name -> google.protobuf.Timestamp
-	0,  // 2: riposte.v1.KeysServiceCreateRequest.role:type_name -> riposte.v1.Role
-	1,  // 3: riposte.v1.KeysServiceCreateResponse.key:type_name -> riposte.v1.Key
-	1,  // 4: riposte.v1.KeysServiceListResponse.list:type_name -> riposte.v1.Key
-	1,  // 5: riposte.v1.KeysServiceCurrentResponse.key:type_name -> riposte.v1.Key
-	2,  // 6: riposte.v1.KeysService.Create:input_type -> riposte.v1.KeysServiceCreateRequest
-	4,  // 7: riposte.v1.KeysService.List:input_type -> riposte.v1.KeysServiceListRequest
-	6,  // 8: riposte.v1.KeysService.Revoke:input_type -> riposte.v1.KeysServiceRevokeRequest
-	8,  // 9: riposte.v1.KeysService.Current:input_type -> riposte.v1.KeysServiceCurrentRequest
-	3,  // 10: riposte.v1.KeysService.Create:output_type -> riposte.v1.KeysServiceCreateResponse
-	5,  // 11: riposte.v1.KeysService.List:output_type -> riposte.v1.KeysServiceListResponse
-	7,  // 12: riposte.v1.KeysService.Revoke:output_type -> riposte.v1.KeysServiceRevokeResponse
-	9,  // 13: riposte.v1.KeysService.Current:output_type -> riposte.v1.KeysServiceCurrentResponse
-	10, // [10:14] is the sub-list for method output_type
-	6,  // [6:10] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	10, // 2: riposte.v1.Key.expires_at:type_name -> google.protobuf.Timestamp
+	10, // 3: riposte.v1.Key.last_used_at:type_name -> google.protobuf.Timestamp
+	0,  // 4: riposte.v1.KeysServiceCreateRequest.role:type_name -> riposte.v1.Role
+	10, // 5: riposte.v1.KeysServiceCreateRequest.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 6: riposte.v1.KeysServiceCreateResponse.key:type_name -> riposte.v1.Key
+	1,  // 7: riposte.v1.KeysServiceListResponse.list:type_name -> riposte.v1.Key
+	1,  // 8: riposte.v1.KeysServiceCurrentResponse.key:type_name -> riposte.v1.Key
+	2,  // 9: riposte.v1.KeysService.Create:input_type -> riposte.v1.KeysServiceCreateRequest
+	4,  // 10: riposte.v1.KeysService.List:input_type -> riposte.v1.KeysServiceListRequest
+	6,  // 11: riposte.v1.KeysService.Revoke:input_type -> riposte.v1.KeysServiceRevokeRequest
+	8,  // 12: riposte.v1.KeysService.Current:input_type -> riposte.v1.KeysServiceCurrentRequest
+	3,  // 13: riposte.v1.KeysService.Create:output_type -> riposte.v1.KeysServiceCreateResponse
+	5,  // 14: riposte.v1.KeysService.List:output_type -> riposte.v1.KeysServiceListResponse
+	7,  // 15: riposte.v1.KeysService.Revoke:output_type -> riposte.v1.KeysServiceRevokeResponse
+	9,  // 16: riposte.v1.KeysService.Current:output_type -> riposte.v1.KeysServiceCurrentResponse
+	13, // [13:17] is the sub-list for method output_type
+	9,  // [9:13] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_riposte_v1_keys_proto_init() }

@@ -10,7 +10,9 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -22,6 +24,57 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+type WebhookSecretScheme int32
+
+const (
+	WebhookSecretScheme_WEBHOOK_SECRET_SCHEME_UNSPECIFIED WebhookSecretScheme = 0
+	// HMAC-SHA256 with a secret that the receiver has, too.
+	WebhookSecretScheme_WEBHOOK_SECRET_SCHEME_V1 WebhookSecretScheme = 1
+	// Ed25519.
+	WebhookSecretScheme_WEBHOOK_SECRET_SCHEME_V1A WebhookSecretScheme = 2
+)
+
+// Enum value maps for WebhookSecretScheme.
+var (
+	WebhookSecretScheme_name = map[int32]string{
+		0: "WEBHOOK_SECRET_SCHEME_UNSPECIFIED",
+		1: "WEBHOOK_SECRET_SCHEME_V1",
+		2: "WEBHOOK_SECRET_SCHEME_V1A",
+	}
+	WebhookSecretScheme_value = map[string]int32{
+		"WEBHOOK_SECRET_SCHEME_UNSPECIFIED": 0,
+		"WEBHOOK_SECRET_SCHEME_V1":          1,
+		"WEBHOOK_SECRET_SCHEME_V1A":         2,
+	}
+)
+
+func (x WebhookSecretScheme) Enum() *WebhookSecretScheme {
+	p := new(WebhookSecretScheme)
+	*p = x
+	return p
+}
+
+func (x WebhookSecretScheme) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WebhookSecretScheme) Descriptor() protoreflect.EnumDescriptor {
+	return file_riposte_v1_settings_proto_enumTypes[0].Descriptor()
+}
+
+func (WebhookSecretScheme) Type() protoreflect.EnumType {
+	return &file_riposte_v1_settings_proto_enumTypes[0]
+}
+
+func (x WebhookSecretScheme) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use WebhookSecretScheme.Descriptor instead.
+func (WebhookSecretScheme) EnumDescriptor() ([]byte, []int) {
+	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{0}
+}
 
 type RetryPolicy int32
 
@@ -58,11 +111,11 @@ func (x RetryPolicy) String() string {
 }
 
 func (RetryPolicy) Descriptor() protoreflect.EnumDescriptor {
-	return file_riposte_v1_settings_proto_enumTypes[0].Descriptor()
+	return file_riposte_v1_settings_proto_enumTypes[1].Descriptor()
 }
 
 func (RetryPolicy) Type() protoreflect.EnumType {
-	return &file_riposte_v1_settings_proto_enumTypes[0]
+	return &file_riposte_v1_settings_proto_enumTypes[1]
 }
 
 func (x RetryPolicy) Number() protoreflect.EnumNumber {
@@ -71,7 +124,7 @@ func (x RetryPolicy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RetryPolicy.Descriptor instead.
 func (RetryPolicy) EnumDescriptor() ([]byte, []int) {
-	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{0}
+	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{1}
 }
 
 type WebhookSettings struct {
@@ -85,7 +138,16 @@ type WebhookSettings struct {
 	// Where the outcomes of instances created from now on are pushed to, by the
 	// rules of a webhook's url; empty, the default, for the server's outcome URL,
 	// if it has one.
-	OutcomeUrl    *string `protobuf:"bytes,4,opt,name=outcome_url,json=outcomeUrl,proto3,oneof" json:"outcome_url,omitempty"`
+	OutcomeUrl *string `protobuf:"bytes,4,opt,name=outcome_url,json=outcomeUrl,proto3,oneof" json:"outcome_url,omitempty"`
+	// Sent with each request to the receiver, beside the headers of the contract.
+	Headers *WebhookHeaders `protobuf:"bytes,5,opt,name=headers,proto3" json:"headers,omitempty"`
+	// The secrets of RotateSecret; changed by that and RemoveSecret alone.
+	Secrets []*WebhookSecret `protobuf:"bytes,6,rep,name=secrets,proto3" json:"secrets,omitempty"`
+	// What the server shows of itself to a receiver that asks for it (mutual TLS).
+	ClientCertificate *ClientCertificate `protobuf:"bytes,7,opt,name=client_certificate,json=clientCertificate,proto3" json:"client_certificate,omitempty"`
+	// The certificate authorities that a receiver's certificate may come from, in place
+	// of the system's: PEM, at most 64 KiB. Empty, the default, for the system's.
+	CaPem         *string `protobuf:"bytes,8,opt,name=ca_pem,json=caPem,proto3,oneof" json:"ca_pem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -148,6 +210,267 @@ func (x *WebhookSettings) GetOutcomeUrl() string {
 	return ""
 }
 
+func (x *WebhookSettings) GetHeaders() *WebhookHeaders {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *WebhookSettings) GetSecrets() []*WebhookSecret {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
+func (x *WebhookSettings) GetClientCertificate() *ClientCertificate {
+	if x != nil {
+		return x.ClientCertificate
+	}
+	return nil
+}
+
+func (x *WebhookSettings) GetCaPem() string {
+	if x != nil && x.CaPem != nil {
+		return *x.CaPem
+	}
+	return ""
+}
+
+type WebhookHeaders struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 32, of at most 16 KiB together.
+	List          []*WebhookHeader `protobuf:"bytes,1,rep,name=list,proto3" json:"list,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookHeaders) Reset() {
+	*x = WebhookHeaders{}
+	mi := &file_riposte_v1_settings_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookHeaders) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookHeaders) ProtoMessage() {}
+
+func (x *WebhookHeaders) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_settings_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookHeaders.ProtoReflect.Descriptor instead.
+func (*WebhookHeaders) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *WebhookHeaders) GetList() []*WebhookHeader {
+	if x != nil {
+		return x.List
+	}
+	return nil
+}
+
+type WebhookHeader struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A name that PROTOCOL.md section 7 does not reserve; each once.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Is never read back. Absent in a change, the value stays that was there under this
+	// name.
+	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookHeader) Reset() {
+	*x = WebhookHeader{}
+	mi := &file_riposte_v1_settings_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookHeader) ProtoMessage() {}
+
+func (x *WebhookHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_settings_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookHeader.ProtoReflect.Descriptor instead.
+func (*WebhookHeader) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *WebhookHeader) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WebhookHeader) GetValue() string {
+	if x != nil && x.Value != nil {
+		return *x.Value
+	}
+	return ""
+}
+
+// WebhookSecret is a secret as it may be shown: without what signs.
+type WebhookSecret struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Id     string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Scheme WebhookSecretScheme    `protobuf:"varint,2,opt,name=scheme,proto3,enum=riposte.v1.WebhookSecretScheme" json:"scheme,omitempty"`
+	// For the receiver, of V1A: whpk_ and the public key.
+	PublicKey string                 `protobuf:"bytes,3,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Until when it is signed with; unset while no later one has taken its place.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookSecret) Reset() {
+	*x = WebhookSecret{}
+	mi := &file_riposte_v1_settings_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookSecret) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookSecret) ProtoMessage() {}
+
+func (x *WebhookSecret) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_settings_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookSecret.ProtoReflect.Descriptor instead.
+func (*WebhookSecret) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *WebhookSecret) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *WebhookSecret) GetScheme() WebhookSecretScheme {
+	if x != nil {
+		return x.Scheme
+	}
+	return WebhookSecretScheme_WEBHOOK_SECRET_SCHEME_UNSPECIFIED
+}
+
+func (x *WebhookSecret) GetPublicKey() string {
+	if x != nil {
+		return x.PublicKey
+	}
+	return ""
+}
+
+func (x *WebhookSecret) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *WebhookSecret) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+type ClientCertificate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// PEM: the certificate, then those between it and its authority; at most 64 KiB.
+	CertificatePem string `protobuf:"bytes,1,opt,name=certificate_pem,json=certificatePem,proto3" json:"certificate_pem,omitempty"`
+	// PEM; is never read back. Absent in a change, the one stays that was there.
+	PrivateKeyPem *string `protobuf:"bytes,2,opt,name=private_key_pem,json=privateKeyPem,proto3,oneof" json:"private_key_pem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClientCertificate) Reset() {
+	*x = ClientCertificate{}
+	mi := &file_riposte_v1_settings_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClientCertificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClientCertificate) ProtoMessage() {}
+
+func (x *ClientCertificate) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_settings_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClientCertificate.ProtoReflect.Descriptor instead.
+func (*ClientCertificate) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ClientCertificate) GetCertificatePem() string {
+	if x != nil {
+		return x.CertificatePem
+	}
+	return ""
+}
+
+func (x *ClientCertificate) GetPrivateKeyPem() string {
+	if x != nil && x.PrivateKeyPem != nil {
+		return *x.PrivateKeyPem
+	}
+	return ""
+}
+
 type WebhookSettingsServiceGetRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	WebhookId     string                 `protobuf:"bytes,1,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
@@ -157,7 +480,7 @@ type WebhookSettingsServiceGetRequest struct {
 
 func (x *WebhookSettingsServiceGetRequest) Reset() {
 	*x = WebhookSettingsServiceGetRequest{}
-	mi := &file_riposte_v1_settings_proto_msgTypes[1]
+	mi := &file_riposte_v1_settings_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -169,7 +492,7 @@ func (x *WebhookSettingsServiceGetRequest) String() string {
 func (*WebhookSettingsServiceGetRequest) ProtoMessage() {}
 
 func (x *WebhookSettingsServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_settings_proto_msgTypes[1]
+	mi := &file_riposte_v1_settings_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -182,7 +505,7 @@ func (x *WebhookSettingsServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebhookSettingsServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*WebhookSettingsServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{1}
+	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WebhookSettingsServiceGetRequest) GetWebhookId() string {
@@ -201,7 +524,7 @@ type WebhookSettingsServiceGetResponse struct {
 
 func (x *WebhookSettingsServiceGetResponse) Reset() {
 	*x = WebhookSettingsServiceGetResponse{}
-	mi := &file_riposte_v1_settings_proto_msgTypes[2]
+	mi := &file_riposte_v1_settings_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -213,7 +536,7 @@ func (x *WebhookSettingsServiceGetResponse) String() string {
 func (*WebhookSettingsServiceGetResponse) ProtoMessage() {}
 
 func (x *WebhookSettingsServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_settings_proto_msgTypes[2]
+	mi := &file_riposte_v1_settings_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -226,7 +549,7 @@ func (x *WebhookSettingsServiceGetResponse) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use WebhookSettingsServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*WebhookSettingsServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{2}
+	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *WebhookSettingsServiceGetResponse) GetSettings() *WebhookSettings {
@@ -247,7 +570,7 @@ type WebhookSettingsServiceUpdateRequest struct {
 
 func (x *WebhookSettingsServiceUpdateRequest) Reset() {
 	*x = WebhookSettingsServiceUpdateRequest{}
-	mi := &file_riposte_v1_settings_proto_msgTypes[3]
+	mi := &file_riposte_v1_settings_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -259,7 +582,7 @@ func (x *WebhookSettingsServiceUpdateRequest) String() string {
 func (*WebhookSettingsServiceUpdateRequest) ProtoMessage() {}
 
 func (x *WebhookSettingsServiceUpdateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_settings_proto_msgTypes[3]
+	mi := &file_riposte_v1_settings_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -272,7 +595,7 @@ func (x *WebhookSettingsServiceUpdateRequest) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use WebhookSettingsServiceUpdateRequest.ProtoReflect.Descriptor instead.
 func (*WebhookSettingsServiceUpdateRequest) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{3}
+	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *WebhookSettingsServiceUpdateRequest) GetWebhookId() string {
@@ -305,7 +628,7 @@ type WebhookSettingsServiceUpdateResponse struct {
 
 func (x *WebhookSettingsServiceUpdateResponse) Reset() {
 	*x = WebhookSettingsServiceUpdateResponse{}
-	mi := &file_riposte_v1_settings_proto_msgTypes[4]
+	mi := &file_riposte_v1_settings_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -317,7 +640,7 @@ func (x *WebhookSettingsServiceUpdateResponse) String() string {
 func (*WebhookSettingsServiceUpdateResponse) ProtoMessage() {}
 
 func (x *WebhookSettingsServiceUpdateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_riposte_v1_settings_proto_msgTypes[4]
+	mi := &file_riposte_v1_settings_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -330,10 +653,232 @@ func (x *WebhookSettingsServiceUpdateResponse) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use WebhookSettingsServiceUpdateResponse.ProtoReflect.Descriptor instead.
 func (*WebhookSettingsServiceUpdateResponse) Descriptor() ([]byte, []int) {
-	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{4}
+	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *WebhookSettingsServiceUpdateResponse) GetSettings() *WebhookSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+type WebhookSettingsServiceRotateSecretRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	WebhookId string                 `protobuf:"bytes,1,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
+	// V1 by default.
+	Scheme WebhookSecretScheme `protobuf:"varint,2,opt,name=scheme,proto3,enum=riposte.v1.WebhookSecretScheme" json:"scheme,omitempty"`
+	// Of V1: a secret that the receiver already has, whsec_ and 24 to 64 bytes in base64;
+	// made up if empty.
+	Secret string `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`
+	// For how long the one before is signed with, too: 0 s to 30 days, 24 hours by default.
+	KeepFor       *durationpb.Duration `protobuf:"bytes,4,opt,name=keep_for,json=keepFor,proto3" json:"keep_for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookSettingsServiceRotateSecretRequest) Reset() {
+	*x = WebhookSettingsServiceRotateSecretRequest{}
+	mi := &file_riposte_v1_settings_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookSettingsServiceRotateSecretRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookSettingsServiceRotateSecretRequest) ProtoMessage() {}
+
+func (x *WebhookSettingsServiceRotateSecretRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_settings_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookSettingsServiceRotateSecretRequest.ProtoReflect.Descriptor instead.
+func (*WebhookSettingsServiceRotateSecretRequest) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *WebhookSettingsServiceRotateSecretRequest) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+func (x *WebhookSettingsServiceRotateSecretRequest) GetScheme() WebhookSecretScheme {
+	if x != nil {
+		return x.Scheme
+	}
+	return WebhookSecretScheme_WEBHOOK_SECRET_SCHEME_UNSPECIFIED
+}
+
+func (x *WebhookSettingsServiceRotateSecretRequest) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *WebhookSettingsServiceRotateSecretRequest) GetKeepFor() *durationpb.Duration {
+	if x != nil {
+		return x.KeepFor
+	}
+	return nil
+}
+
+type WebhookSettingsServiceRotateSecretResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Secret *WebhookSecret         `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	// What the receiver needs: of V1 the secret, whsec_…, which is shown in this response
+	// and never again; of V1A the public key, whpk_….
+	VerifyWith    string `protobuf:"bytes,2,opt,name=verify_with,json=verifyWith,proto3" json:"verify_with,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookSettingsServiceRotateSecretResponse) Reset() {
+	*x = WebhookSettingsServiceRotateSecretResponse{}
+	mi := &file_riposte_v1_settings_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookSettingsServiceRotateSecretResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookSettingsServiceRotateSecretResponse) ProtoMessage() {}
+
+func (x *WebhookSettingsServiceRotateSecretResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_settings_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookSettingsServiceRotateSecretResponse.ProtoReflect.Descriptor instead.
+func (*WebhookSettingsServiceRotateSecretResponse) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *WebhookSettingsServiceRotateSecretResponse) GetSecret() *WebhookSecret {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+func (x *WebhookSettingsServiceRotateSecretResponse) GetVerifyWith() string {
+	if x != nil {
+		return x.VerifyWith
+	}
+	return ""
+}
+
+type WebhookSettingsServiceRemoveSecretRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WebhookId     string                 `protobuf:"bytes,1,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
+	SecretId      string                 `protobuf:"bytes,2,opt,name=secret_id,json=secretId,proto3" json:"secret_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookSettingsServiceRemoveSecretRequest) Reset() {
+	*x = WebhookSettingsServiceRemoveSecretRequest{}
+	mi := &file_riposte_v1_settings_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookSettingsServiceRemoveSecretRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookSettingsServiceRemoveSecretRequest) ProtoMessage() {}
+
+func (x *WebhookSettingsServiceRemoveSecretRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_settings_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookSettingsServiceRemoveSecretRequest.ProtoReflect.Descriptor instead.
+func (*WebhookSettingsServiceRemoveSecretRequest) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *WebhookSettingsServiceRemoveSecretRequest) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+func (x *WebhookSettingsServiceRemoveSecretRequest) GetSecretId() string {
+	if x != nil {
+		return x.SecretId
+	}
+	return ""
+}
+
+type WebhookSettingsServiceRemoveSecretResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Settings      *WebhookSettings       `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookSettingsServiceRemoveSecretResponse) Reset() {
+	*x = WebhookSettingsServiceRemoveSecretResponse{}
+	mi := &file_riposte_v1_settings_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookSettingsServiceRemoveSecretResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookSettingsServiceRemoveSecretResponse) ProtoMessage() {}
+
+func (x *WebhookSettingsServiceRemoveSecretResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_riposte_v1_settings_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookSettingsServiceRemoveSecretResponse.ProtoReflect.Descriptor instead.
+func (*WebhookSettingsServiceRemoveSecretResponse) Descriptor() ([]byte, []int) {
+	return file_riposte_v1_settings_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *WebhookSettingsServiceRemoveSecretResponse) GetSettings() *WebhookSettings {
 	if x != nil {
 		return x.Settings
 	}
@@ -345,17 +890,41 @@ var File_riposte_v1_settings_proto protoreflect.FileDescriptor
 const file_riposte_v1_settings_proto_rawDesc = "" +
 	"\n" +
 	"\x19riposte/v1/settings.proto\x12\n" +
-	"riposte.v1\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\"\xa0\x02\n" +
+	"riposte.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x04\n" +
 	"\x0fWebhookSettings\x12?\n" +
 	"\fretry_policy\x18\x01 \x01(\x0e2\x17.riposte.v1.RetryPolicyH\x00R\vretryPolicy\x88\x01\x01\x12'\n" +
 	"\rmax_in_flight\x18\x02 \x01(\x05H\x01R\vmaxInFlight\x88\x01\x01\x122\n" +
 	"\x13max_in_flight_total\x18\x03 \x01(\x05H\x02R\x10maxInFlightTotal\x88\x01\x01\x12$\n" +
 	"\voutcome_url\x18\x04 \x01(\tH\x03R\n" +
-	"outcomeUrl\x88\x01\x01B\x0f\n" +
+	"outcomeUrl\x88\x01\x01\x124\n" +
+	"\aheaders\x18\x05 \x01(\v2\x1a.riposte.v1.WebhookHeadersR\aheaders\x123\n" +
+	"\asecrets\x18\x06 \x03(\v2\x19.riposte.v1.WebhookSecretR\asecrets\x12L\n" +
+	"\x12client_certificate\x18\a \x01(\v2\x1d.riposte.v1.ClientCertificateR\x11clientCertificate\x12\x1a\n" +
+	"\x06ca_pem\x18\b \x01(\tH\x04R\x05caPem\x88\x01\x01B\x0f\n" +
 	"\r_retry_policyB\x10\n" +
 	"\x0e_max_in_flightB\x16\n" +
 	"\x14_max_in_flight_totalB\x0e\n" +
-	"\f_outcome_url\"A\n" +
+	"\f_outcome_urlB\t\n" +
+	"\a_ca_pem\"?\n" +
+	"\x0eWebhookHeaders\x12-\n" +
+	"\x04list\x18\x01 \x03(\v2\x19.riposte.v1.WebhookHeaderR\x04list\"H\n" +
+	"\rWebhookHeader\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
+	"\x05value\x18\x02 \x01(\tH\x00R\x05value\x88\x01\x01B\b\n" +
+	"\x06_value\"\xed\x01\n" +
+	"\rWebhookSecret\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x127\n" +
+	"\x06scheme\x18\x02 \x01(\x0e2\x1f.riposte.v1.WebhookSecretSchemeR\x06scheme\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x03 \x01(\tR\tpublicKey\x129\n" +
+	"\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"}\n" +
+	"\x11ClientCertificate\x12'\n" +
+	"\x0fcertificate_pem\x18\x01 \x01(\tR\x0ecertificatePem\x12+\n" +
+	"\x0fprivate_key_pem\x18\x02 \x01(\tH\x00R\rprivateKeyPem\x88\x01\x01B\x12\n" +
+	"\x10_private_key_pem\"A\n" +
 	" WebhookSettingsServiceGetRequest\x12\x1d\n" +
 	"\n" +
 	"webhook_id\x18\x01 \x01(\tR\twebhookId\"\\\n" +
@@ -368,14 +937,36 @@ const file_riposte_v1_settings_proto_rawDesc = "" +
 	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
 	"updateMask\"_\n" +
 	"$WebhookSettingsServiceUpdateResponse\x127\n" +
-	"\bsettings\x18\x01 \x01(\v2\x1b.riposte.v1.WebhookSettingsR\bsettings*c\n" +
+	"\bsettings\x18\x01 \x01(\v2\x1b.riposte.v1.WebhookSettingsR\bsettings\"\xd1\x01\n" +
+	")WebhookSettingsServiceRotateSecretRequest\x12\x1d\n" +
+	"\n" +
+	"webhook_id\x18\x01 \x01(\tR\twebhookId\x127\n" +
+	"\x06scheme\x18\x02 \x01(\x0e2\x1f.riposte.v1.WebhookSecretSchemeR\x06scheme\x12\x16\n" +
+	"\x06secret\x18\x03 \x01(\tR\x06secret\x124\n" +
+	"\bkeep_for\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\akeepFor\"\x80\x01\n" +
+	"*WebhookSettingsServiceRotateSecretResponse\x121\n" +
+	"\x06secret\x18\x01 \x01(\v2\x19.riposte.v1.WebhookSecretR\x06secret\x12\x1f\n" +
+	"\vverify_with\x18\x02 \x01(\tR\n" +
+	"verifyWith\"g\n" +
+	")WebhookSettingsServiceRemoveSecretRequest\x12\x1d\n" +
+	"\n" +
+	"webhook_id\x18\x01 \x01(\tR\twebhookId\x12\x1b\n" +
+	"\tsecret_id\x18\x02 \x01(\tR\bsecretId\"e\n" +
+	"*WebhookSettingsServiceRemoveSecretResponse\x127\n" +
+	"\bsettings\x18\x01 \x01(\v2\x1b.riposte.v1.WebhookSettingsR\bsettings*y\n" +
+	"\x13WebhookSecretScheme\x12%\n" +
+	"!WEBHOOK_SECRET_SCHEME_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18WEBHOOK_SECRET_SCHEME_V1\x10\x01\x12\x1d\n" +
+	"\x19WEBHOOK_SECRET_SCHEME_V1A\x10\x02*c\n" +
 	"\vRetryPolicy\x12\x1c\n" +
 	"\x18RETRY_POLICY_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11RETRY_POLICY_FAST\x10\x01\x12\x1f\n" +
-	"\x1bRETRY_POLICY_FAST_THEN_SLOW\x10\x022\xce\x02\n" +
+	"\x1bRETRY_POLICY_FAST_THEN_SLOW\x10\x022\xce\x05\n" +
 	"\x16WebhookSettingsService\x12\x92\x01\n" +
 	"\x03Get\x12,.riposte.v1.WebhookSettingsServiceGetRequest\x1a-.riposte.v1.WebhookSettingsServiceGetResponse\".\x82\xd3\xe4\x93\x02(\x12&/api/v1/webhooks/{webhook_id}/settings\x12\x9e\x01\n" +
-	"\x06Update\x12/.riposte.v1.WebhookSettingsServiceUpdateRequest\x1a0.riposte.v1.WebhookSettingsServiceUpdateResponse\"1\x82\xd3\xe4\x93\x02+:\x01*2&/api/v1/webhooks/{webhook_id}/settingsB9Z7github.com/riposte-dev/riposte/gen/riposte/v1;ripostev1b\x06proto3"
+	"\x06Update\x12/.riposte.v1.WebhookSettingsServiceUpdateRequest\x1a0.riposte.v1.WebhookSettingsServiceUpdateResponse\"1\x82\xd3\xe4\x93\x02+:\x01*2&/api/v1/webhooks/{webhook_id}/settings\x12\xbd\x01\n" +
+	"\fRotateSecret\x125.riposte.v1.WebhookSettingsServiceRotateSecretRequest\x1a6.riposte.v1.WebhookSettingsServiceRotateSecretResponse\">\x82\xd3\xe4\x93\x028:\x01*\"3/api/v1/webhooks/{webhook_id}/settings:rotateSecret\x12\xbd\x01\n" +
+	"\fRemoveSecret\x125.riposte.v1.WebhookSettingsServiceRemoveSecretRequest\x1a6.riposte.v1.WebhookSettingsServiceRemoveSecretResponse\">\x82\xd3\xe4\x93\x028:\x01*\"3/api/v1/webhooks/{webhook_id}/settings:removeSecretB9Z7github.com/riposte-dev/riposte/gen/riposte/v1;ripostev1b\x06proto3"
 
 var (
 	file_riposte_v1_settings_proto_rawDescOnce sync.Once
@@ -389,32 +980,58 @@ func file_riposte_v1_settings_proto_rawDescGZIP() []byte {
 	return file_riposte_v1_settings_proto_rawDescData
 }
 
-var file_riposte_v1_settings_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_riposte_v1_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_riposte_v1_settings_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_riposte_v1_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_riposte_v1_settings_proto_goTypes = []any{
-	(RetryPolicy)(0),                             // 0: riposte.v1.RetryPolicy
-	(*WebhookSettings)(nil),                      // 1: riposte.v1.WebhookSettings
-	(*WebhookSettingsServiceGetRequest)(nil),     // 2: riposte.v1.WebhookSettingsServiceGetRequest
-	(*WebhookSettingsServiceGetResponse)(nil),    // 3: riposte.v1.WebhookSettingsServiceGetResponse
-	(*WebhookSettingsServiceUpdateRequest)(nil),  // 4: riposte.v1.WebhookSettingsServiceUpdateRequest
-	(*WebhookSettingsServiceUpdateResponse)(nil), // 5: riposte.v1.WebhookSettingsServiceUpdateResponse
-	(*fieldmaskpb.FieldMask)(nil),                // 6: google.protobuf.FieldMask
+	(WebhookSecretScheme)(0),                           // 0: riposte.v1.WebhookSecretScheme
+	(RetryPolicy)(0),                                   // 1: riposte.v1.RetryPolicy
+	(*WebhookSettings)(nil),                            // 2: riposte.v1.WebhookSettings
+	(*WebhookHeaders)(nil),                             // 3: riposte.v1.WebhookHeaders
+	(*WebhookHeader)(nil),                              // 4: riposte.v1.WebhookHeader
+	(*WebhookSecret)(nil),                              // 5: riposte.v1.WebhookSecret
+	(*ClientCertificate)(nil),                          // 6: riposte.v1.ClientCertificate
+	(*WebhookSettingsServiceGetRequest)(nil),           // 7: riposte.v1.WebhookSettingsServiceGetRequest
+	(*WebhookSettingsServiceGetResponse)(nil),          // 8: riposte.v1.WebhookSettingsServiceGetResponse
+	(*WebhookSettingsServiceUpdateRequest)(nil),        // 9: riposte.v1.WebhookSettingsServiceUpdateRequest
+	(*WebhookSettingsServiceUpdateResponse)(nil),       // 10: riposte.v1.WebhookSettingsServiceUpdateResponse
+	(*WebhookSettingsServiceRotateSecretRequest)(nil),  // 11: riposte.v1.WebhookSettingsServiceRotateSecretRequest
+	(*WebhookSettingsServiceRotateSecretResponse)(nil), // 12: riposte.v1.WebhookSettingsServiceRotateSecretResponse
+	(*WebhookSettingsServiceRemoveSecretRequest)(nil),  // 13: riposte.v1.WebhookSettingsServiceRemoveSecretRequest
+	(*WebhookSettingsServiceRemoveSecretResponse)(nil), // 14: riposte.v1.WebhookSettingsServiceRemoveSecretResponse
+	(*timestamppb.Timestamp)(nil),                      // 15: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),                      // 16: google.protobuf.FieldMask
+	(*durationpb.Duration)(nil),                        // 17: google.protobuf.Duration
 }
 var file_riposte_v1_settings_proto_depIdxs = []int32{
-	0, // 0: riposte.v1.WebhookSettings.retry_policy:type_name -> riposte.v1.RetryPolicy
-	1, // 1: riposte.v1.WebhookSettingsServiceGetResponse.settings:type_name -> riposte.v1.WebhookSettings
-	1, // 2: riposte.v1.WebhookSettingsServiceUpdateRequest.settings:type_name -> riposte.v1.WebhookSettings
-	6, // 3: riposte.v1.WebhookSettingsServiceUpdateRequest.update_mask:type_name -> google.protobuf.FieldMask
-	1, // 4: riposte.v1.WebhookSettingsServiceUpdateResponse.settings:type_name -> riposte.v1.WebhookSettings
-	2, // 5: riposte.v1.WebhookSettingsService.Get:input_type -> riposte.v1.WebhookSettingsServiceGetRequest
-	4, // 6: riposte.v1.WebhookSettingsService.Update:input_type -> riposte.v1.WebhookSettingsServiceUpdateRequest
-	3, // 7: riposte.v1.WebhookSettingsService.Get:output_type -> riposte.v1.WebhookSettingsServiceGetResponse
-	5, // 8: riposte.v1.WebhookSettingsService.Update:output_type -> riposte.v1.WebhookSettingsServiceUpdateResponse
-	7, // [7:9] is the sub-list for method output_type
-	5, // [5:7] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	1,  // 0: riposte.v1.WebhookSettings.retry_policy:type_name -> riposte.v1.RetryPolicy
+	3,  // 1: riposte.v1.WebhookSettings.headers:type_name -> riposte.v1.WebhookHeaders
+	5,  // 2: riposte.v1.WebhookSettings.secrets:type_name -> riposte.v1.WebhookSecret
+	6,  // 3: riposte.v1.WebhookSettings.client_certificate:type_name -> riposte.v1.ClientCertificate
+	4,  // 4: riposte.v1.WebhookHeaders.list:type_name -> riposte.v1.WebhookHeader
+	0,  // 5: riposte.v1.WebhookSecret.scheme:type_name -> riposte.v1.WebhookSecretScheme
+	15, // 6: riposte.v1.WebhookSecret.created_at:type_name -> google.protobuf.Timestamp
+	15, // 7: riposte.v1.WebhookSecret.expires_at:type_name -> google.protobuf.Timestamp
+	2,  // 8: riposte.v1.WebhookSettingsServiceGetResponse.settings:type_name -> riposte.v1.WebhookSettings
+	2,  // 9: riposte.v1.WebhookSettingsServiceUpdateRequest.settings:type_name -> riposte.v1.WebhookSettings
+	16, // 10: riposte.v1.WebhookSettingsServiceUpdateRequest.update_mask:type_name -> google.protobuf.FieldMask
+	2,  // 11: riposte.v1.WebhookSettingsServiceUpdateResponse.settings:type_name -> riposte.v1.WebhookSettings
+	0,  // 12: riposte.v1.WebhookSettingsServiceRotateSecretRequest.scheme:type_name -> riposte.v1.WebhookSecretScheme
+	17, // 13: riposte.v1.WebhookSettingsServiceRotateSecretRequest.keep_for:type_name -> google.protobuf.Duration
+	5,  // 14: riposte.v1.WebhookSettingsServiceRotateSecretResponse.secret:type_name -> riposte.v1.WebhookSecret
+	2,  // 15: riposte.v1.WebhookSettingsServiceRemoveSecretResponse.settings:type_name -> riposte.v1.WebhookSettings
+	7,  // 16: riposte.v1.WebhookSettingsService.Get:input_type -> riposte.v1.WebhookSettingsServiceGetRequest
+	9,  // 17: riposte.v1.WebhookSettingsService.Update:input_type -> riposte.v1.WebhookSettingsServiceUpdateRequest
+	11, // 18: riposte.v1.WebhookSettingsService.RotateSecret:input_type -> riposte.v1.WebhookSettingsServiceRotateSecretRequest
+	13, // 19: riposte.v1.WebhookSettingsService.RemoveSecret:input_type -> riposte.v1.WebhookSettingsServiceRemoveSecretRequest
+	8,  // 20: riposte.v1.WebhookSettingsService.Get:output_type -> riposte.v1.WebhookSettingsServiceGetResponse
+	10, // 21: riposte.v1.WebhookSettingsService.Update:output_type -> riposte.v1.WebhookSettingsServiceUpdateResponse
+	12, // 22: riposte.v1.WebhookSettingsService.RotateSecret:output_type -> riposte.v1.WebhookSettingsServiceRotateSecretResponse
+	14, // 23: riposte.v1.WebhookSettingsService.RemoveSecret:output_type -> riposte.v1.WebhookSettingsServiceRemoveSecretResponse
+	20, // [20:24] is the sub-list for method output_type
+	16, // [16:20] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_riposte_v1_settings_proto_init() }
@@ -423,13 +1040,15 @@ func file_riposte_v1_settings_proto_init() {
 		return
 	}
 	file_riposte_v1_settings_proto_msgTypes[0].OneofWrappers = []any{}
+	file_riposte_v1_settings_proto_msgTypes[2].OneofWrappers = []any{}
+	file_riposte_v1_settings_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_riposte_v1_settings_proto_rawDesc), len(file_riposte_v1_settings_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   5,
+			NumEnums:      2,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,8 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	WebhookSettingsService_Get_FullMethodName    = "/riposte.v1.WebhookSettingsService/Get"
-	WebhookSettingsService_Update_FullMethodName = "/riposte.v1.WebhookSettingsService/Update"
+	WebhookSettingsService_Get_FullMethodName          = "/riposte.v1.WebhookSettingsService/Get"
+	WebhookSettingsService_Update_FullMethodName       = "/riposte.v1.WebhookSettingsService/Update"
+	WebhookSettingsService_RotateSecret_FullMethodName = "/riposte.v1.WebhookSettingsService/RotateSecret"
+	WebhookSettingsService_RemoveSecret_FullMethodName = "/riposte.v1.WebhookSettingsService/RemoveSecret"
 )
 
 // WebhookSettingsServiceClient is the client API for WebhookSettingsService service.
@@ -34,6 +36,12 @@ type WebhookSettingsServiceClient interface {
 	// Update changes the fields that the mask names; without a mask every field
 	// that is present.
 	Update(ctx context.Context, in *WebhookSettingsServiceUpdateRequest, opts ...grpc.CallOption) (*WebhookSettingsServiceUpdateResponse, error)
+	// RotateSecret makes a secret with which requests are signed by the Standard Webhooks
+	// scheme, too (webhook-signature), and has the one before signed with beside it for a
+	// while. The first one switches this on.
+	RotateSecret(ctx context.Context, in *WebhookSettingsServiceRotateSecretRequest, opts ...grpc.CallOption) (*WebhookSettingsServiceRotateSecretResponse, error)
+	// RemoveSecret ends signing with a secret at once.
+	RemoveSecret(ctx context.Context, in *WebhookSettingsServiceRemoveSecretRequest, opts ...grpc.CallOption) (*WebhookSettingsServiceRemoveSecretResponse, error)
 }
 
 type webhookSettingsServiceClient struct {
@@ -64,6 +72,26 @@ func (c *webhookSettingsServiceClient) Update(ctx context.Context, in *WebhookSe
 	return out, nil
 }
 
+func (c *webhookSettingsServiceClient) RotateSecret(ctx context.Context, in *WebhookSettingsServiceRotateSecretRequest, opts ...grpc.CallOption) (*WebhookSettingsServiceRotateSecretResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WebhookSettingsServiceRotateSecretResponse)
+	err := c.cc.Invoke(ctx, WebhookSettingsService_RotateSecret_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *webhookSettingsServiceClient) RemoveSecret(ctx context.Context, in *WebhookSettingsServiceRemoveSecretRequest, opts ...grpc.CallOption) (*WebhookSettingsServiceRemoveSecretResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WebhookSettingsServiceRemoveSecretResponse)
+	err := c.cc.Invoke(ctx, WebhookSettingsService_RemoveSecret_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // WebhookSettingsServiceServer is the server API for WebhookSettingsService service.
 // All implementations should embed UnimplementedWebhookSettingsServiceServer
 // for forward compatibility.
@@ -75,6 +103,12 @@ type WebhookSettingsServiceServer interface {
 	// Update changes the fields that the mask names; without a mask every field
 	// that is present.
 	Update(context.Context, *WebhookSettingsServiceUpdateRequest) (*WebhookSettingsServiceUpdateResponse, error)
+	// RotateSecret makes a secret with which requests are signed by the Standard Webhooks
+	// scheme, too (webhook-signature), and has the one before signed with beside it for a
+	// while. The first one switches this on.
+	RotateSecret(context.Context, *WebhookSettingsServiceRotateSecretRequest) (*WebhookSettingsServiceRotateSecretResponse, error)
+	// RemoveSecret ends signing with a secret at once.
+	RemoveSecret(context.Context, *WebhookSettingsServiceRemoveSecretRequest) (*WebhookSettingsServiceRemoveSecretResponse, error)
 }
 
 // UnimplementedWebhookSettingsServiceServer should be embedded to have
@@ -89,6 +123,12 @@ func (UnimplementedWebhookSettingsServiceServer) Get(context.Context, *WebhookSe
 }
 func (UnimplementedWebhookSettingsServiceServer) Update(context.Context, *WebhookSettingsServiceUpdateRequest) (*WebhookSettingsServiceUpdateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Update not implemented")
+}
+func (UnimplementedWebhookSettingsServiceServer) RotateSecret(context.Context, *WebhookSettingsServiceRotateSecretRequest) (*WebhookSettingsServiceRotateSecretResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RotateSecret not implemented")
+}
+func (UnimplementedWebhookSettingsServiceServer) RemoveSecret(context.Context, *WebhookSettingsServiceRemoveSecretRequest) (*WebhookSettingsServiceRemoveSecretResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveSecret not implemented")
 }
 func (UnimplementedWebhookSettingsServiceServer) testEmbeddedByValue() {}
 
@@ -146,6 +186,42 @@ func _WebhookSettingsService_Update_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WebhookSettingsService_RotateSecret_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WebhookSettingsServiceRotateSecretRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WebhookSettingsServiceServer).RotateSecret(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WebhookSettingsService_RotateSecret_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WebhookSettingsServiceServer).RotateSecret(ctx, req.(*WebhookSettingsServiceRotateSecretRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WebhookSettingsService_RemoveSecret_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WebhookSettingsServiceRemoveSecretRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WebhookSettingsServiceServer).RemoveSecret(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WebhookSettingsService_RemoveSecret_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WebhookSettingsServiceServer).RemoveSecret(ctx, req.(*WebhookSettingsServiceRemoveSecretRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // WebhookSettingsService_ServiceDesc is the grpc.ServiceDesc for WebhookSettingsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -160,6 +236,14 @@ var WebhookSettingsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Update",
 			Handler:    _WebhookSettingsService_Update_Handler,
+		},
+		{
+			MethodName: "RotateSecret",
+			Handler:    _WebhookSettingsService_RotateSecret_Handler,
+		},
+		{
+			MethodName: "RemoveSecret",
+			Handler:    _WebhookSettingsService_RemoveSecret_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

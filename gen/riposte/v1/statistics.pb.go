@@ -257,9 +257,10 @@ func (x *StateCount) GetCount() int64 {
 
 // LastAttempt is the last attempt of a webhook that ended.
 type LastAttempt struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	EndedAt    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
-	InstanceId string                 `protobuf:"bytes,2,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	EndedAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	// Empty for a sender.
+	InstanceId string `protobuf:"bytes,2,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
 	// 0 when no status line came.
 	StatusCode    int32         `protobuf:"varint,3,opt,name=status_code,json=statusCode,proto3" json:"status_code,omitempty"`
 	Error         *AttemptError `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
@@ -449,7 +450,8 @@ type StatisticsServiceGetResponse struct {
 	LastHour []*Statistics `protobuf:"bytes,3,rep,name=last_hour,json=lastHour,proto3" json:"last_hour,omitempty"`
 	// 96 of a quarter of an hour each, oldest first, the one under way last.
 	LastDay []*Statistics `protobuf:"bytes,4,rep,name=last_day,json=lastDay,proto3" json:"last_day,omitempty"`
-	// At most 5 instances that are due and not yet taken, the longest due first.
+	// At most 5 instances that are due and not yet taken, the longest due first. A
+	// sender is shown those that are its own, here and below.
 	OldestDue []*Instance `protobuf:"bytes,5,rep,name=oldest_due,json=oldestDue,proto3" json:"oldest_due,omitempty"`
 	// At most 5 undecided instances, the soonest to expire first.
 	SoonestToExpire []*Instance `protobuf:"bytes,6,rep,name=soonest_to_expire,json=soonestToExpire,proto3" json:"soonest_to_expire,omitempty"`

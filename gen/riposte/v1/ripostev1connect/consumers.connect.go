@@ -50,7 +50,8 @@ const (
 // ConsumersServiceClient is a client for the riposte.v1.ConsumersService service.
 type ConsumersServiceClient interface {
 	// Create makes a consumer. One that is there already, with the same filter, stays
-	// as it is.
+	// as it is. A sender's has its createdBy in its filter, by which it is the
+	// sender's own: others find no such consumer.
 	Create(context.Context, *v1.ConsumersServiceCreateRequest) (*v1.ConsumersServiceCreateResponse, error)
 	Get(context.Context, *v1.ConsumersServiceGetRequest) (*v1.ConsumersServiceGetResponse, error)
 	// List returns all consumers, by their names.
@@ -181,7 +182,8 @@ func (c *consumersServiceClient) Ack(ctx context.Context, req *v1.ConsumersServi
 // ConsumersServiceHandler is an implementation of the riposte.v1.ConsumersService service.
 type ConsumersServiceHandler interface {
 	// Create makes a consumer. One that is there already, with the same filter, stays
-	// as it is.
+	// as it is. A sender's has its createdBy in its filter, by which it is the
+	// sender's own: others find no such consumer.
 	Create(context.Context, *v1.ConsumersServiceCreateRequest) (*v1.ConsumersServiceCreateResponse, error)
 	Get(context.Context, *v1.ConsumersServiceGetRequest) (*v1.ConsumersServiceGetResponse, error)
 	// List returns all consumers, by their names.

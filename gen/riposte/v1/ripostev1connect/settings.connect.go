@@ -39,6 +39,12 @@ const (
 	// WebhookSettingsServiceUpdateProcedure is the fully-qualified name of the WebhookSettingsService's
 	// Update RPC.
 	WebhookSettingsServiceUpdateProcedure = "/riposte.v1.WebhookSettingsService/Update"
+	// WebhookSettingsServiceRotateSecretProcedure is the fully-qualified name of the
+	// WebhookSettingsService's RotateSecret RPC.
+	WebhookSettingsServiceRotateSecretProcedure = "/riposte.v1.WebhookSettingsService/RotateSecret"
+	// WebhookSettingsServiceRemoveSecretProcedure is the fully-qualified name of the
+	// WebhookSettingsService's RemoveSecret RPC.
+	WebhookSettingsServiceRemoveSecretProcedure = "/riposte.v1.WebhookSettingsService/RemoveSecret"
 )
 
 // WebhookSettingsServiceClient is a client for the riposte.v1.WebhookSettingsService service.
@@ -47,6 +53,12 @@ type WebhookSettingsServiceClient interface {
 	// Update changes the fields that the mask names; without a mask every field
 	// that is present.
 	Update(context.Context, *v1.WebhookSettingsServiceUpdateRequest) (*v1.WebhookSettingsServiceUpdateResponse, error)
+	// RotateSecret makes a secret with which requests are signed by the Standard Webhooks
+	// scheme, too (webhook-signature), and has the one before signed with beside it for a
+	// while. The first one switches this on.
+	RotateSecret(context.Context, *v1.WebhookSettingsServiceRotateSecretRequest) (*v1.WebhookSettingsServiceRotateSecretResponse, error)
+	// RemoveSecret ends signing with a secret at once.
+	RemoveSecret(context.Context, *v1.WebhookSettingsServiceRemoveSecretRequest) (*v1.WebhookSettingsServiceRemoveSecretResponse, error)
 }
 
 // NewWebhookSettingsServiceClient constructs a client for the riposte.v1.WebhookSettingsService
@@ -72,13 +84,27 @@ func NewWebhookSettingsServiceClient(httpClient connect.HTTPClient, baseURL stri
 			connect.WithSchema(webhookSettingsServiceMethods.ByName("Update")),
 			connect.WithClientOptions(opts...),
 		),
+		rotateSecret: connect.NewClient[v1.WebhookSettingsServiceRotateSecretRequest, v1.WebhookSettingsServiceRotateSecretResponse](
+			httpClient,
+			baseURL+WebhookSettingsServiceRotateSecretProcedure,
+			connect.WithSchema(webhookSettingsServiceMethods.ByName("RotateSecret")),
+			connect.WithClientOptions(opts...),
+		),
+		removeSecret: connect.NewClient[v1.WebhookSettingsServiceRemoveSecretRequest, v1.WebhookSettingsServiceRemoveSecretResponse](
+			httpClient,
+			baseURL+WebhookSettingsServiceRemoveSecretProcedure,
+			connect.WithSchema(webhookSettingsServiceMethods.ByName("RemoveSecret")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // webhookSettingsServiceClient implements WebhookSettingsServiceClient.
 type webhookSettingsServiceClient struct {
-	get    *connect.Client[v1.WebhookSettingsServiceGetRequest, v1.WebhookSettingsServiceGetResponse]
-	update *connect.Client[v1.WebhookSettingsServiceUpdateRequest, v1.WebhookSettingsServiceUpdateResponse]
+	get          *connect.Client[v1.WebhookSettingsServiceGetRequest, v1.WebhookSettingsServiceGetResponse]
+	update       *connect.Client[v1.WebhookSettingsServiceUpdateRequest, v1.WebhookSettingsServiceUpdateResponse]
+	rotateSecret *connect.Client[v1.WebhookSettingsServiceRotateSecretRequest, v1.WebhookSettingsServiceRotateSecretResponse]
+	removeSecret *connect.Client[v1.WebhookSettingsServiceRemoveSecretRequest, v1.WebhookSettingsServiceRemoveSecretResponse]
 }
 
 // Get calls riposte.v1.WebhookSettingsService.Get.
@@ -99,6 +125,24 @@ func (c *webhookSettingsServiceClient) Update(ctx context.Context, req *v1.Webho
 	return nil, err
 }
 
+// RotateSecret calls riposte.v1.WebhookSettingsService.RotateSecret.
+func (c *webhookSettingsServiceClient) RotateSecret(ctx context.Context, req *v1.WebhookSettingsServiceRotateSecretRequest) (*v1.WebhookSettingsServiceRotateSecretResponse, error) {
+	response, err := c.rotateSecret.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RemoveSecret calls riposte.v1.WebhookSettingsService.RemoveSecret.
+func (c *webhookSettingsServiceClient) RemoveSecret(ctx context.Context, req *v1.WebhookSettingsServiceRemoveSecretRequest) (*v1.WebhookSettingsServiceRemoveSecretResponse, error) {
+	response, err := c.removeSecret.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // WebhookSettingsServiceHandler is an implementation of the riposte.v1.WebhookSettingsService
 // service.
 type WebhookSettingsServiceHandler interface {
@@ -106,6 +150,12 @@ type WebhookSettingsServiceHandler interface {
 	// Update changes the fields that the mask names; without a mask every field
 	// that is present.
 	Update(context.Context, *v1.WebhookSettingsServiceUpdateRequest) (*v1.WebhookSettingsServiceUpdateResponse, error)
+	// RotateSecret makes a secret with which requests are signed by the Standard Webhooks
+	// scheme, too (webhook-signature), and has the one before signed with beside it for a
+	// while. The first one switches this on.
+	RotateSecret(context.Context, *v1.WebhookSettingsServiceRotateSecretRequest) (*v1.WebhookSettingsServiceRotateSecretResponse, error)
+	// RemoveSecret ends signing with a secret at once.
+	RemoveSecret(context.Context, *v1.WebhookSettingsServiceRemoveSecretRequest) (*v1.WebhookSettingsServiceRemoveSecretResponse, error)
 }
 
 // NewWebhookSettingsServiceHandler builds an HTTP handler from the service implementation. It
@@ -127,12 +177,28 @@ func NewWebhookSettingsServiceHandler(svc WebhookSettingsServiceHandler, opts ..
 		connect.WithSchema(webhookSettingsServiceMethods.ByName("Update")),
 		connect.WithHandlerOptions(opts...),
 	)
+	webhookSettingsServiceRotateSecretHandler := connect.NewUnaryHandlerSimple(
+		WebhookSettingsServiceRotateSecretProcedure,
+		svc.RotateSecret,
+		connect.WithSchema(webhookSettingsServiceMethods.ByName("RotateSecret")),
+		connect.WithHandlerOptions(opts...),
+	)
+	webhookSettingsServiceRemoveSecretHandler := connect.NewUnaryHandlerSimple(
+		WebhookSettingsServiceRemoveSecretProcedure,
+		svc.RemoveSecret,
+		connect.WithSchema(webhookSettingsServiceMethods.ByName("RemoveSecret")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/riposte.v1.WebhookSettingsService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case WebhookSettingsServiceGetProcedure:
 			webhookSettingsServiceGetHandler.ServeHTTP(w, r)
 		case WebhookSettingsServiceUpdateProcedure:
 			webhookSettingsServiceUpdateHandler.ServeHTTP(w, r)
+		case WebhookSettingsServiceRotateSecretProcedure:
+			webhookSettingsServiceRotateSecretHandler.ServeHTTP(w, r)
+		case WebhookSettingsServiceRemoveSecretProcedure:
+			webhookSettingsServiceRemoveSecretHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -148,4 +214,12 @@ func (UnimplementedWebhookSettingsServiceHandler) Get(context.Context, *v1.Webho
 
 func (UnimplementedWebhookSettingsServiceHandler) Update(context.Context, *v1.WebhookSettingsServiceUpdateRequest) (*v1.WebhookSettingsServiceUpdateResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("riposte.v1.WebhookSettingsService.Update is not implemented"))
+}
+
+func (UnimplementedWebhookSettingsServiceHandler) RotateSecret(context.Context, *v1.WebhookSettingsServiceRotateSecretRequest) (*v1.WebhookSettingsServiceRotateSecretResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("riposte.v1.WebhookSettingsService.RotateSecret is not implemented"))
+}
+
+func (UnimplementedWebhookSettingsServiceHandler) RemoveSecret(context.Context, *v1.WebhookSettingsServiceRemoveSecretRequest) (*v1.WebhookSettingsServiceRemoveSecretResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("riposte.v1.WebhookSettingsService.RemoveSecret is not implemented"))
 }
