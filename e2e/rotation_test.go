@@ -62,11 +62,15 @@ func testRotation(t *testing.T, nodes int, store ...string) {
 	}
 	close(r.end)
 	r.working.Wait()
-	r.calling.Wait()
-	for _, url := range r.kept {
+	r.mu.Lock()
+	kept := r.kept
+	r.mu.Unlock()
+	for _, url := range kept {
 		r.callBack(url)
 	}
 	r.eventually("all is answered", r.allApproved)
+	r.server.Close() // nobody begins to call back while it is waited for those who did
+	r.calling.Wait()
 }
 
 // rotation is servers, a receiver, and a load.
@@ -74,7 +78,8 @@ type rotation struct {
 	t        *testing.T
 	balancer *balancer
 	nodes    []*crashNode
-	url      string // the receiver's
+	server   *httptest.Server // the receiver
+	url      string           // the receiver's
 	verifier *receiver.Verifier
 	end      chan struct{}
 	working  sync.WaitGroup
@@ -92,9 +97,9 @@ type rotation struct {
 func newRotation(t *testing.T, nodes int, store []string) *rotation {
 	t.Helper()
 	r := &rotation{t: t, balancer: newBalancer(t), end: make(chan struct{}), signed: map[string]string{}, tokens: map[string]int{}, asked: map[string]bool{}}
-	s := httptest.NewServer(r)
-	t.Cleanup(s.Close)
-	r.url = s.URL
+	r.server = httptest.NewServer(r)
+	t.Cleanup(r.server.Close)
+	r.url = r.server.URL
 	for range nodes {
 		n := newCrashNodeOn(t, store, "--public-url", r.balancer.URL)
 		r.start(n)
