@@ -35,10 +35,10 @@ func (s *Scene) opening() {
 	}
 }
 
-// ordinary is a quarter of an hour of a day: quiet at night, and busy twice.
+// ordinary is a quarter of an hour of a day: quiet at night, and busy twice. The first
+// one is at noon, so that there is as much to see at whatever hour this runs.
 func (s *Scene) ordinary(n int) {
-	hour := s.clock.Now().UTC()
-	day := float64(hour.Hour()*60+hour.Minute()) / (24 * 60)
+	day := math.Mod(0.5+float64(n)/96, 1)
 	busy := math.Max(0, math.Sin(2*math.Pi*(day-0.3))) + 0.4*math.Max(0, math.Sin(6*math.Pi*day))
 	for m := range 2 + int(5*busy) {
 		s.everyday(n*11 + m)
