@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Role says what a caller may do. Each may also do what the ones before it may.
+// Role says what a caller may do. Each may call what the ones before it may, but where
+// that is about instances, a sender has to do with its own alone.
 type Role string
 
 const (

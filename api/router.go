@@ -43,7 +43,7 @@ func (s *Server) routes() http.Handler {
 		webhooks  = webhooksService{s}
 		search    = searchService{s}
 		instances = instancesService{s}
-		settings  = settingsService{s: s}
+		settings  = settingsService{s}
 		consumers = consumersService{s}
 		keys      = keysService{s}
 		figures   = statisticsService{s}

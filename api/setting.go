@@ -9,10 +9,7 @@ import (
 )
 
 // settingsService is riposte.v1's WebhookSettingsService.
-type settingsService struct {
-	ripostev1.UnimplementedWebhookSettingsServiceServer
-	s *Server
-}
+type settingsService struct{ s *Server }
 
 func (h settingsService) Get(ctx context.Context, r *ripostev1.WebhookSettingsServiceGetRequest) (*ripostev1.WebhookSettingsServiceGetResponse, error) {
 	return call(ctx, h.s, "WebhookSettingsService.Get", r, h.get)

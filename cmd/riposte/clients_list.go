@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,12 +60,8 @@ func writeClients(out *bytes.Buffer, list []*ripostev1.Client, now time.Time) {
 	}
 	t := newTable(out, "ID", "CLIENT ID", "ROLE", "AGE", "EXPIRES", "LAST USED", "CALLS/S")
 	for _, c := range list {
-		bound := ""
-		if c.GetRateLimit() > 0 {
-			bound = count(c.GetRateLimit())
-		}
-		t.row(c.GetId(), c.GetClientId(), strings.ToLower(enumName(c.GetRole(), "ROLE_")), age(c.GetCreatedAt(), now), moment(c.GetExpiresAt(), now),
-			moment(c.GetLastUsedAt(), now), bound)
+		t.row(c.GetId(), c.GetClientId(), roleName(c.GetRole()), age(c.GetCreatedAt(), now), moment(c.GetExpiresAt(), now),
+			moment(c.GetLastUsedAt(), now), callsPerSecond(c.GetRateLimit()))
 	}
 	t.flush()
 }

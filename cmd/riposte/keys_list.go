@@ -57,15 +57,19 @@ The last key of an admin can't be revoked. This needs an admin's key.`,
 func writeKeys(out *bytes.Buffer, list []*ripostev1.Key, now time.Time) {
 	t := newTable(out, "ID", "NAME", "ROLE", "AGE", "EXPIRES", "LAST USED", "CALLS/S")
 	for _, k := range list {
-		bound := ""
-		if k.GetRateLimit() > 0 {
-			bound = count(k.GetRateLimit())
-		}
 		t.row(k.GetId(), short(k.GetName(), 40), roleName(k.GetRole()), age(k.GetCreatedAt(), now), moment(k.GetExpiresAt(), now),
-			moment(k.GetLastUsedAt(), now), bound)
+			moment(k.GetLastUsedAt(), now), callsPerSecond(k.GetRateLimit()))
 	}
 	t.flush()
 }
 
 // roleName is "" for the command line, which needs no role.
 func roleName(r ripostev1.Role) string { return strings.ToLower(enumName(r, "ROLE_")) }
+
+// callsPerSecond is "" for no bound.
+func callsPerSecond(rateLimit int32) string {
+	if rateLimit == 0 {
+		return ""
+	}
+	return count(rateLimit)
+}
