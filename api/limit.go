@@ -27,7 +27,7 @@ const (
 	// are as many receivers that answer at the same time and may not try again. But where
 	// more are worked on at once, all that are answered by one commit crowd the processors.
 	maxCalls        = 1024
-	maxWorked       = 256
+	maxWorked       = 128
 	maxCallBytes    = 96 << 20 // three batches of the largest
 	maxCallbacks    = 1024
 	maxCallbackBody = 32 << 20

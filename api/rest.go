@@ -103,14 +103,32 @@ func readBody(next http.Handler) http.Handler {
 	})
 }
 
-// maxExpected bounds how much memory a Content-Length gets before its bytes.
-const maxExpected = 64 << 10
+// maxExpected bounds how much memory a Content-Length gets before its bytes, and
+// expectedTimes how many times as much as has come it gets afterwards.
+const (
+	maxExpected   = 64 << 10
+	expectedTimes = 8
+)
 
+// readAll makes room for the whole as soon as enough of it has come. What grows by
+// doubling takes four times its size on the way, and a batch is 32 MiB.
 func readAll(r io.Reader, contentLength int64) ([]byte, error) {
-	var b bytes.Buffer
-	b.Grow(int(min(max(contentLength, 0), maxExpected)) + bytes.MinRead)
-	_, err := b.ReadFrom(r)
-	return b.Bytes(), err
+	// One more, so that the end is seen without another step.
+	b := make([]byte, 0, min(max(contentLength, 0), maxExpected)+1)
+	for {
+		if len(b) == cap(b) {
+			room := min(contentLength+1, expectedTimes*int64(len(b)))
+			b = slices.Grow(b, max(int(room)-len(b), len(b), bytes.MinRead))
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err == io.EOF {
+			return b, nil
+		}
+		if err != nil {
+			return b, err
+		}
+	}
 }
 
 // forGateway returns r with the body b, and with nothing else of what the
@@ -312,7 +330,9 @@ func (marshaler) Unmarshal(b []byte, v any) error { return codec{}.Unmarshal(b, 
 func (m marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 	return runtime.DecoderFunc(func(v any) error {
 		if read, ok := r.(*body); ok {
-			return m.Unmarshal(read.all, v)
+			b := read.all
+			*read = body{} // what is decoded has bytes of its own
+			return m.Unmarshal(b, v)
 		}
 		b, err := io.ReadAll(r)
 		if err != nil {

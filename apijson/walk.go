@@ -194,7 +194,11 @@ func (e *edits) apply(b []byte) []byte {
 	if len(e.with) == 0 {
 		return b
 	}
-	out := make([]byte, 0, len(b))
+	size := len(b)
+	for n, with := range e.with {
+		size += len(with) - (e.to[n] - e.from[n])
+	}
+	out := make([]byte, 0, size)
 	last := 0
 	for n, with := range e.with {
 		out = append(append(out, b[last:e.from[n]]...), with...)

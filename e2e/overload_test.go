@@ -25,12 +25,11 @@ const (
 	overloadBatches = 3
 	// overloadTimes is how many times that is asked for at once.
 	overloadTimes = 50
-	// overloadHealth is how long /healthz may take, whatever else the server has to do: 99
-	// answers of 100, and the slowest three times as long. Where the kernel lets others run
-	// meanwhile, as it does with the load on the same processors, it may take as many times
-	// longer as the server's own threads did; and where that is more than overloadBusy
-	// times, three times that, because a thread then waits much longer at times than on
-	// average.
+	// overloadHealth is how long /healthz may take, whatever else the server has to do.
+	// Where the kernel lets others run meanwhile, as it does with the load on the same
+	// processors, it may take as many times longer as the server's own threads did; and
+	// where that is more than overloadBusy times, three times that, because a thread then
+	// waits much longer at times than on average.
 	overloadHealth = 100 * time.Millisecond
 	overloadBusy   = 3
 	// overloadMemory is what the server may have in memory at its most.
@@ -60,7 +59,7 @@ func TestOverload(t *testing.T) {
 	r := l.run(overloadPlan{
 		Address: n.listen, Webhook: webhook, HalfOpen: 2000, Connections: overloadTimes*overloadCalls/250 + 1, Streams: 250,
 		Batches: overloadTimes * overloadBatches, Lasts: 3 * time.Second,
-		HalfOpenLasts: 12 * time.Second, // the server gives them ten for a head
+		HalfOpenLasts: 15 * time.Second, // the server gives them ten for a head
 	})
 	took := probes()
 	ranThen, waitedThen := n.scheduled()
@@ -71,15 +70,15 @@ func TestOverload(t *testing.T) {
 	if len(took) < 50 {
 		t.Fatalf("there were %d probes", len(took))
 	}
-	most, worst := took[len(took)*99/100], took[len(took)-1]
+	worst := took[len(took)-1]
 	t.Logf("%d accepted; answers: %v; %d half-open connections were closed; /healthz took %s at most in 99 of 100 of %d probes, and %s in the worst, slowed %.1f times by others; peak %d MiB",
-		len(r.Accepted), r.Answers, r.Reopened, most, len(took), worst, slowed, peak>>20)
+		len(r.Accepted), r.Answers, r.Reopened, took[len(took)*99/100], len(took), worst, slowed, peak>>20)
 	limit := time.Duration(slowed * float64(overloadHealth))
 	if slowed > overloadBusy {
 		limit *= 3
 	}
-	if most > limit || worst > 3*limit {
-		t.Errorf("/healthz took %s in 99 of 100 probes, want at most %s, and %s in the worst", most, limit, worst)
+	if worst > limit {
+		t.Errorf("/healthz took %s in the worst of %d probes, want at most %s", worst, len(took), limit)
 	}
 	if peak > overloadMemory {
 		t.Errorf("the server had %d MiB, want at most %d", peak>>20, overloadMemory>>20)
@@ -116,7 +115,7 @@ type overloading struct {
 
 func startOverload(t *testing.T) *overloading {
 	t.Helper()
-	l := &overloading{t: t, cmd: exec.CommandContext(t.Context(), os.Args[0])}
+	l := &overloading{t: t, cmd: exec.CommandContext(t.Context(), "nice", "-n", "19", os.Args[0])}
 	l.cmd.Env = append(os.Environ(), overloadRole+"=1")
 	l.cmd.Stderr = os.Stderr
 	out, err := l.cmd.StdoutPipe()
