@@ -37,6 +37,19 @@ func TestSecurityNamesTestsThatExist(t *testing.T) {
 	if !strings.Contains(string(text), "`outbound/testdata/ssrf.txt`") {
 		t.Error("the cases of URLs and addresses are not named")
 	}
+	for _, table := range []string{"docs/roles.md", "outbound/testdata/ssrf.txt"} {
+		text, err := os.ReadFile(table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := namedTest.FindAllStringSubmatch(string(text), -1)
+		if len(named) == 0 {
+			t.Errorf("%s names no test", table)
+		}
+		for _, fault := range missing(named, tests) {
+			t.Errorf("%s: %s", table, fault)
+		}
+	}
 }
 
 // namedTest is a test as SECURITY.md names it: its directory, riposte for the root, and
@@ -64,8 +77,13 @@ func securityFaults(text string, tests map[string]bool) (faults []string) {
 	if rows == 0 {
 		faults = append(faults, "there is no table of threats")
 	}
-	for _, named := range namedTest.FindAllStringSubmatch(text, -1) {
-		if name := named[1] + "." + named[2]; !tests[name] {
+	return append(faults, missing(namedTest.FindAllStringSubmatch(text, -1), tests)...)
+}
+
+// missing returns a fault for each named test that is not there.
+func missing(named [][]string, tests map[string]bool) (faults []string) {
+	for _, n := range named {
+		if name := n[1] + "." + n[2]; !tests[name] {
 			faults = append(faults, "there is no test "+name)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"connectrpc.com/connect"
@@ -75,13 +76,25 @@ func readDocument(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return readWithin(w, r, documentTimeout, riposte.MaxDocumentSize)
 }
 
-// readWithin reads a body of at most limit bytes that has come when d is over.
+// readWithin reads a body of at most limit bytes that has come when d is over. After an
+// error that holds for what net/http reads of it to answer on the same connection, too.
 func readWithin(w http.ResponseWriter, r *http.Request, d time.Duration, limit int64) ([]byte, error) {
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Now().Add(d)) // not there in process
-	// Afterwards it would end the request's context in the middle of a commit.
-	defer func() { _ = c.SetReadDeadline(time.Time{}) }()
-	return io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err == nil {
+		// It would end the request's context in the middle of a commit.
+		_ = c.SetReadDeadline(time.Time{})
+	}
+	return b, err
+}
+
+// brokeOff says what became of a body that must come within d.
+func brokeOff(err error, d time.Duration) string {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Sprintf("must come within %d s", int(d.Seconds()))
+	}
+	return "broke off"
 }
 
 func refuseDocument(w http.ResponseWriter, err error) {
@@ -90,7 +103,7 @@ func refuseDocument(w http.ResponseWriter, err error) {
 		return
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); !ok {
-		writeError(w, connectError(riposte.Invalid(riposte.Violation{Field: "document", Description: "broke off"})))
+		writeError(w, connectError(riposte.Invalid(riposte.Violation{Field: "document", Description: brokeOff(err, documentTimeout)})))
 		return
 	}
 	e := connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("the response document must have at most %d bytes", riposte.MaxDocumentSize))

@@ -26,6 +26,8 @@ const (
 	MaxKept         = maxKept
 	MaxRemembered   = maxRemembered
 	CountsAge       = countsAge
+	MaxWorked       = maxWorked
+	MaxOfOne        = maxCallbacksOfOne
 )
 
 // Rule returns what an operation's rule says.
@@ -124,6 +126,19 @@ func (s *Server) Fill(kind string) (free func()) {
 	all, _ := s.Take(kind, 0, 0)
 	s.Take(kind, all, 0)
 	return func() { s.Take(kind, -all, 0) }
+}
+
+// Work has all turns taken until end is called.
+func (s *Server) Work(kind string) (end func()) {
+	turns := s.bounds.of(map[string]string{"call": "/api/v1/webhooks", "callback": callbackPath}[kind]).turns
+	for range maxWorked {
+		turns <- struct{}{}
+	}
+	return func() {
+		for range maxWorked {
+			<-turns
+		}
+	}
 }
 
 // Buckets are those of callers.

@@ -31,6 +31,8 @@ const (
 	maxCallBytes    = 96 << 20 // three batches of the largest
 	maxCallbacks    = 1024
 	maxCallbackBody = 32 << 20
+	// Whoever was asked once must not take everybody's places with one URL.
+	maxCallbacksOfOne = 8
 	// A wait costs a connection's memory and nothing else, for a minute or more.
 	maxWaits     = 16_384
 	maxWaitBytes = 64 << 20
@@ -59,11 +61,16 @@ const turnPatience = 5 * time.Second
 
 // bound is of one kind of requests: how many there are, and how many bytes of their
 // bodies are held. None of them waits for room: who is refused at once knows it. Those
-// that there is room for wait for their turn, in their order.
+// that there is room for wait for their turn, in their order, once their bodies have come:
+// who sends slowly keeps nobody else from work.
 type bound struct {
 	requests, bytes      int64         // at most
 	turns                chan struct{} // has one for each that is worked on; nil where all are at once
 	inFlight, held, shed atomic.Int64
+
+	ofOne int // requests at most of one path; 0 for any number
+	mu    sync.Mutex
+	paths map[string]int // with as many in flight; nil where ofOne is 0
 }
 
 // bounds are those of all kinds.
@@ -72,7 +79,7 @@ type bounds struct{ calls, callbacks, waits, pages, tokens bound }
 func newBounds() *bounds {
 	return &bounds{
 		calls:     bound{requests: maxCalls, bytes: maxCallBytes, turns: make(chan struct{}, maxWorked)},
-		callbacks: bound{requests: maxCallbacks, bytes: maxCallbackBody, turns: make(chan struct{}, maxWorked)},
+		callbacks: bound{requests: maxCallbacks, bytes: maxCallbackBody, turns: make(chan struct{}, maxWorked), ofOne: maxCallbacksOfOne, paths: map[string]int{}},
 		waits:     bound{requests: maxWaits, bytes: maxWaitBytes},
 		pages:     bound{requests: maxPages, bytes: maxPageBytes},
 		tokens:    bound{requests: maxTokens, bytes: maxTokens * maxTokenBody},
@@ -153,18 +160,22 @@ func (s *Server) Pages(h http.Handler) http.Handler {
 func (s *Server) Inside() http.Handler { return s.handler }
 
 func (b *bound) serve(w http.ResponseWriter, r *http.Request, limit int64, next http.Handler, shed http.HandlerFunc) {
-	body := &countedBody{ReadCloser: r.Body, of: b, shed: true}
+	body := &countedBody{ReadCloser: r.Body, ctx: r.Context(), of: b, shed: true}
 	defer body.release()
 	if !add(&b.inFlight, 1, b.requests) {
 		b.refuse(w, r, shed)
 		return
 	}
 	defer b.inFlight.Add(-1)
-	if !body.reserve(announced(r, limit)) || !b.takeTurn(r.Context()) {
+	if !b.enter(r.URL.Path) {
 		b.refuse(w, r, shed)
 		return
 	}
-	defer b.endTurn()
+	defer b.leave(r.URL.Path)
+	if !body.reserve(announced(r, limit)) || r.Body == http.NoBody && !body.takeTurn() {
+		b.refuse(w, r, shed)
+		return
+	}
 	body.shed = false
 	if r.Body != http.NoBody {
 		r.Body = body
@@ -172,11 +183,33 @@ func (b *bound) serve(w http.ResponseWriter, r *http.Request, limit int64, next 
 	next.ServeHTTP(w, r)
 }
 
-// takeTurn reports whether there was one in time.
-func (b *bound) takeTurn(ctx context.Context) bool {
-	if b.turns == nil {
+// enter reports whether there are not too many of one path.
+func (b *bound) enter(path string) bool {
+	if b.ofOne == 0 {
 		return true
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.paths[path] == b.ofOne {
+		return false
+	}
+	b.paths[path]++
+	return true
+}
+
+func (b *bound) leave(path string) {
+	if b.ofOne == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.paths[path]--; b.paths[path] == 0 {
+		delete(b.paths, path)
+	}
+}
+
+// takeTurn reports whether there was one in time.
+func (b *bound) takeTurn(ctx context.Context) bool {
 	select {
 	case b.turns <- struct{}{}:
 		return true
@@ -193,12 +226,6 @@ func (b *bound) takeTurn(ctx context.Context) bool {
 	return false
 }
 
-func (b *bound) endTurn() {
-	if b.turns != nil {
-		<-b.turns
-	}
-}
-
 func (b *bound) refuse(w http.ResponseWriter, r *http.Request, shed http.HandlerFunc) {
 	b.shed.Add(1)
 	if r.ProtoMajor == 1 && (r.ContentLength < 0 || r.ContentLength > maxDrained) {
@@ -212,7 +239,7 @@ func (b *bound) refuse(w http.ResponseWriter, r *http.Request, shed http.Handler
 func announced(r *http.Request, limit int64) int64 {
 	length := r.ContentLength
 	if compressed(r.Header) {
-		if length < 0 {
+		if length < 0 || length > limit/maxInflation {
 			return limit
 		}
 		length *= maxInflation
@@ -229,18 +256,21 @@ func compressed(h http.Header) bool {
 	return false
 }
 
-// countedBody takes from its bound what its head didn't announce when that comes.
+// countedBody takes from its bound what its head didn't announce when that comes, and a
+// turn when all has come.
 type countedBody struct {
 	io.ReadCloser
+	ctx        context.Context // the request's
 	of         *bound
 	read, held int64
+	turn       bool // it is the request's
 	shed       bool // it is counted as refused
 }
 
 func (c *countedBody) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
 	c.read += int64(n)
-	if !c.reserve(c.read - c.held) {
+	if !c.reserve(c.read-c.held) || err == io.EOF && !c.takeTurn() {
 		if !c.shed {
 			c.shed = true
 			c.of.shed.Add(1)
@@ -261,7 +291,20 @@ func (c *countedBody) reserve(n int64) bool {
 	return true
 }
 
-func (c *countedBody) release() { c.of.held.Add(-c.held) }
+func (c *countedBody) takeTurn() bool {
+	if !c.turn && c.of.turns != nil {
+		c.turn = c.of.takeTurn(c.ctx)
+		return c.turn
+	}
+	return true
+}
+
+func (c *countedBody) release() {
+	c.of.held.Add(-c.held)
+	if c.turn {
+		<-c.of.turns
+	}
+}
 
 // shed answers whom there is no room for. Over REST that costs next to nothing: there
 // may be very many of them.

@@ -90,7 +90,7 @@ func checkPath(next http.Handler) http.Handler {
 func readBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		limit := bodyLimit(r.URL.Path)
-		b, err := readAll(http.MaxBytesReader(w, r.Body, int64(limit)), r.ContentLength)
+		b, err := readAll(http.MaxBytesReader(w, r.Body, int64(limit)), min(r.ContentLength, int64(limit)))
 		if err != nil {
 			refuseBody(w, limit, err)
 			return
@@ -110,8 +110,9 @@ const (
 	expectedTimes = 8
 )
 
-// readAll makes room for the whole as soon as enough of it has come. What grows by
-// doubling takes four times its size on the way, and a batch is 32 MiB.
+// readAll makes room for the whole, which is contentLength bytes or nobody knows how many,
+// as soon as enough of it has come. What grows by doubling takes four times its size on
+// the way, and a batch is 32 MiB.
 func readAll(r io.Reader, contentLength int64) ([]byte, error) {
 	// One more, so that the end is seen without another step.
 	b := make([]byte, 0, min(max(contentLength, 0), maxExpected)+1)

@@ -167,7 +167,7 @@ func readTokenForm(w http.ResponseWriter, r *http.Request) (map[string]string, e
 		return nil, errOverloaded
 	}
 	if err != nil {
-		return nil, invalidRequest("the body broke off")
+		return nil, invalidRequest("the body " + brokeOff(err, tokenTimeout))
 	}
 	values, err := url.ParseQuery(string(body))
 	if err != nil {
