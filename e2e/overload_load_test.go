@@ -40,7 +40,8 @@ type overloadPlan struct {
 type overloadResult struct {
 	Accepted []string // ids of instances whose creation was answered with 200
 	Answers  map[string]int
-	Reopened int // half-open connections that the server closed
+	HalfOpen int // connections at their most
+	Reopened int // of them, those that the server closed
 }
 
 // overload is the process.
@@ -48,7 +49,8 @@ type overload struct {
 	overloadPlan
 	callbacks *http.Client
 
-	mu sync.Mutex
+	mu       sync.Mutex
+	halfOpen int // now
 	overloadResult
 }
 
@@ -85,7 +87,7 @@ func (o *overload) run() {
 	for k := range tricklers {
 		halfOpen.Go(func() {
 			<-time.After(time.Duration(k) * trickleEvery / tricklers) // no two of them at the same time
-			o.trickle(o.HalfOpen/tricklers, over)
+			o.trickle(o.overloadPlan.HalfOpen/tricklers, over)
 		})
 	}
 	began := time.Now()
@@ -143,11 +145,16 @@ func (o *overload) trickle(n int, over <-chan struct{}) {
 				}
 				_, _ = io.WriteString(c, "POST /api/v1/webhooks HTTP/1.1\r\nHost: a\r\n")
 				conns[i] = c
+				o.mu.Lock()
+				o.halfOpen++
+				o.overloadResult.HalfOpen = max(o.overloadResult.HalfOpen, o.halfOpen)
+				o.mu.Unlock()
 			}
 			if _, err := io.WriteString(c, "X-A: b\r\n"); err != nil {
 				c.Close()
 				conns[i] = nil
 				o.mu.Lock()
+				o.halfOpen--
 				o.Reopened++
 				o.mu.Unlock()
 			}

@@ -55,24 +55,25 @@ func TestOverload(t *testing.T) {
 	goroutines, files := n.goroutines(), n.files()
 
 	ran, waited := n.scheduled()
-	probes := probeHealth(t, n.URL)
-	r := l.run(overloadPlan{
+	probes, fresh := probeHealth(t, n.URL, false), probeHealth(t, n.URL, true)
+	p := overloadPlan{
 		Address: n.listen, Webhook: webhook, HalfOpen: 2000, Connections: overloadTimes*overloadCalls/250 + 1, Streams: 250,
 		Batches: overloadTimes * overloadBatches, Lasts: 3 * time.Second,
 		HalfOpenLasts: 15 * time.Second, // the server gives them ten for a head
-	})
-	took := probes()
+	}
+	r := l.run(p)
+	took := append(probes(), fresh()...)
+	slices.Sort(took)
 	ranThen, waitedThen := n.scheduled()
 	ran, waited = ranThen-ran, waitedThen-waited
 	slowed := 1 + waited.Seconds()/ran.Seconds()
-	peak := n.peakMemory()
 	t.Logf("%d goroutines and %d files before, %d and %d at the end of the load", goroutines, files, n.goroutines(), n.files())
 	if len(took) < 50 {
 		t.Fatalf("there were %d probes", len(took))
 	}
 	worst := took[len(took)-1]
-	t.Logf("%d accepted; answers: %v; %d half-open connections were closed; /healthz took %s at most in 99 of 100 of %d probes, and %s in the worst, slowed %.1f times by others; peak %d MiB",
-		len(r.Accepted), r.Answers, r.Reopened, took[len(took)*99/100], len(took), worst, slowed, peak>>20)
+	t.Logf("%d accepted; answers: %v; %d half-open connections at once, %d were closed; /healthz took %s at most in 99 of 100 of %d probes, and %s in the worst, slowed %.1f times by others",
+		len(r.Accepted), r.Answers, r.HalfOpen, r.Reopened, took[len(took)*99/100], len(took), worst, slowed)
 	limit := time.Duration(slowed * float64(overloadHealth))
 	if slowed > overloadBusy {
 		limit *= 3
@@ -80,13 +81,16 @@ func TestOverload(t *testing.T) {
 	if worst > limit {
 		t.Errorf("/healthz took %s in the worst of %d probes, want at most %s", worst, len(took), limit)
 	}
-	if peak > overloadMemory {
-		t.Errorf("the server had %d MiB, want at most %d", peak>>20, overloadMemory>>20)
-	}
-	if r.Answers["503"] == 0 || r.Answers["batch: 503"] == 0 || r.Reopened == 0 {
+	// Of the small ones none need be refused: what isn't read yet waits with its sender.
+	if small := r.Answers["200"] + r.Answers["503"]; small < overloadTimes*overloadCalls || r.Answers["batch: 503"] == 0 || r.HalfOpen < p.HalfOpen || r.Reopened == 0 {
 		t.Error("that was no overload")
 	}
-	n.wantOutcomes(webhook, r.Accepted)
+	n.wantApproved(webhook, r.Accepted)
+	if peak := n.peakMemory(); peak > overloadMemory {
+		t.Errorf("the server had %d MiB, want at most %d", peak>>20, overloadMemory>>20)
+	} else {
+		t.Logf("the server had %d MiB at its most", peak>>20)
+	}
 	l.end()
 	eventually(t, fmt.Sprintf("the server holds no more than the %d goroutines and %d files of before", goroutines, files), func() bool {
 		g, f := n.goroutines(), n.files()
@@ -162,14 +166,14 @@ func (l *overloading) end() {
 	}
 }
 
-// probeHealth asks each 50 ms whether the server lives. What it returns ends that, and
-// says how long each answer took, the slowest one last.
-func probeHealth(t *testing.T, base string) (stop func() (took []time.Duration)) {
+// probeHealth asks each 50 ms whether the server lives, on one connection, or each time on
+// a fresh one. What it returns ends that, and says how long each answer took.
+func probeHealth(t *testing.T, base string, fresh bool) (stop func() (took []time.Duration)) {
 	over := make(chan struct{})
 	var probing sync.WaitGroup
 	var took []time.Duration
 	probing.Go(func() {
-		h := &http.Client{Transport: &http.Transport{}, Timeout: patience}
+		h := &http.Client{Transport: &http.Transport{DisableKeepAlives: fresh}, Timeout: patience}
 		defer h.CloseIdleConnections()
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
@@ -196,13 +200,12 @@ func probeHealth(t *testing.T, base string) (stop func() (took []time.Duration))
 	return func() []time.Duration {
 		close(over)
 		probing.Wait()
-		slices.Sort(took)
 		return took
 	}
 }
 
-// wantOutcomes waits until nothing of a webhook is open, and looks for each of the ids.
-func (n *crashNode) wantOutcomes(webhook string, ids []string) {
+// wantApproved waits until nothing of a webhook is open, and looks for each of the ids.
+func (n *crashNode) wantApproved(webhook string, ids []string) {
 	n.t.Helper()
 	for _, state := range []string{"PENDING", "RUNNING", "ERROR", "WAITING_CALLBACK", "PROCESS_RESPONSE"} {
 		filter := fmt.Sprintf("webhookId = %q AND state = %s", webhook, state)
@@ -211,20 +214,20 @@ func (n *crashNode) wantOutcomes(webhook string, ids []string) {
 			return err == nil && res.GetCount() == 0
 		})
 	}
-	decided := map[string]bool{}
+	approved := map[string]bool{}
 	for token, more := "", true; more; more = token != "" {
 		res, err := n.Instances.List(patient(n.t), &ripostev1.InstancesServiceListRequest{Filter: fmt.Sprintf("webhookId = %q", webhook), PageSize: 1000, PageToken: token})
 		if err != nil {
 			n.t.Fatal(err)
 		}
 		for _, i := range res.GetList() {
-			decided[i.GetWebhookInstance().GetId()] = i.GetOutcome() != nil
+			approved[i.GetWebhookInstance().GetId()] = state(i) == "SUCCESS" && kind(i) == "APPROVED"
 		}
 		token = res.GetNextPageToken()
 	}
 	for _, id := range ids {
-		if !decided[id] {
-			n.t.Errorf("%s was accepted and has no outcome", id)
+		if !approved[id] {
+			n.t.Errorf("%s was accepted and is not approved", id)
 		}
 	}
 }
