@@ -31,8 +31,9 @@ const (
 	maxCallBytes    = 96 << 20 // three batches of the largest
 	maxCallbacks    = 1024
 	maxCallbackBody = 32 << 20
-	// Whoever was asked once must not take everybody's places with one URL.
-	maxCallbacksOfOne = 8
+	// Whoever was asked once must not take everybody's places, nor their bytes, with one
+	// URL. But of dozens that answer at once each is told what became of it.
+	maxCallbacksOfOne = 64
 	// A wait costs a connection's memory and nothing else, for a minute or more.
 	maxWaits     = 16_384
 	maxWaitBytes = 64 << 20

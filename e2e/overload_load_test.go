@@ -33,7 +33,7 @@ type overloadPlan struct {
 	Streams          int           // at once on each
 	Batches          int           // of the largest bodies, all at once
 	Lasts            time.Duration // of the small ones
-	HalfOpenLasts    time.Duration // at least, of those that never come to an end
+	HalfOpenLasts    time.Duration // at most, until those that never come to an end are being closed
 }
 
 // overloadResult is what came of it.
@@ -102,9 +102,17 @@ func (o *overload) run() {
 		big.Go(func() { o.note(o.askBatch(body)) })
 	}
 	big.Wait()
-	<-time.After(time.Until(began.Add(o.HalfOpenLasts)))
+	for o.reopened() == 0 && time.Since(began) < o.HalfOpenLasts {
+		<-time.After(trickleEvery)
+	}
 	close(over)
 	halfOpen.Wait()
+}
+
+func (o *overload) reopened() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.Reopened
 }
 
 // note counts an answer, or why there was none.
@@ -186,7 +194,7 @@ func (o *overload) askSmall(until time.Time) error {
 	_ = f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
 	_ = f.WriteWindowUpdate(0, 1<<30)
 	body := []byte(`{"source":{"approvalStep":{"ticketId":"T"}},"payload":{"size":"small"}}`)
-	for id := uint32(1); time.Now().Before(until); {
+	for id := uint32(1); id == 1 || time.Now().Before(until); { // once at least, however late that is
 		open := map[uint32]*bytes.Buffer{}
 		for range o.Streams {
 			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true, BlockFragment: o.head("/api/v1/webhooks/"+o.Webhook+"/instances", len(body))})

@@ -59,7 +59,7 @@ func TestOverload(t *testing.T) {
 	p := overloadPlan{
 		Address: n.listen, Webhook: webhook, HalfOpen: 2000, Connections: overloadTimes*overloadCalls/250 + 1, Streams: 250,
 		Batches: overloadTimes * overloadBatches, Lasts: 3 * time.Second,
-		HalfOpenLasts: 15 * time.Second, // the server gives them ten for a head
+		HalfOpenLasts: 2 * patience, // the server gives them ten seconds for a head
 	}
 	r := l.run(p)
 	took := append(probes(), fresh()...)
@@ -82,7 +82,9 @@ func TestOverload(t *testing.T) {
 		t.Errorf("/healthz took %s in the worst of %d probes, want at most %s", worst, len(took), limit)
 	}
 	// Of the small ones none need be refused: what isn't read yet waits with its sender.
-	if small := r.Answers["200"] + r.Answers["503"]; small < overloadTimes*overloadCalls || r.Answers["batch: 503"] == 0 || r.HalfOpen < p.HalfOpen || r.Reopened == 0 {
+	// On processors that have much else to do the first half-open connections are closed
+	// before the last are there.
+	if small := r.Answers["200"] + r.Answers["503"]; small < overloadTimes*overloadCalls || r.Answers["batch: 503"] == 0 || r.HalfOpen < p.HalfOpen/2 || r.Reopened == 0 {
 		t.Error("that was no overload")
 	}
 	n.wantApproved(webhook, r.Accepted)
@@ -119,7 +121,7 @@ type overloading struct {
 
 func startOverload(t *testing.T) *overloading {
 	t.Helper()
-	l := &overloading{t: t, cmd: exec.CommandContext(t.Context(), "nice", "-n", "19", os.Args[0])}
+	l := &overloading{t: t, cmd: exec.CommandContext(t.Context(), "nice", "-n", "10", os.Args[0])}
 	l.cmd.Env = append(os.Environ(), overloadRole+"=1")
 	l.cmd.Stderr = os.Stderr
 	out, err := l.cmd.StdoutPipe()
