@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -190,7 +191,9 @@ func TestWhatWaitsTellsARevokedKeyNothing(t *testing.T) {
 				}
 				p.do("POST /api/v1/keys", `{"role":"ROLE_SENDER","name":"test"}`, &made)
 				p.do("POST /api/v1/consumers", `{"name":"c","filter":"createdBy = test"}`, &struct{}{})
-				time.AfterFunc(time.Second, func() {
+				var changing sync.WaitGroup
+				changing.Go(func() {
+					time.Sleep(time.Second)
 					p.do("DELETE /api/v1/keys/"+made.Key.ID, "", &struct{}{})
 					p.do("POST /api/v1/instances/"+p.waiting+":cancel", "{}", &struct{}{})
 				})
@@ -198,6 +201,7 @@ func TestWhatWaitsTellsARevokedKeyNothing(t *testing.T) {
 				r.Header.Set("Authorization", "Bearer "+made.Secret)
 				w := httptest.NewRecorder()
 				p.api.ServeHTTP(w, r)
+				changing.Wait() // the answer may come before theirs, and the test's end would end them
 				if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "BAD_CREDENTIALS") {
 					t.Errorf("HTTP %d, %s", w.Code, w.Body)
 				}
